@@ -1,0 +1,579 @@
+//! CommandPlan: what exactly will be done, why it is that dangerous, and what undoes it.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::common::{ApprovalSummary, Level, LocalRef, Mode};
+use crate::identity::Identity;
+use crate::intent::{Action, IntentParams};
+
+/// A plan: immutable and bound by its digest. Only the operator makes one.
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "kubechat.io",
+    version = "v1beta1",
+    kind = "CommandPlan",
+    namespaced,
+    status = "CommandPlanStatus",
+    shortname = "kcp",
+    category = "kubechat",
+    category = "kubechat-work",
+    doc = "The exact change a chat turn asks for: typed steps with their diff, rights, risk and rollback. Approvals are bound to its digest.",
+    selectable = ".spec.requester.username",
+    selectable = ".spec.digest",
+    selectable = ".status.phase",
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Risk", type_ = "string", json_path = ".spec.risk.level"),
+    printcolumn(name = "Score", type_ = "integer", json_path = ".spec.risk.score"),
+    printcolumn(name = "Approvals", type_ = "string", json_path = ".status.approvals.summary"),
+    printcolumn(name = "Requester", type_ = "string", json_path = ".spec.requester.username"),
+    printcolumn(name = "First step", type_ = "string", json_path = ".spec.steps[0].command", priority = 1),
+    printcolumn(name = "Expires", type_ = "date", json_path = ".spec.expiresAt", priority = 1),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    {"rule": "self.digest == oldSelf.digest && self == oldSelf", "message": "a CommandPlan never changes: ask again for another plan"}
+]))]
+pub struct CommandPlanSpec {
+    /// The turn it came from.
+    pub chat_request_ref: RequestRef,
+    /// Copy of the turn's requester (with seal): the person every step runs as.
+    pub requester: Identity,
+    /// Cluster the steps run in; absent is the cluster KubeChat runs in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_ref: Option<LocalRef>,
+    /// PlanOnly plans take no Approval and are never executed.
+    #[serde(default)]
+    pub mode: Mode,
+    /// What is done, in this order; the first failure stops the plan.
+    #[schemars(length(min = 1, max = 64))]
+    pub steps: Vec<Step>,
+    /// How dangerous the whole is, and why.
+    pub risk: Risk,
+    /// What else is hit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blast_radius: Option<BlastRadius>,
+    /// Policies that had a say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub policies: Vec<PolicyRecord>,
+    /// What must be approved; every entry must be met, one person may count in several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub requirement: Vec<Requirement>,
+    /// The plan it undoes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback_of: Option<RequestRef>,
+    /// What a reviewer should know beside the diff: drift since the plan that is undone, changes that will not last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20), inner(length(max = 1024)))]
+    pub notes: Vec<String>,
+    /// Not executed after this time (RFC 3339, UTC).
+    #[schemars(length(max = 40))]
+    pub expires_at: String,
+    /// UID of namespace kube-system: an approval for one cluster is void in another.
+    #[schemars(rename = "clusterUID", length(max = 128))]
+    #[serde(rename = "clusterUID")]
+    pub cluster_uid: String,
+    /// `sha256:<64 hex>` over the canonical JSON (RFC 8785) of all the rest of the spec.
+    #[schemars(length(max = 71), regex(pattern = r"^sha256:[0-9a-f]{64}$"))]
+    pub digest: String,
+}
+
+impl CommandPlanSpec {
+    /// The digest over everything but `digest` itself, as RFC 8785 canonical JSON.
+    ///
+    /// # Errors
+    /// When the spec cannot be written as JSON.
+    pub fn compute_digest(&self) -> Result<crate::PlanDigest, serde_json::Error> {
+        let mut value = serde_json::to_value(self)?;
+        if let Some(map) = value.as_object_mut() {
+            map.remove("digest");
+        }
+        crate::digest::digest_of(&value)
+    }
+}
+
+/// A reference with UID: a re-created object of the same name is another object.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RequestRef {
+    /// Name in the same namespace.
+    #[schemars(length(max = 253))]
+    pub name: String,
+    /// UID.
+    #[schemars(length(max = 64))]
+    pub uid: String,
+}
+
+/// What a step does to objects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Effect {
+    /// Makes an object.
+    Create,
+    /// Only reads.
+    Read,
+    /// Changes an object.
+    #[default]
+    Update,
+    /// Removes an object.
+    Delete,
+}
+
+/// One typed step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Step {
+    /// `s1`, `s2`, ..
+    #[schemars(length(max = 16))]
+    pub id: String,
+    /// Which action of the catalogue.
+    pub action: Action,
+    /// What it does to objects.
+    pub effect: Effect,
+    /// The objects, with what must still be true of them at execution.
+    #[schemars(length(min = 1, max = 500))]
+    pub targets: Vec<Target>,
+    /// The action's parameters, resolved (a scale holds the final number).
+    #[serde(default)]
+    pub params: IntentParams,
+    /// The same as a kubectl line. For display only: nothing runs it.
+    #[schemars(length(max = 1024))]
+    pub command: String,
+    /// What is sent for each target: the JSON text of a merge patch (RFC 7386, an object) or a JSON patch (RFC 6902, an array). The executor adds uid, resourceVersion and step id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16_384))]
+    pub patch: Option<String>,
+    /// Subresource the patch goes to (`scale`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub subresource: Option<String>,
+    /// What is created: JSON text (masked, with `manifestDigest` over the full bytes, where it holds values of the cluster).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16_384))]
+    pub manifest: Option<String>,
+    /// `sha256:..` of the full manifest where `manifest` is masked or too long; the bytes stand in the audit database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 71))]
+    pub manifest_digest: Option<String>,
+    /// Structural diff, one line a changed field, as the API server's dry-run returned it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 200))]
+    pub diff: Vec<DiffLine>,
+    /// Rights of the requester that the step needs, as the API server answered when the plan was made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub access: Vec<Access>,
+    /// Objects whose selector reads a label the step changes (Service, PodDisruptionBudget, NetworkPolicy, ReplicaSet); `unreadable: ..` where the requester may not list them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50), inner(length(max = 400)))]
+    pub selected_by: Vec<String>,
+    /// Who else owns the changed fields.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub owners: Vec<FieldOwner>,
+    /// Floor level of this step.
+    pub level: Level,
+    /// What undoes it.
+    pub rollback: Rollback,
+}
+
+/// One object of a step with its preconditions.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Target {
+    /// API group; empty for core.
+    #[serde(default)]
+    #[schemars(length(max = 253))]
+    pub group: String,
+    /// API version.
+    #[schemars(length(max = 63))]
+    pub version: String,
+    /// Kind.
+    #[schemars(length(max = 63))]
+    pub kind: String,
+    /// Resource (plural) as discovery names it.
+    #[schemars(length(max = 63))]
+    pub resource: String,
+    /// Namespace; absent for cluster-scoped objects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub namespace: Option<String>,
+    /// Name.
+    #[schemars(length(max = 253))]
+    pub name: String,
+    /// UID; absent for a create.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub uid: Option<String>,
+    /// Version when planned: the precondition where no `specDigest` stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub resource_version: Option<String>,
+    /// Generation when planned, for kinds that have one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<i64>,
+    /// `sha256:..` over the object without status and metadata, plus labels and annotations: the precondition for kinds whose status churns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 71))]
+    pub spec_digest: Option<String>,
+}
+
+/// One changed field.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DiffLine {
+    /// Index of the target in the step.
+    pub target: i32,
+    /// JSON pointer (RFC 6901) of the field.
+    #[schemars(length(max = 512))]
+    pub path: String,
+    /// Value before; absent when the field is added.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub before: Option<String>,
+    /// Value after; absent when the field is removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub after: Option<String>,
+}
+
+/// One right the step needs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct Access {
+    /// Verb.
+    #[schemars(length(max = 63))]
+    pub verb: String,
+    /// `resource[/subresource][.group]`.
+    #[schemars(length(max = 253))]
+    pub resource: String,
+    /// Namespace; absent for cluster-wide.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub namespace: Option<String>,
+    /// The API server's answer.
+    pub allowed: bool,
+}
+
+/// Who else writes a field that the step changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FieldOwner {
+    /// JSON pointer of the field.
+    #[schemars(length(max = 512))]
+    pub field: String,
+    /// Field manager.
+    #[schemars(length(max = 128))]
+    pub manager: String,
+    /// Whether that manager will put the field back.
+    pub will_be_undone: bool,
+}
+
+/// What undoes a step.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Rollback {
+    /// Inverse change, re-creation, or nothing.
+    pub kind: RollbackKind,
+    /// The action that undoes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<Action>,
+    /// What it needs, one entry a target, in the order of the targets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 500))]
+    pub undo: Vec<Undo>,
+    /// In words: what is undone how, or why it cannot be.
+    #[schemars(length(max = 1024))]
+    pub why: String,
+}
+
+/// What undoes a step for one target: parameters of the rollback's action, or the manifest to create again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Undo {
+    /// Parameters of the rollback's action for this target.
+    #[serde(default)]
+    pub params: IntentParams,
+    /// JSON text of the manifest to create again, masked where it held values of the cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16_384))]
+    pub manifest: Option<String>,
+    /// `sha256:..` of the full manifest, whose bytes stand in the audit database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 71))]
+    pub manifest_digest: Option<String>,
+}
+
+/// Kinds of rollback.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum RollbackKind {
+    /// The old values are put back.
+    Inverse,
+    /// The object is created again; what it held besides its manifest is gone.
+    Recreate,
+    /// Nothing undoes it; `why` says why.
+    #[default]
+    None,
+}
+
+/// The judgement of a plan.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Risk {
+    /// The level.
+    pub level: Level,
+    /// 0 to 100; bands: safe 0-24, caution 25-69, destructive 70-100.
+    #[schemars(range(min = 0, max = 100))]
+    pub score: i32,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128))]
+    pub factors: Vec<RiskFactor>,
+}
+
+/// One reason of a judgement.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct RiskFactor {
+    /// Stable id.
+    #[schemars(length(max = 63))]
+    pub id: String,
+    /// Weight in percent.
+    #[schemars(range(min = 0, max = 100))]
+    pub weight: i32,
+    /// What a person reads.
+    #[schemars(length(max = 512))]
+    pub text: String,
+    /// What it rests on.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 512))]
+    pub evidence: String,
+}
+
+/// What a plan hits beside its targets. Absent until the blast-radius engine is there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BlastRadius {
+    /// Objects reached, by kind.
+    #[schemars(schema_with = "crate::schema::count_map")]
+    pub objects: BTreeMap<String, i64>,
+    /// Ready pods lost.
+    pub pods_lost: i64,
+    /// Pods of the workloads in all.
+    pub pods_total: i64,
+    /// Services left with no endpoint.
+    #[schemars(length(max = 100), inner(length(max = 320)))]
+    pub services_at_zero: Vec<String>,
+    /// PodDisruptionBudgets that would be violated.
+    #[schemars(length(max = 100), inner(length(max = 320)))]
+    pub pdbs_violated: Vec<String>,
+    /// Claims whose data is lost.
+    #[schemars(length(max = 100), inner(length(max = 320)))]
+    pub pvcs: Vec<String>,
+    /// Share of the nodes, in percent.
+    pub nodes_percent: i32,
+    /// Objects outside the request's namespace.
+    pub outside_namespace: i64,
+    /// Controllers that will undo the change.
+    #[schemars(length(max = 20), inner(length(max = 320)))]
+    pub undone_by: Vec<String>,
+    /// False: the walk stopped at a limit and there may be more.
+    pub complete: bool,
+}
+
+/// A policy that had a say.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PolicyRecord {
+    /// Name of the RiskPolicy.
+    #[schemars(length(max = 253))]
+    pub name: String,
+    /// Its UID.
+    #[schemars(length(max = 64))]
+    pub uid: String,
+    /// Its generation.
+    pub generation: i64,
+    /// `sha256:..` of its spec.
+    #[schemars(length(max = 71))]
+    pub hash: String,
+    /// The rule that matched; absent: the pack's approvals by level.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub rule: Option<String>,
+    /// Allow, RequireApproval or Deny.
+    #[schemars(length(max = 32))]
+    pub effect: String,
+}
+
+/// One entry of what must be approved.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Requirement {
+    /// The policy that asks.
+    #[schemars(length(max = 253))]
+    pub policy: String,
+    /// Its rule; absent: the pack's approvals by level.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub rule: Option<String>,
+    /// How many people.
+    #[schemars(range(min = 1, max = 20))]
+    pub count: i32,
+    /// Only members of these groups count; empty is anyone with the right.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20), inner(length(max = 253)))]
+    pub groups: Vec<String>,
+    /// Only these people count; empty is anyone with the right.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50), inner(length(max = 253)))]
+    pub users: Vec<String>,
+    /// The requester may confirm it himself (caution only).
+    #[serde(default)]
+    pub self_confirm: bool,
+    /// Only signed decisions count.
+    #[serde(default)]
+    pub signature: bool,
+}
+
+/// What became of a plan.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CommandPlanStatus {
+    /// `metadata.generation` this status was made for; -1 before the first visit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// For display; programs read conditions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<PlanPhase>,
+    /// `Succeeded`, `AwaitingApproval`, `Reconciling`, `Stalled`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "crate::schema::conditions")]
+    pub conditions: Vec<Condition>,
+    /// How far the approvals are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approvals: Option<ApprovalSummary>,
+    /// Steps, in the order of the spec.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub steps: Vec<StepStatus>,
+    /// What was measured before, during and after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Evidence>,
+    /// Whether `kubechat rollback` can undo what was done.
+    #[serde(default)]
+    pub rollback_available: bool,
+    /// When execution began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<Time>,
+    /// When the plan was finished.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completion_time: Option<Time>,
+}
+
+/// Where a plan is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum PlanPhase {
+    /// A person, or a policy that is not ready, is waited for.
+    AwaitingApproval,
+    /// All that was required is there.
+    Approved,
+    /// Steps are being sent, or their effect is waited for.
+    Executing,
+    /// Done.
+    Succeeded,
+    /// Not done, or not all; the message says which.
+    Failed,
+    /// A person refused.
+    Denied,
+    /// A policy refused.
+    Blocked,
+    /// Its time ran out.
+    Expired,
+    /// Withdrawn by the requester.
+    Cancelled,
+    /// What was approved is no longer what stands there.
+    Stale,
+    /// A step is Unknown, or a running plan was stopped.
+    Interrupted,
+    /// Shown, never executed.
+    PlanOnly,
+}
+
+/// How far a step is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StepStatus {
+    /// Id of the step in the spec.
+    #[schemars(length(max = 16))]
+    pub id: String,
+    /// State.
+    pub state: StepState,
+    /// PascalCase cause of a Failed, Unknown or Skipped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub reason: Option<String>,
+    /// What the API server said or the wait saw, at most 4 KiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096))]
+    pub excerpt: Option<String>,
+    /// Targets done.
+    #[serde(default)]
+    pub done: i32,
+    /// Targets not done (at most 20 named).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20), inner(length(max = 512)))]
+    pub failed: Vec<String>,
+    /// Sequence number of the audit entry that holds the intent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit_seq: Option<i64>,
+    /// When it was begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<Time>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_time: Option<Time>,
+}
+
+/// State of a step. Only the order of the list is ever followed; Unknown is never left by the operator.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum StepState {
+    /// Not begun.
+    #[default]
+    Pending,
+    /// The audit log holds the intent.
+    IntentRecorded,
+    /// The write is on its way.
+    Sent,
+    /// The API server accepted it.
+    Done,
+    /// The API server refused it.
+    Failed,
+    /// Nobody can know whether it happened; a person decides.
+    Unknown,
+    /// Not sent because an earlier step failed or the plan was stopped.
+    Skipped,
+    /// Undone by a later plan.
+    RolledBack,
+}
+
+/// Measurements around an execution.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Evidence {
+    /// Before the first step.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 2048))]
+    pub before: String,
+    /// While waiting for the effect.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 2048))]
+    pub during: String,
+    /// At the end.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 2048))]
+    pub after: String,
+    /// What it means.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 512))]
+    pub verdict: String,
+}

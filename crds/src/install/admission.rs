@@ -1,0 +1,355 @@
+//! Admission: which writes reach KubeChat's webhook, and the rules that the API server itself enforces
+//! (ValidatingAdmissionPolicies), also while the webhook is away.
+//!
+//! **Invariants:** only group `kubechat.io` is matched (and Events of KubeChat's own namespace); everything fails closed,
+//! except the record of a deletion; writes that leave `spec` alone stay free and never wait for the webhook, so that the
+//! garbage collector, the namespace controller and finalizers work, whoever they run as.
+//!
+//! Called by `crdgen`, the cluster harness and (later) the chart. The operator fills `caBundle`.
+
+use serde_json::{Value, json};
+
+use crate::{GROUP, PLAN_EXTRA, VERB_APPROVE_CAUTION, VERB_APPROVE_DESTRUCTIVE, VERSION};
+
+/// Name of the Mutating- and of the ValidatingWebhookConfiguration.
+pub const CONFIGURATION: &str = "kubechat";
+/// Name of the webhook's Service.
+pub const WEBHOOK_SERVICE: &str = "kubechat-webhook";
+/// Path that stamps.
+pub const MUTATE_PATH: &str = "/mutate";
+/// Path that judges.
+pub const VALIDATE_PATH: &str = "/validate";
+/// How long the API server waits for the webhook.
+pub const TIMEOUT_SECONDS: i32 = 5;
+/// Reason of the Event that records a refusal.
+pub const REASON_ADMISSION_REFUSED: &str = "AdmissionRefused";
+/// Reason of the Event that records the deletion of a policy object.
+pub const REASON_POLICY_DELETED: &str = "PolicyDeleted";
+
+/// Kinds (plural) whose author is stamped and sealed.
+const SEALED: &[&str] = &["approvals", "chatrequests", "chatsessions"];
+/// Cluster-wide configuration kinds (plural), whose last changer is stamped.
+const POLICIES: &[&str] = &["aiproviders", "approverkeys", "auditpolicies", "riskpolicies"];
+
+/// True for writes that the webhook must see: metadata-only updates (finalizers, labels) are not its business.
+const SPEC_CHANGES: &str = "request.operation != 'UPDATE' || object.spec != oldObject.spec";
+
+/// Where KubeChat runs and as whom.
+#[derive(Clone, Copy, Debug)]
+pub struct Installation<'a> {
+    /// KubeChat's own namespace.
+    pub namespace: &'a str,
+    /// Service account of the operator, in that namespace.
+    pub operator: &'a str,
+    /// Service account of the webhook, in that namespace.
+    pub webhook: &'a str,
+}
+
+impl Default for Installation<'_> {
+    fn default() -> Self {
+        Self { namespace: "kubechat-system", operator: "kubechat-operator", webhook: "kubechat-webhook" }
+    }
+}
+
+impl Installation<'_> {
+    fn username(&self, service_account: &str) -> String {
+        format!("system:serviceaccount:{}:{service_account}", self.namespace)
+    }
+}
+
+/// Every admission object, in the order they are applied: the policies of the API server first, then the webhooks.
+#[must_use]
+pub fn admission(installation: &Installation<'_>) -> Vec<Value> {
+    let mut objects: Vec<Value> = policies(installation).iter().flat_map(Policy::objects).collect();
+    objects.push(mutating(installation));
+    objects.push(validating(installation));
+    objects
+}
+
+fn rule(operations: &[&str], resources: &[&str], scope: &str) -> Value {
+    json!({
+        "apiGroups": [GROUP],
+        "apiVersions": [VERSION],
+        "operations": operations,
+        "resources": resources,
+        "scope": scope,
+    })
+}
+
+fn webhook(installation: &Installation<'_>, name: &str, path: &str, fails: &str, rules: &[Value]) -> Value {
+    json!({
+        "name": format!("{name}.{GROUP}"),
+        "admissionReviewVersions": ["v1"],
+        "clientConfig": {
+            "caBundle": "",
+            "service": {
+                "namespace": installation.namespace, "name": WEBHOOK_SERVICE, "path": path, "port": 443
+            }
+        },
+        "failurePolicy": fails,
+        "matchPolicy": "Equivalent",
+        "rules": rules,
+        "sideEffects": "NoneOnDryRun",
+        "timeoutSeconds": TIMEOUT_SECONDS,
+    })
+}
+
+fn only_spec_changes(mut webhook: Value) -> Value {
+    webhook["matchConditions"] = json!([{ "name": "spec-changes", "expression": SPEC_CHANGES }]);
+    webhook
+}
+
+fn mutating(installation: &Installation<'_>) -> Value {
+    let rules = [
+        rule(&["CREATE", "UPDATE"], SEALED, "Namespaced"),
+        rule(&["CREATE", "UPDATE"], POLICIES, "Cluster"),
+    ];
+    let mut stamp = only_spec_changes(webhook(installation, "stamp", MUTATE_PATH, "Fail", &rules));
+    // Another webhook may change the spec after ours: then it is sealed again.
+    stamp["reinvocationPolicy"] = json!("IfNeeded");
+    json!({
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "MutatingWebhookConfiguration",
+        "metadata": { "name": CONFIGURATION },
+        "webhooks": [stamp],
+    })
+}
+
+fn validating(installation: &Installation<'_>) -> Value {
+    let judged = [
+        rule(&["CREATE"], &["approvals", "chatrequests", "commandplans"], "Namespaced"),
+        rule(&["CREATE", "UPDATE"], POLICIES, "Cluster"),
+    ];
+    let deleted = [rule(&["DELETE"], POLICIES, "Cluster")];
+    json!({
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingWebhookConfiguration",
+        "metadata": { "name": CONFIGURATION },
+        "webhooks": [
+            only_spec_changes(webhook(installation, "judge", VALIDATE_PATH, "Fail", &judged)),
+            webhook(installation, "deletions", VALIDATE_PATH, "Ignore", &deleted),
+        ],
+    })
+}
+
+/// One ValidatingAdmissionPolicy; its binding follows from its name.
+struct Policy {
+    name: &'static str,
+    /// `matchConstraints`.
+    matches: Value,
+    /// CEL and what is said when it is false.
+    validations: Vec<(String, String)>,
+}
+
+impl Policy {
+    fn objects(&self) -> [Value; 2] {
+        let name = format!("{}.{GROUP}", self.name);
+        let validations: Vec<Value> = self
+            .validations
+            .iter()
+            .map(|(expression, message)| json!({ "expression": expression, "message": message, "reason": "Forbidden" }))
+            .collect();
+        [
+            json!({
+                "apiVersion": "admissionregistration.k8s.io/v1",
+                "kind": "ValidatingAdmissionPolicy",
+                "metadata": { "name": name },
+                "spec": { "failurePolicy": "Fail", "matchConstraints": self.matches, "validations": validations },
+            }),
+            json!({
+                "apiVersion": "admissionregistration.k8s.io/v1",
+                "kind": "ValidatingAdmissionPolicyBinding",
+                "metadata": { "name": name },
+                "spec": { "policyName": name, "validationActions": ["Deny"] },
+            }),
+        ]
+    }
+}
+
+fn policies(installation: &Installation<'_>) -> Vec<Policy> {
+    vec![
+        stamp_policy("requester-stamp", &["chatrequests", "chatsessions"], "requester"),
+        stamp_policy("submitter-stamp", &["approvals"], "submittedBy"),
+        session_owner(),
+        request_owner(),
+        own_writes(installation),
+        no_writes_by_plans(),
+        reserved_events(installation),
+    ]
+}
+
+fn matching(rules: &[Value]) -> Value {
+    json!({ "matchPolicy": "Equivalent", "resourceRules": rules })
+}
+
+/// The stamp is the caller, whether or not the webhook wrote it. Absent and empty are the same.
+fn stamp_policy(name: &'static str, resources: &[&str], field: &str) -> Policy {
+    let stamp = format!("object.spec.{field}");
+    let same = |key: &str, empty: &str| {
+        format!(
+            "(has({stamp}.{key}) ? {stamp}.{key} : {empty}) == (has(request.userInfo.{key}) ? request.userInfo.{key} : {empty})"
+        )
+    };
+    let says = format!("spec.{field} is not who created the object. It was not created. Leave the field out: KubeChat's webhook stamps it");
+    let expressions = [
+        format!("has({stamp}) && {stamp}.username == request.userInfo.username"),
+        format!("has({stamp}) && {}", same("uid", "''")),
+        format!("has({stamp}) && {}", same("groups", "[]")),
+        format!("has({stamp}) && {}", same("extra", "{}")),
+    ];
+    Policy {
+        name,
+        matches: matching(&[rule(&["CREATE"], resources, "Namespaced")]),
+        validations: expressions.into_iter().map(|e| (e, says.clone())).collect(),
+    }
+}
+
+/// The object's spec is as it was, or its stamped requester changes it.
+const OWNER: &str = "object.spec == oldObject.spec || (has(oldObject.spec.requester) && oldObject.spec.requester.username == request.userInfo.username)";
+
+fn session_owner() -> Policy {
+    let says = "only the person who opened a ChatSession may change it. Nothing was changed. Open a session of your own";
+    Policy {
+        name: "session-owner",
+        matches: matching(&[rule(&["UPDATE"], &["chatsessions"], "Namespaced")]),
+        validations: vec![(OWNER.to_owned(), says.to_owned())],
+    }
+}
+
+fn request_owner() -> Policy {
+    let approver = |verb: &str| {
+        format!("authorizer.group('{GROUP}').resource('commandplans').namespace(request.namespace).check('{verb}').allowed()")
+    };
+    let expression =
+        format!("{OWNER} || {} || {}", approver(VERB_APPROVE_CAUTION), approver(VERB_APPROVE_DESTRUCTIVE));
+    let says = format!(
+        "only the requester, or a person with verb {VERB_APPROVE_CAUTION} or {VERB_APPROVE_DESTRUCTIVE} on commandplans.{GROUP} in this namespace, may cancel a ChatRequest. Nothing was cancelled. Ask one of them"
+    );
+    Policy {
+        name: "request-owner",
+        matches: matching(&[rule(&["UPDATE"], &["chatrequests"], "Namespaced")]),
+        validations: vec![(expression, says)],
+    }
+}
+
+fn own_writes(installation: &Installation<'_>) -> Policy {
+    let operator = installation.username(installation.operator);
+    Policy {
+        name: "own-writes",
+        matches: matching(&[
+            rule(&["CREATE"], &["commandplans"], "Namespaced"),
+            rule(&["UPDATE"], &["*/status"], "*"),
+        ]),
+        validations: vec![(
+            format!("request.userInfo.username == '{operator}'"),
+            "only KubeChat's operator creates CommandPlans and writes status. Nothing was written. Create a ChatRequest to get a plan, an Approval to decide on one".to_owned(),
+        )],
+    }
+}
+
+fn no_writes_by_plans() -> Policy {
+    Policy {
+        name: "no-writes-by-plans",
+        matches: matching(&[json!({
+            "apiGroups": [GROUP], "apiVersions": ["*"], "operations": ["CREATE", "UPDATE", "DELETE"],
+            "resources": ["*/*"], "scope": "*",
+        })]),
+        validations: vec![(
+            format!("!(has(request.userInfo.extra) && '{PLAN_EXTRA}' in request.userInfo.extra)"),
+            format!("a plan never changes objects of {GROUP}: those are its own judge. Nothing was written. A person does this directly, without KubeChat"),
+        )],
+    }
+}
+
+/// The operator turns these Events into audit entries, so nobody else may write them.
+fn reserved_events(installation: &Installation<'_>) -> Policy {
+    let webhook = installation.username(installation.webhook);
+    let reserved = |object: &str| {
+        format!("has({object}.reason) && {object}.reason in ['{REASON_ADMISSION_REFUSED}', '{REASON_POLICY_DELETED}']")
+    };
+    let events = |group: &str| {
+        json!({
+            "apiGroups": [group], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"],
+            "resources": ["events"], "scope": "Namespaced",
+        })
+    };
+    let mut matches = matching(&[events(""), events("events.k8s.io")]);
+    matches["namespaceSelector"] = json!({ "matchLabels": { "kubernetes.io/metadata.name": installation.namespace } });
+    Policy {
+        name: "reserved-events",
+        matches,
+        validations: vec![(
+            format!(
+                "request.userInfo.username == '{webhook}' || !(({}) || (oldObject != null && {}))",
+                reserved("object"),
+                reserved("oldObject")
+            ),
+            format!("Events with reason {REASON_ADMISSION_REFUSED} or {REASON_POLICY_DELETED} in this namespace are written by KubeChat's webhook only. Nothing was written. Use another reason"),
+        )],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::admissionregistration::v1 as api;
+
+    use super::*;
+
+    fn all() -> Vec<Value> {
+        admission(&Installation::default())
+    }
+
+    fn of_kind(kind: &str) -> Vec<Value> {
+        all().into_iter().filter(|o| o["kind"] == kind).collect()
+    }
+
+    fn survives<T: serde::de::DeserializeOwned + serde::Serialize>(object: &Value) {
+        let typed: T = serde_json::from_value(object.clone()).unwrap();
+        assert_eq!(&serde_json::to_value(typed).unwrap(), object, "a field the API does not know");
+    }
+
+    #[test]
+    fn objects_hold_only_fields_that_the_api_knows() {
+        of_kind("ValidatingAdmissionPolicy").iter().for_each(survives::<api::ValidatingAdmissionPolicy>);
+        of_kind("ValidatingAdmissionPolicyBinding").iter().for_each(survives::<api::ValidatingAdmissionPolicyBinding>);
+        of_kind("MutatingWebhookConfiguration").iter().for_each(survives::<api::MutatingWebhookConfiguration>);
+        of_kind("ValidatingWebhookConfiguration").iter().for_each(survives::<api::ValidatingWebhookConfiguration>);
+        assert_eq!(all().len(), 7 + 7 + 2);
+    }
+
+    #[test]
+    fn every_policy_denies_and_fails_closed() {
+        let (policies, bindings) = (of_kind("ValidatingAdmissionPolicy"), of_kind("ValidatingAdmissionPolicyBinding"));
+        for policy in &policies {
+            assert_eq!(policy["spec"]["failurePolicy"], "Fail");
+            let bound = bindings.iter().filter(|b| b["spec"]["policyName"] == policy["metadata"]["name"]);
+            let actions: Vec<_> = bound.map(|b| b["spec"]["validationActions"].clone()).collect();
+            assert_eq!(actions, [json!(["Deny"])], "{}", policy["metadata"]["name"]);
+        }
+    }
+
+    #[test]
+    fn webhooks_see_only_our_group_and_no_subresource() {
+        for configuration in [of_kind("MutatingWebhookConfiguration"), of_kind("ValidatingWebhookConfiguration")].concat() {
+            for webhook in configuration["webhooks"].as_array().unwrap() {
+                let deletions = webhook["name"] == "deletions.kubechat.io";
+                assert_eq!(webhook["failurePolicy"], if deletions { "Ignore" } else { "Fail" });
+                assert_eq!(webhook["sideEffects"], "NoneOnDryRun");
+                for rule in webhook["rules"].as_array().unwrap() {
+                    assert_eq!(rule["apiGroups"], json!([GROUP]));
+                    let resources = rule["resources"].as_array().unwrap();
+                    assert!(resources.iter().all(|r| !r.as_str().unwrap().contains(['/', '*'])), "{rule}");
+                    assert_eq!(rule["operations"] == json!(["DELETE"]), deletions, "{rule}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn names_of_namespace_and_service_accounts_are_taken_from_the_installation() {
+        let other = Installation { namespace: "chat", operator: "op", webhook: "wh" };
+        let text = serde_json::to_string(&admission(&other)).unwrap();
+        assert!(text.contains("system:serviceaccount:chat:op") && text.contains("system:serviceaccount:chat:wh"));
+        assert!(!text.contains("kubechat-system") && !text.contains("kubechat-operator"));
+    }
+}

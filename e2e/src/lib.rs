@@ -1,0 +1,23 @@
+//! The cluster harness: a real control plane on a bare machine, started and stopped by one library.
+//!
+//! `make run` (the binary `kubechat-dev`), the black-box tests (`tests/e2e.rs`) and the benches use the same code,
+//! so what a person tries by hand is what the tests prove.
+//!
+//! - [`build`]: the programs of the cluster, built once from pinned Go modules into a cache.
+//! - [`cluster`]: etcd, API server, controller manager, scheduler and kwok on free loopback ports.
+//! - [`accounts`]: the people of the tests and what each of them may do.
+//! - [`product`]: KubeChat's operator and webhook, under their own service accounts, supervised.
+//! - [`dev`]: what `make run` does with all of it.
+//!
+//! **Invariant**: no process outlives the harness, however it ends ([`process`]).
+
+pub mod accounts;
+pub mod apply;
+pub mod build;
+pub mod cluster;
+pub mod demo;
+pub mod dev;
+pub mod process;
+pub mod product;
+pub mod progress;
+pub mod wait;

@@ -1,0 +1,487 @@
+//! KubeChat itself, as it runs in a cluster: operator and webhook are two processes on loopback, each with a token of
+//! its own service account and exactly the roles that ship; never as admin.
+//!
+//! **Invariants**
+//! - Tokens come from TokenRequest and are renewed at half their life; the processes read them from files.
+//! - A part that ends although it should run is started again after [`RESTART_PAUSE`] on the same ports, unless
+//!   [`Options::restart`] is off.
+//! - A part that was stopped with [`Product::stop`] stays down until [`Product::resume`].
+
+mod install;
+mod service;
+mod tokens;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use kube::Client;
+use nix::sys::signal::Signal;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::accounts;
+use crate::apply::{Applier, read_manifests};
+use crate::cluster::{Cluster, Ports, get_ok, plain_client};
+use crate::process::Program;
+use crate::progress::Progress;
+use crate::wait::eventually;
+use service::Service;
+use tokens::TokenFile;
+
+/// How long after its end a part is started again.
+pub const RESTART_PAUSE: Duration = Duration::from_secs(2);
+/// How long a part may take until it is ready.
+const READY_DEADLINE: Duration = Duration::from_secs(60);
+/// How long a part may take to end by itself.
+const STOP_GRACE: Duration = Duration::from_secs(4);
+/// Longest run of a command that only prepares something.
+const COMMAND_DEADLINE: Duration = Duration::from_secs(30);
+/// The manifests that ship.
+const MANIFESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../crds/manifests");
+/// Names the program to test instead of the one beside the harness.
+const BINARY_VARIABLE: &str = "KUBECHAT_BIN";
+
+/// A process of the product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Part {
+    /// Interprets, plans, executes, audits.
+    Operator,
+    /// Admission.
+    Webhook,
+    /// A second operator beside the first; only after [`Product::start_second_operator`].
+    SecondOperator,
+}
+
+impl Part {
+    /// Its name in files, messages and the ready file.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Operator => "operator",
+            Self::Webhook => "webhook",
+            Self::SecondOperator => "operator-2",
+        }
+    }
+}
+
+/// How to start the product.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The program; `KUBECHAT_BIN`, or `kubechat` beside the harness, if not given.
+    pub binary: Option<PathBuf>,
+    /// The folder with the manifests that ship.
+    pub manifests: PathBuf,
+    /// Whether a part that ends is started again.
+    pub restart: bool,
+    /// The audit database; in the cluster's folder if not given.
+    pub audit_db: Option<PathBuf>,
+    /// More arguments for the operator.
+    pub operator_args: Vec<String>,
+    /// More environment for the operator, such as failpoints.
+    pub operator_env: Vec<(String, String)>,
+    /// More arguments for the webhook.
+    pub webhook_args: Vec<String>,
+    /// More environment for the webhook.
+    pub webhook_env: Vec<(String, String)>,
+    /// Where the progress of the start is shown.
+    pub progress: Progress,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            binary: None,
+            manifests: PathBuf::from(MANIFESTS),
+            restart: true,
+            audit_db: None,
+            operator_args: Vec::new(),
+            operator_env: Vec::new(),
+            webhook_args: Vec::new(),
+            webhook_env: Vec::new(),
+            progress: Progress::Silent,
+        }
+    }
+}
+
+/// The running product. Dropping it stops its processes; drop it before its [`Cluster`].
+#[derive(Debug)]
+pub struct Product {
+    binary: PathBuf,
+    folder: PathBuf,
+    ports: Ports,
+    audit_db: PathBuf,
+    services: std::sync::Mutex<BTreeMap<Part, Service>>,
+    changes: watch::Sender<u64>,
+    renewals: Vec<JoinHandle<()>>,
+}
+
+impl Product {
+    /// Installs the manifests, starts operator and webhook and waits until both are ready.
+    ///
+    /// # Errors
+    /// When the program is not built, a manifest is refused, or a part does not become ready; the message holds the
+    /// end of its log.
+    pub async fn start(cluster: &Cluster, options: Options) -> Result<Self> {
+        let binary = find_binary(options.binary.as_deref())?;
+        let folder = cluster.folder().to_owned();
+        let audit = folder.join("audit");
+        std::fs::create_dir_all(&audit).with_context(|| format!("{} was not made", audit.display()))?;
+        let audit_db = options.audit_db.clone().unwrap_or_else(|| audit.join("audit.db"));
+        let (ports, services) = (cluster.ports().clone(), std::sync::Mutex::default());
+        let (changes, renewals) = (watch::Sender::new(0), Vec::new());
+        let mut product = Self {
+            binary,
+            folder,
+            ports,
+            audit_db,
+            services,
+            changes,
+            renewals,
+        };
+        product.make_audit_key().await?;
+
+        let admin = cluster.client("admin").await?;
+        let applier = Applier::new(admin.clone());
+        let manifests = install::split(read_manifests(&options.manifests)?, &product.webhook_url());
+        let step = options
+            .progress
+            .step("installing KubeChat's kinds, roles and admission rules");
+        applier.apply_typed(&accounts::namespaces()).await?;
+        applier.apply_all(&install::service_accounts()).await?;
+        applier.apply_all(&manifests.before).await?;
+        step.done();
+
+        let step = options.progress.step("starting operator and webhook");
+        let server = cluster.server_url();
+        product
+            .issue_token(&admin, &server, install::OPERATOR_ACCOUNT)
+            .await?;
+        product
+            .issue_token(&admin, &server, install::WEBHOOK_ACCOUNT)
+            .await?;
+        let operator = product.operator_program(Part::Operator, ports_of(&product.ports, Part::Operator));
+        let operator = with_options(operator, &options.operator_args, &options.operator_env);
+        let webhook = with_options(
+            product.webhook_program(),
+            &options.webhook_args,
+            &options.webhook_env,
+        );
+        product.add(Part::Operator, operator, options.restart)?;
+        product.add(Part::Webhook, webhook, options.restart)?;
+        // The policies pass KubeChat's own admission, so they follow once it answers; the operator may wait for them.
+        tokio::try_join!(
+            product.wait_ready(Part::Operator),
+            product.wait_ready(Part::Webhook),
+            install::apply_policies(&applier, &manifests.after),
+        )?;
+        step.done();
+        Ok(product)
+    }
+
+    async fn make_audit_key(&self) -> Result<()> {
+        let key = self.audit_key();
+        if key.exists() {
+            return Ok(());
+        }
+        let args = ["audit", "init", "--key"]
+            .map(Into::into)
+            .into_iter()
+            .chain([key.into_os_string()]);
+        let init = Program::new("kubechat audit init", &self.binary, self.log("audit-init"))
+            .args(args)
+            .start()?;
+        let status = init
+            .exit()
+            .within(COMMAND_DEADLINE)
+            .await
+            .context("kubechat audit init did not end")?;
+        if status.success() {
+            Ok(())
+        } else {
+            Err(init.obituary(status))
+        }
+    }
+
+    async fn issue_token(&mut self, admin: &Client, server: &str, account: &'static str) -> Result<()> {
+        let token = TokenFile::new(admin.clone(), account, self.state(&format!("{account}.token")));
+        token.renew().await?;
+        let kubeconfig = tokens::kubeconfig(&self.folder, server, account, token.path())?;
+        crate::build::write_atomically(&self.kubeconfig(account), &kubeconfig)?;
+        self.renewals.push(tokio::spawn(token.keep_fresh()));
+        Ok(())
+    }
+
+    fn operator_program(&self, part: Part, port: u16) -> Program {
+        let store = format!("sqlite:{}", self.audit_db.display());
+        self.program(part, "operator", install::OPERATOR_ACCOUNT)
+            .args(["--audit-store", &store])
+            .args(["--audit-key".into(), self.audit_key().into_os_string()])
+            .args([
+                "--listen",
+                &format!("127.0.0.1:{port}"),
+                "--webhook-url",
+                &self.webhook_url(),
+            ])
+            .args(["--log-format", "json"])
+    }
+
+    fn webhook_program(&self) -> Program {
+        let (admission, health) = (self.ports.webhook, self.ports.webhook_health);
+        self.program(Part::Webhook, "webhook", install::WEBHOOK_ACCOUNT)
+            .args([
+                "--listen",
+                &format!("127.0.0.1:{admission}"),
+                "--health-listen",
+                &format!("127.0.0.1:{health}"),
+            ])
+    }
+
+    fn program(&self, part: Part, command: &str, account: &str) -> Program {
+        Program::new(part.name(), &self.binary, self.log(part.name()))
+            .args([
+                command.into(),
+                "--kubeconfig".into(),
+                self.kubeconfig(account).into_os_string(),
+            ])
+            .args(["--namespace", accounts::SYSTEM])
+    }
+
+    fn add(&self, part: Part, program: Program, restart: bool) -> Result<()> {
+        let service = Service::new(program, restart, self.changes.clone());
+        service.start()?;
+        self.services().insert(part, service);
+        Ok(())
+    }
+
+    /// Starts a second operator beside the first, with the same database, key and account; it is never restarted.
+    ///
+    /// # Errors
+    /// When it ends early or does not answer `/healthz` (it may well not become ready: the first one leads).
+    pub async fn start_second_operator(&self) -> Result<()> {
+        let part = Part::SecondOperator;
+        self.add(
+            part,
+            self.operator_program(part, ports_of(&self.ports, part)),
+            false,
+        )?;
+        self.wait_answer(part, "/healthz").await
+    }
+
+    /// Waits until a part is ready.
+    ///
+    /// # Errors
+    /// When it ends or is not ready in time; the message holds the end of its log.
+    pub async fn wait_ready(&self, part: Part) -> Result<()> {
+        self.wait_answer(part, "/readyz").await
+    }
+
+    async fn wait_answer(&self, part: Part, path: &str) -> Result<()> {
+        let name = part.name();
+        let client = plain_client(ports_of(&self.ports, part))?;
+        let mut exit = self
+            .service(part)?
+            .exit()
+            .with_context(|| format!("{name} does not run"))?;
+        let what = format!("the {name} answers {path}");
+        let answered = tokio::select! {
+            answered = eventually(READY_DEADLINE, &what, || get_ok(&client, path)) => answered,
+            status = exit.wait() => Err(anyhow::anyhow!("the {name} ended early ({status})")),
+        };
+        let log = self.log(name);
+        let tail = || {
+            format!(
+                "the end of its log {}:\n{}",
+                log.display(),
+                crate::process::log_tail(&log)
+            )
+        };
+        answered.map_err(|reason| anyhow::anyhow!("{reason:#}\n{}", tail()))
+    }
+
+    /// Process ids of the parts that run now.
+    #[must_use]
+    pub fn pids(&self) -> BTreeMap<String, u32> {
+        let services = self.services();
+        services
+            .iter()
+            .filter_map(|(part, service)| Some((part.name().to_owned(), service.pid()?)))
+            .collect()
+    }
+
+    /// The process id of one part, if it runs.
+    #[must_use]
+    pub fn pid(&self, part: Part) -> Option<u32> {
+        self.services().get(&part).and_then(Service::pid)
+    }
+
+    /// Sends a signal to a part. It is started again after [`RESTART_PAUSE`] if [`Options::restart`] says so.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn kill(&self, part: Part, signal: Signal) -> Result<()> {
+        ensure!(
+            self.service(part)?.signal(signal)?,
+            "the {} does not run",
+            part.name()
+        );
+        Ok(())
+    }
+
+    /// Stops a part gently; it stays down until [`Self::resume`].
+    ///
+    /// # Errors
+    /// When it was never started, or survives.
+    pub async fn stop(&self, part: Part) -> Result<()> {
+        self.service(part)?.stop(STOP_GRACE).await
+    }
+
+    /// Starts a part that was stopped or died, on the same port, and waits until it is ready.
+    ///
+    /// # Errors
+    /// When it was never started, runs, or does not become ready.
+    pub async fn resume(&self, part: Part) -> Result<()> {
+        self.service(part)?.start()?;
+        self.wait_ready(part).await
+    }
+
+    /// Changes how a part is started from its next start on; already running, it stays as it is.
+    ///
+    /// # Errors
+    /// When it was never started.
+    pub fn reconfigure(&self, part: Part, change: impl FnOnce(&mut Program)) -> Result<()> {
+        self.service(part)?.reconfigure(change);
+        Ok(())
+    }
+
+    /// A part's metrics as text.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn metrics_text(&self, part: Part) -> Result<String> {
+        let request = http::Request::get("/metrics").body(Vec::new())?;
+        let text = plain_client(ports_of(&self.ports, part))?
+            .request_text(request)
+            .await;
+        text.with_context(|| format!("the metrics of the {} cannot be read", part.name()))
+    }
+
+    /// Counts up whenever a part was started; for those who publish process ids.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// The program under test.
+    #[must_use]
+    pub fn binary(&self) -> &Path {
+        &self.binary
+    }
+
+    /// The audit database.
+    #[must_use]
+    pub fn audit_db(&self) -> &Path {
+        &self.audit_db
+    }
+
+    /// The key of the audit chain.
+    #[must_use]
+    pub fn audit_key(&self) -> PathBuf {
+        self.folder.join("audit/audit.key")
+    }
+
+    /// The log of a part, by [`Part::name`].
+    #[must_use]
+    pub fn log(&self, name: &str) -> PathBuf {
+        self.folder.join("logs").join(format!("{name}.log"))
+    }
+
+    /// The kubeconfig with which a service account (of [`accounts::SYSTEM`]) runs.
+    #[must_use]
+    pub fn kubeconfig(&self, account: &str) -> PathBuf {
+        self.state(&format!("{account}.kubeconfig"))
+    }
+
+    fn webhook_url(&self) -> String {
+        format!("https://127.0.0.1:{}", self.ports.webhook)
+    }
+
+    fn state(&self, file: &str) -> PathBuf {
+        self.folder.join("product").join(file)
+    }
+
+    fn services(&self) -> std::sync::MutexGuard<'_, BTreeMap<Part, Service>> {
+        self.services
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn service(&self, part: Part) -> Result<Service> {
+        self.services()
+            .get(&part)
+            .cloned()
+            .with_context(|| format!("the {} was never started", part.name()))
+    }
+}
+
+impl Drop for Product {
+    fn drop(&mut self) {
+        for renewal in &self.renewals {
+            renewal.abort();
+        }
+        let services = std::mem::take(&mut *self.services());
+        // Together, so that the slowest alone decides how long it takes.
+        std::thread::scope(|scope| {
+            for service in services.values() {
+                scope.spawn(|| service.stop_blocking(STOP_GRACE));
+            }
+        });
+    }
+}
+
+/// The port of a part's `/healthz`, `/readyz` and `/metrics`.
+const fn ports_of(ports: &Ports, part: Part) -> u16 {
+    match part {
+        Part::Operator => ports.operator,
+        Part::Webhook => ports.webhook_health,
+        Part::SecondOperator => ports.second_operator,
+    }
+}
+
+fn with_options(program: Program, args: &[String], env: &[(String, String)]) -> Program {
+    env.iter().fold(program.args(args), |program, (name, value)| {
+        program.env(name, value)
+    })
+}
+
+/// The given program, else that of `KUBECHAT_BIN`, else `kubechat` beside the harness (or beside its `deps` folder).
+///
+/// # Errors
+/// When there is none; the message says how to build it.
+pub fn find_binary(given: Option<&Path>) -> Result<PathBuf> {
+    let named = given
+        .map(Path::to_owned)
+        .or_else(|| std::env::var_os(BINARY_VARIABLE).map(PathBuf::from));
+    if let Some(path) = named {
+        ensure!(
+            path.is_file(),
+            "there is no program {}; correct {BINARY_VARIABLE}",
+            path.display()
+        );
+        return std::path::absolute(path).context("the program's path cannot be made absolute");
+    }
+    let harness = std::env::current_exe().context("the harness does not know where it is")?;
+    let beside = harness
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .map(|folder| folder.join("kubechat"))
+        .find(|path| path.is_file());
+    beside.with_context(|| {
+        format!(
+            "kubechat is not built beside {}; build it with: cargo build -p kubechat-operator",
+            harness.display()
+        )
+    })
+}

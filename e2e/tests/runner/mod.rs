@@ -1,0 +1,158 @@
+//! Runs the tests: starts what they need when the first of them needs it, and takes it down at the end.
+//!
+//! ```ignore
+//! pub(crate) fn tests() -> Vec<Test> {
+//!     [shared![some_behaviour], own![behaviour_that_breaks_things]].concat()
+//! }
+//! async fn some_behaviour(ctx: Arc<Ctx>) -> Result<()> { let ns = ctx.namespace("some").await?; .. }
+//! async fn behaviour_that_breaks_things() -> Result<()> { with_product(.., .., async |cluster, product| { .. }).await }
+//! ```
+
+mod alone;
+mod ctx;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use futures::future::BoxFuture;
+use libtest_mimic::{Arguments, Conclusion, Failed, Trial};
+use tokio::runtime::Runtime;
+use tokio::sync::{OnceCell, Semaphore};
+
+pub(crate) use alone::{with_cluster, with_product};
+pub(crate) use ctx::Ctx;
+
+/// Longest test, the start of its own cluster included.
+const TEST_DEADLINE: Duration = Duration::from_secs(300);
+
+/// One test.
+#[derive(Clone)]
+pub(crate) struct Test {
+    name: String,
+    body: Body,
+}
+
+#[derive(Clone, Copy)]
+enum Body {
+    Shared(fn(Arc<Ctx>) -> BoxFuture<'static, Result<()>>),
+    Own(fn() -> BoxFuture<'static, Result<()>>),
+}
+
+impl Test {
+    /// A test in the shared cluster; see the macro `shared!`.
+    pub(crate) fn shared(
+        module: &str,
+        name: &str,
+        body: fn(Arc<Ctx>) -> BoxFuture<'static, Result<()>>,
+    ) -> Self {
+        Self {
+            name: full_name(module, name),
+            body: Body::Shared(body),
+        }
+    }
+
+    /// A test with a cluster of its own; see the macro `own!`.
+    pub(crate) fn own(module: &str, name: &str, body: fn() -> BoxFuture<'static, Result<()>>) -> Self {
+        Self {
+            name: full_name(module, name),
+            body: Body::Own(body),
+        }
+    }
+}
+
+fn full_name(module: &str, name: &str) -> String {
+    let subject = module.rsplit("::").next().unwrap_or(module);
+    format!("{subject}::{name}")
+}
+
+/// Tests that share the cluster: `async fn(Arc<Ctx>) -> Result<()>`.
+macro_rules! shared {
+    ($($name:ident),* $(,)?) => {
+        vec![$($crate::runner::Test::shared(module_path!(), stringify!($name), |ctx| Box::pin($name(ctx)))),*]
+    };
+}
+
+/// Tests that start their own cluster: `async fn() -> Result<()>`.
+macro_rules! own {
+    ($($name:ident),* $(,)?) => {
+        vec![$($crate::runner::Test::own(module_path!(), stringify!($name), || Box::pin($name()))),*]
+    };
+}
+
+pub(crate) use {own, shared};
+
+/// What the tests of one run have in common.
+struct Stage {
+    runtime: Runtime,
+    /// Made by the first test that needs it; its error is every later test's error too.
+    shared: OnceCell<Result<Arc<Ctx>, String>>,
+    /// Lets one test at a time have a cluster of its own: two cores carry no more.
+    own: Semaphore,
+}
+
+impl Stage {
+    fn play(&self, body: Body) -> Result<()> {
+        self.runtime.block_on(async {
+            match body {
+                Body::Shared(test) => {
+                    let ctx = self.shared.get_or_init(|| async { start_shared().await }).await;
+                    let ctx = ctx
+                        .clone()
+                        .map_err(|reason| anyhow::anyhow!("the shared cluster: {reason}"))?;
+                    in_time(test(ctx)).await
+                }
+                Body::Own(test) => {
+                    let _turn = self.own.acquire().await?;
+                    in_time(test()).await
+                }
+            }
+        })
+    }
+}
+
+async fn start_shared() -> Result<Arc<Ctx>, String> {
+    Ctx::start()
+        .await
+        .map(Arc::new)
+        .map_err(|reason| format!("{reason:#}"))
+}
+
+async fn in_time(test: BoxFuture<'static, Result<()>>) -> Result<()> {
+    let ended = tokio::time::timeout(TEST_DEADLINE, test).await;
+    ended.with_context(|| format!("the test did not end in {} s", TEST_DEADLINE.as_secs()))?
+}
+
+/// Runs the tests that `args` select.
+pub(crate) fn run(args: &Arguments, tests: Vec<Test>) -> ExitCode {
+    let runtime = match Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(reason) => {
+            eprintln!("no test was run, because no runtime could be started: {reason}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let stage = Arc::new(Stage {
+        runtime,
+        shared: OnceCell::new(),
+        own: Semaphore::new(1),
+    });
+    let trial = |test: Test| {
+        let stage = Arc::clone(&stage);
+        Trial::test(test.name, move || {
+            stage
+                .play(test.body)
+                .map_err(|reason| Failed::from(format!("{reason:#}")))
+        })
+    };
+    let trials = tests.into_iter().map(trial).collect();
+    let conclusion: Conclusion = libtest_mimic::run(args, trials);
+    if conclusion.has_failed()
+        && let Some(Ok(ctx)) = stage.shared.get()
+    {
+        ctx.cluster.keep_folder();
+    }
+    drop(stage);
+    conclusion.exit_code()
+}

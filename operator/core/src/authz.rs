@@ -1,0 +1,198 @@
+//! Who may act and who may decide: identities and rights, as data. The shell asks the API server.
+
+use std::collections::BTreeSet;
+
+use kubechat_crds::{CommandPlanSpec, GROUP, Identity, Level};
+
+/// Namespaces and cluster scope a plan touches: where an approver must hold the verb.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Touched {
+    /// Every namespace with a target.
+    pub namespaces: BTreeSet<String>,
+    /// Whether a target is cluster-scoped.
+    pub cluster_scoped: bool,
+}
+
+/// What a plan touches. A plan with no step (never made) would touch the cluster: the stricter reading.
+#[must_use]
+pub fn touched(plan: &CommandPlanSpec) -> Touched {
+    let mut touched = Touched::default();
+    for target in plan.steps.iter().flat_map(|step| &step.targets) {
+        match &target.namespace {
+            Some(namespace) => {
+                touched.namespaces.insert(namespace.clone());
+            }
+            None => touched.cluster_scoped = true,
+        }
+    }
+    if touched.namespaces.is_empty() {
+        touched.cluster_scoped = true;
+    }
+    touched
+}
+
+/// One question to the API server's authorizer (SubjectAccessReview).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Question {
+    /// Verb.
+    pub verb: String,
+    /// API group.
+    pub group: String,
+    /// Resource (plural).
+    pub resource: String,
+    /// Subresource; empty for none.
+    pub subresource: String,
+    /// Namespace; `None` asks cluster-wide.
+    pub namespace: Option<String>,
+    /// Object name; `None` asks for all names.
+    pub name: Option<String>,
+}
+
+impl Question {
+    /// `verb resource[/subresource][.group]` and where, as a person reads it.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let place = self.namespace.as_ref().map_or_else(|| "cluster-wide".to_owned(), |n| format!("in namespace {n}"));
+        format!("{} {} {place}", self.verb, self.resource_text())
+    }
+
+    /// `resource[/subresource][.group]`.
+    #[must_use]
+    pub fn resource_text(&self) -> String {
+        let mut text = self.resource.clone();
+        if !self.subresource.is_empty() {
+            text = format!("{text}/{}", self.subresource);
+        }
+        if !self.group.is_empty() {
+            text = format!("{text}.{}", self.group);
+        }
+        text
+    }
+}
+
+/// The questions whose answers must all be yes for a person to approve or deny a plan.
+#[must_use]
+pub fn approver_questions(plan: &CommandPlanSpec) -> Vec<Question> {
+    let touched = touched(plan);
+    let ask = |namespace: Option<String>| Question {
+        verb: plan.risk.level.approve_verb().to_owned(),
+        group: GROUP.to_owned(),
+        resource: "commandplans".to_owned(),
+        subresource: String::new(),
+        namespace,
+        name: None,
+    };
+    let mut questions: Vec<_> = touched.namespaces.iter().map(|n| ask(Some(n.clone()))).collect();
+    if touched.cluster_scoped {
+        questions.push(ask(None));
+    }
+    questions
+}
+
+/// Whether the requester may confirm his own plan: caution at most, and an entry of the requirement takes it.
+#[must_use]
+pub fn may_self_confirm(plan: &CommandPlanSpec) -> bool {
+    plan.risk.level <= Level::Caution && !plan.requirement.is_empty() && plan.requirement.iter().any(|r| r.self_confirm)
+}
+
+/// An identity KubeChat may act as, after privileged groups were dropped.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Acting {
+    /// User.
+    pub username: String,
+    /// UID; empty for none.
+    pub uid: String,
+    /// Groups that are kept, sorted; without `system:authenticated`, which the API server adds itself.
+    pub groups: Vec<String>,
+    /// Groups that were dropped because they are privileged.
+    pub dropped: Vec<String>,
+}
+
+/// Why an identity is not acted as.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IdentityRefused {
+    /// `system:*` that is no service account.
+    #[error(
+        "KubeChat does not act as {0}: it is a system user. Nothing was done. Ask as a person, or bind the rights you need to a person or a service account"
+    )]
+    SystemUser(String),
+    /// Anonymous or empty.
+    #[error("KubeChat does not act for unauthenticated users. Nothing was done. Log in and ask again")]
+    Anonymous,
+}
+
+/// Groups whose members pass every check; never impersonated.
+fn is_privileged_group(group: &str) -> bool {
+    group == "system:masters" || group == "system:nodes" || group.starts_with("system:kube-")
+}
+
+/// Groups the API server adds to an impersonated user by itself, which therefore are not asked for: RBAC could not limit
+/// them by value for every namespace.
+fn added_by_server(identity: &Identity, group: &str) -> bool {
+    group == "system:authenticated" || identity.is_service_account() && group.starts_with("system:serviceaccounts")
+}
+
+/// The identity to act as. Rights only shrink: privileged groups are dropped, system users refused.
+///
+/// # Errors
+/// When nobody may be acted for: system users and anonymous ones.
+pub fn acting(identity: &Identity) -> Result<Acting, IdentityRefused> {
+    let name = identity.username.as_str();
+    if name.is_empty() || name == "system:anonymous" || identity.groups.iter().any(|g| g == "system:unauthenticated") {
+        return Err(IdentityRefused::Anonymous);
+    }
+    if name.starts_with("system:") && !identity.is_service_account() {
+        return Err(IdentityRefused::SystemUser(name.to_owned()));
+    }
+    let (dropped, kept): (BTreeSet<String>, BTreeSet<String>) =
+        identity.groups.iter().filter(|g| !added_by_server(identity, g)).cloned().partition(|g| is_privileged_group(g));
+    Ok(Acting {
+        username: name.to_owned(),
+        uid: identity.uid.clone(),
+        groups: kept.into_iter().collect(),
+        dropped: dropped.into_iter().collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn person(name: &str, groups: &[&str]) -> Identity {
+        Identity {
+            username: name.into(),
+            groups: groups.iter().map(|g| (*g).to_owned()).collect(),
+            ..Identity::default()
+        }
+    }
+
+    #[test]
+    fn privileged_groups_are_dropped_and_named() {
+        let acting = acting(&person("admin", &["system:masters", "team", "system:authenticated", "system:kube-x"])).unwrap();
+        assert_eq!(acting.groups, ["team"]);
+        assert_eq!(acting.dropped, ["system:kube-x", "system:masters"]);
+    }
+
+    #[test]
+    fn refuses_system_users_and_nobody() {
+        for bad in ["system:admin", "system:node:n1", "system:kube-controller-manager"] {
+            assert!(matches!(acting(&person(bad, &[])), Err(IdentityRefused::SystemUser(_))), "{bad}");
+        }
+        for nobody in ["", "system:anonymous"] {
+            assert_eq!(acting(&person(nobody, &[])), Err(IdentityRefused::Anonymous));
+        }
+        assert_eq!(acting(&person("eve", &["system:unauthenticated"])), Err(IdentityRefused::Anonymous));
+    }
+
+    #[test]
+    fn service_accounts_may_be_acted_as() {
+        assert!(acting(&person("system:serviceaccount:a:b", &["system:serviceaccounts"])).is_ok());
+    }
+
+    #[test]
+    fn a_plan_that_touches_nothing_known_needs_the_verb_cluster_wide() {
+        let questions = approver_questions(&CommandPlanSpec::default());
+        assert_eq!(questions.len(), 1);
+        assert_eq!(questions[0].namespace, None);
+    }
+}

@@ -1,0 +1,19 @@
+//! KubeChat's decisions, as pure functions: what a sentence means ([`interpret`]), what steps it becomes ([`plan`]), how
+//! dangerous they are ([`risk`]), what they need ([`policy`], [`authz`]) and what happens next to each kind
+//! ([`lifecycle`]).
+//!
+//! **Invariant:** no clock, no client, no async, no I/O. Callers pass data and the time in; the webhook and the operator
+//! call the same functions, so what was admitted is what is executed.
+
+pub mod authz;
+pub mod backoff;
+pub mod duration;
+pub mod interpret;
+pub mod lease;
+pub mod lifecycle;
+pub mod plan;
+pub mod policy;
+pub mod reason;
+pub mod risk;
+pub mod seal;
+pub mod secrets;

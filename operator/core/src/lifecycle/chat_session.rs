@@ -1,0 +1,78 @@
+//! ChatSession: phase, turns and expiry.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kubechat_crds::{ChatSessionSpec, SessionPhase};
+
+use crate::duration;
+
+/// Life of a session after its last turn where its `ttl` says nothing.
+const DEFAULT_TTL: Duration = Duration::from_secs(8 * 3600);
+/// Longest `ttl`.
+const MAX_TTL: Duration = Duration::from_secs(168 * 3600);
+
+/// One turn of a session as the controller sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Turn {
+    /// When it was created.
+    pub created: Timestamp,
+    /// Whether it is finished or waits for a person.
+    pub resting: bool,
+}
+
+/// What a session is now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Phase.
+    pub phase: SessionPhase,
+    /// Turns so far.
+    pub turns: i64,
+    /// Newest turn, or the creation of the session.
+    pub last_activity: Timestamp,
+    /// When it ends if nothing more is asked.
+    pub expires_at: Timestamp,
+}
+
+/// Decides. An expired session stays expired, also when a turn is added late.
+#[must_use]
+pub fn decide(spec: &ChatSessionSpec, created: Timestamp, was: Option<SessionPhase>, turns: &[Turn], now: Timestamp) -> Verdict {
+    let last_activity = turns.iter().map(|t| t.created).chain([created]).max().unwrap_or(created);
+    let ttl = spec.ttl.as_deref().and_then(duration::parse).unwrap_or(DEFAULT_TTL).min(MAX_TTL);
+    let expires_at = jiff::SignedDuration::try_from(ttl).ok().and_then(|d| last_activity.checked_add(d).ok()).unwrap_or(last_activity);
+    let phase = if spec.closed {
+        SessionPhase::Terminated
+    } else if was == Some(SessionPhase::Expired) || now >= expires_at {
+        SessionPhase::Expired
+    } else if turns.iter().any(|t| !t.resting) {
+        SessionPhase::Processing
+    } else {
+        SessionPhase::Active
+    };
+    Verdict { phase, turns: i64::try_from(turns.len()).unwrap_or(i64::MAX), last_activity, expires_at }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn phases_follow_turns_ttl_and_closing() {
+        let at = |s: i64| Timestamp::from_second(s).unwrap();
+        let spec = |closed| ChatSessionSpec { ttl: Some("10s".into()), closed, ..Default::default() };
+        let turn = |created, resting| Turn { created: at(created), resting };
+        use SessionPhase::{Active, Expired, Processing, Terminated};
+        let cases = [
+            (spec(false), None, vec![], 5, Active),
+            (spec(false), None, vec![], 10, Expired),
+            (spec(false), None, vec![turn(8, true)], 15, Active),
+            (spec(false), None, vec![turn(8, false)], 15, Processing),
+            (spec(false), Some(Expired), vec![turn(12, true)], 15, Expired),
+            (spec(true), None, vec![turn(1, false)], 2, Terminated),
+            (ChatSessionSpec { ttl: Some("9999h".into()), ..Default::default() }, None, vec![], 700_000, Expired),
+        ];
+        for (spec, was, turns, now, want) in cases {
+            assert_eq!(decide(&spec, at(0), was, &turns, at(now)).phase, want, "{turns:?} at {now}");
+        }
+    }
+}

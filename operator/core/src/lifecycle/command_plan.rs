@@ -1,0 +1,219 @@
+//! CommandPlan: whether it waits, goes, or ends.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use kubechat_crds::command_plan::Requirement;
+use kubechat_crds::common::DecisionRecord;
+use kubechat_crds::{ApprovalSummary, CommandPlanSpec, DecisionKind, Mode};
+
+use super::approval::{self, Facts};
+use crate::policy::{Effective, PolicyProblem, at_least};
+use crate::{authz, reason};
+
+/// What the shell gathered about a plan that has not been begun.
+#[derive(Debug)]
+pub struct Observed<'a> {
+    /// Name of the plan.
+    pub name: &'a str,
+    /// Namespace of the plan.
+    pub namespace: &'a str,
+    /// Its spec.
+    pub plan: &'a CommandPlanSpec,
+    /// Decisions that name it, in order of creation.
+    pub approvals: &'a [Facts],
+    /// The live policies.
+    pub policies: Result<&'a Effective, &'a PolicyProblem>,
+    /// The requester withdrew.
+    pub cancelled: bool,
+    /// When the requester's identity was stamped (creation of the turn).
+    pub stamped: Timestamp,
+    /// `notAfter` of the turn.
+    pub not_after: Option<Timestamp>,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// What to do with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Shown, never executed.
+    PlanOnly,
+    /// Wait for a person, or for a policy to become ready.
+    Wait {
+        /// Reason constant.
+        reason: &'static str,
+        /// What happens next, who must act, and the command.
+        message: String,
+    },
+    /// Everything required is there.
+    Go,
+    /// It ends without execution.
+    End(Ending),
+}
+
+/// How a plan ends without execution.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// Phase it ends in.
+    pub phase: kubechat_crds::PlanPhase,
+    /// Reason constant.
+    pub reason: &'static str,
+    /// What happened and what to do.
+    pub message: String,
+}
+
+/// Decides, and says how far the approvals are.
+#[must_use]
+pub fn decide(seen: &Observed<'_>) -> (Verdict, ApprovalSummary) {
+    use kubechat_crds::PlanPhase::{Cancelled, Denied, Expired};
+    let requirement = binding_requirement(seen.plan, seen.policies);
+    let count = count(seen, &requirement);
+    let end = |phase, reason, message: String| Verdict::End(Ending { phase, reason, message });
+    if seen.plan.mode == Mode::PlanOnly {
+        return (Verdict::PlanOnly, count.summary);
+    }
+    if seen.cancelled {
+        let message = "withdrawn by the requester; nothing was executed".to_owned();
+        return (end(Cancelled, reason::CANCELLED, message), count.summary);
+    }
+    if let Some((by, why)) = &count.denied {
+        let why = if why.is_empty() { String::new() } else { format!(": {why}") };
+        return (end(Denied, reason::DENIED, format!("{by} denied it{why}. Nothing was executed")), count.summary);
+    }
+    if let Some(why) = expired(seen) {
+        let message = format!("{why}. Nothing was executed. Ask again: kubechat again {}", seen.name);
+        return (end(Expired, reason::EXPIRED, message), count.summary);
+    }
+    let policies = match seen.policies {
+        Ok(policies) => policies,
+        Err(problem) => {
+            return (Verdict::Wait { reason: problem.reason, message: problem.message.clone() }, count.summary);
+        }
+    };
+    if let Some(pack) = policies.suspended_by() {
+        let message = format!("RiskPolicy {pack} suspends all execution (spec.suspend). The plan waits until that is taken back");
+        return (Verdict::Wait { reason: reason::SUSPENDED, message }, count.summary);
+    }
+    if count.missing == 0 {
+        return (Verdict::Go, count.summary);
+    }
+    let grew = !at_least(&seen.plan.requirement, &policies.requirement(seen.plan.risk.level));
+    let reason = if grew { reason::REQUIREMENT_CHANGED } else { reason::AWAITING_APPROVAL };
+    (Verdict::Wait { reason, message: waiting_message(seen, &count) }, count.summary)
+}
+
+/// The recorded requirement and what the live policies ask beyond it: the stricter of both binds.
+#[must_use]
+pub fn binding_requirement(plan: &CommandPlanSpec, policies: Result<&Effective, &PolicyProblem>) -> Vec<Requirement> {
+    let mut all = plan.requirement.clone();
+    if let Ok(policies) = policies {
+        for live in policies.requirement(plan.risk.level) {
+            if !at_least(&plan.requirement, std::slice::from_ref(&live)) {
+                all.push(live);
+            }
+        }
+    }
+    all
+}
+
+fn expired(seen: &Observed<'_>) -> Option<String> {
+    match seen.plan.expires_at.parse::<Timestamp>() {
+        Err(_) => return Some("the plan's expiry cannot be read".to_owned()),
+        Ok(at) if seen.now >= at => return Some(format!("the plan expired at {at}")),
+        Ok(_) => {}
+    }
+    if let Some(at) = seen.not_after.filter(|t| seen.now >= *t) {
+        return Some(format!("the turn was not to be executed after {at}"));
+    }
+    let limit = seen.policies.ok().map(|p| p.max_identity_age(seen.plan.risk.level))?;
+    let age = seen.now.duration_since(seen.stamped);
+    (age >= jiff::SignedDuration::try_from(limit).ok()?)
+        .then(|| "the requester's identity was stamped too long ago (maxIdentityAge)".to_owned())
+}
+
+struct Count {
+    summary: ApprovalSummary,
+    /// People still missing in the entry that lacks most.
+    missing: i32,
+    denied: Option<(String, String)>,
+}
+
+fn count(seen: &Observed<'_>, requirement: &[Requirement]) -> Count {
+    let mut accepted: Vec<&Facts> = vec![];
+    let mut decisions = vec![];
+    let mut denied = None;
+    for facts in seen.approvals {
+        let Ok(via) = approval::judge(seen.plan, requirement, facts, seen.now) else { continue };
+        let by = facts.spec.submitted_by.as_ref().map(|i| i.username.clone()).unwrap_or_default();
+        decisions.push(DecisionRecord {
+            name: facts.name.clone(),
+            username: by.clone(),
+            via,
+            decision: facts.spec.decision,
+            time: facts.created.to_string(),
+        });
+        match facts.spec.decision {
+            DecisionKind::Approve => accepted.push(facts),
+            DecisionKind::Deny => denied = denied.or_else(|| Some((by, facts.spec.reason.clone()))),
+            DecisionKind::Review => {}
+        }
+    }
+    let lacking = |entry: &Requirement| {
+        let people: BTreeSet<&str> = accepted
+            .iter()
+            .filter(|f| approval::counts_for(entry, seen.plan, f))
+            .filter_map(|f| f.spec.submitted_by.as_ref().map(|i| i.username.as_str()))
+            .collect();
+        (entry.count - i32::try_from(people.len()).unwrap_or(i32::MAX)).max(0)
+    };
+    let required = requirement.iter().map(|r| r.count).max().unwrap_or(0);
+    let missing = requirement.iter().map(lacking).max().unwrap_or(0);
+    let received = (required - missing).max(0);
+    let open: Vec<&Requirement> = requirement.iter().filter(|r| lacking(r) > 0).collect();
+    decisions.truncate(64);
+    let eligible = if missing > 0 { eligible(seen.plan, &open) } else { vec![] };
+    let summary = ApprovalSummary { summary: format!("{received}/{required}"), required, received, eligible, decisions };
+    Count { summary, missing, denied }
+}
+
+/// Who may still approve, as far as policy names them; holders of the verb otherwise.
+fn eligible(plan: &CommandPlanSpec, open: &[&Requirement]) -> Vec<String> {
+    let mut who = BTreeSet::new();
+    for entry in open {
+        if entry.self_confirm {
+            who.insert(format!("user {} (the requester)", plan.requester.username));
+        }
+        who.extend(entry.users.iter().map(|u| format!("user {u}")));
+        who.extend(entry.groups.iter().map(|g| format!("group {g}")));
+        if entry.users.is_empty() && entry.groups.is_empty() {
+            who.extend(authz::approver_questions(plan).iter().map(|q| format!("anyone who may {}", q.describe())));
+        }
+    }
+    who.into_iter().take(20).collect()
+}
+
+/// A ready Approval for `kubectl create -f -`.
+#[must_use]
+pub fn approval_manifest(name: &str, namespace: &str, digest: &str) -> String {
+    format!(
+        "kubectl create -f - <<'EOF'\napiVersion: kubechat.io/v1beta1\nkind: Approval\nmetadata: {{generateName: {name}-, namespace: {namespace}}}\nspec: {{planRef: {{name: {name}}}, planDigest: \"{digest}\", decision: Approve}}\nEOF"
+    )
+}
+
+fn waiting_message(seen: &Observed<'_>, count: &Count) -> String {
+    let text = format!(
+        "waits for {} more approval(s) until {}: {}. `kubectl kubechat approve {} -n {}`, or:\n{}",
+        count.missing,
+        seen.plan.expires_at,
+        count.summary.eligible.join("; "),
+        seen.name,
+        seen.namespace,
+        approval_manifest(seen.name, seen.namespace, &seen.plan.digest),
+    );
+    kubechat_crds::condition::clip(text, 2048)
+}
+
+#[cfg(test)]
+#[path = "command_plan_tests.rs"]
+mod tests;

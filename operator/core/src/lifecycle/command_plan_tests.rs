@@ -1,0 +1,194 @@
+use kubechat_crds::command_plan::Risk;
+use kubechat_crds::risk_policy::{ApprovalRule, LevelApprovals};
+use kubechat_crds::{ApprovalSpec, Identity, Level, PlanPhase, RiskPolicy, RiskPolicySpec};
+
+use super::*;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+fn pack(count: i32, groups: &[&str]) -> RiskPolicy {
+    let rule = |self_confirm| ApprovalRule {
+        count,
+        self_confirm,
+        groups: groups.iter().map(|g| (*g).to_owned()).collect(),
+        ..Default::default()
+    };
+    let approvals = LevelApprovals { caution: Some(rule(true)), destructive: Some(rule(false)) };
+    RiskPolicy::new("baseline", RiskPolicySpec { approvals: Some(approvals), ..Default::default() })
+}
+
+fn plan(level: Level, policies: &Effective) -> CommandPlanSpec {
+    CommandPlanSpec {
+        requester: Identity { username: "alice".into(), ..Default::default() },
+        risk: Risk { level, ..Default::default() },
+        requirement: policies.requirement(level),
+        expires_at: at(1000).to_string(),
+        digest: "sha256:d".into(),
+        ..Default::default()
+    }
+}
+
+fn by(name: &str, decision: DecisionKind) -> Facts {
+    let groups = if name == "bob" { vec!["ops".to_owned()] } else { vec![] };
+    Facts {
+        name: format!("a-{name}"),
+        spec: ApprovalSpec {
+            plan_digest: "sha256:d".into(),
+            decision,
+            submitted_by: Some(Identity { username: name.into(), groups, ..Default::default() }),
+            ..Default::default()
+        },
+        created: at(10),
+        sealed: true,
+        right: Some(Ok(())),
+    }
+}
+
+fn verdict(plan: &CommandPlanSpec, approvals: &[Facts], policies: &Effective) -> (Verdict, ApprovalSummary) {
+    decide(&Observed {
+        name: "p",
+        namespace: "demo",
+        plan,
+        approvals,
+        policies: Ok(policies),
+        cancelled: false,
+        stamped: at(0),
+        not_after: None,
+        now: at(20),
+    })
+}
+
+fn waits(found: &(Verdict, ApprovalSummary)) -> bool {
+    matches!(found.0, Verdict::Wait { .. })
+}
+
+#[test]
+fn the_requester_confirms_a_caution_plan_but_never_a_destructive_one() {
+    let one = Effective::from_policies(&[pack(1, &[])]).unwrap();
+    let own = [by("alice", DecisionKind::Approve)];
+    assert_eq!(verdict(&plan(Level::Caution, &one), &own, &one).0, Verdict::Go);
+    assert!(waits(&verdict(&plan(Level::Destructive, &one), &own, &one)));
+    assert_eq!(verdict(&plan(Level::Destructive, &one), &[by("bob", DecisionKind::Approve)], &one).0, Verdict::Go);
+}
+
+#[test]
+fn distinct_people_count_once() {
+    let two = Effective::from_policies(&[pack(2, &[])]).unwrap();
+    let plan = plan(Level::Destructive, &two);
+    let bob = || by("bob", DecisionKind::Approve);
+    let once = verdict(&plan, &[bob(), bob()], &two);
+    assert!(waits(&once));
+    assert_eq!(once.1.summary, "1/2");
+    assert_eq!(verdict(&plan, &[bob(), by("carol", DecisionKind::Approve)], &two).0, Verdict::Go);
+}
+
+#[test]
+fn refuses_decisions_that_cannot_be_held_against_a_person() {
+    let one = Effective::from_policies(&[pack(1, &[])]).unwrap();
+    let plan = plan(Level::Destructive, &one);
+    let change = |f: fn(&mut Facts)| {
+        let mut facts = by("bob", DecisionKind::Approve);
+        f(&mut facts);
+        facts
+    };
+    let cases = [
+        (change(|f| f.sealed = false), reason::UNTRUSTED_ORIGIN),
+        (change(|f| f.spec.submitted_by = None), reason::UNTRUSTED_ORIGIN),
+        (change(|f| f.spec.plan_digest = "sha256:x".into()), reason::DIGEST_MISMATCH),
+        (change(|f| f.spec.plan_digest = "sha256:".into()), reason::DIGEST_MISMATCH),
+        (by("system:serviceaccount:a:b", DecisionKind::Approve), reason::NOT_A_PERSON),
+        (by("system:admin", DecisionKind::Approve), reason::NOT_A_PERSON),
+        (change(|f| f.right = Some(Err("approve".into()))), reason::FORBIDDEN),
+        (change(|f| f.right = None), reason::UNREACHABLE),
+        (change(|f| f.created = at(1000)), reason::EXPIRED),
+        (change(|f| f.spec.expires_at = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(15)))), reason::EXPIRED),
+        (change(|f| f.spec.break_glass = Some(Default::default())), reason::NOT_SUPPORTED),
+        (by("bob", DecisionKind::Review), reason::NOT_SUPPORTED),
+        (by("alice", DecisionKind::Deny), reason::SELF_APPROVAL),
+    ];
+    for (facts, want) in cases {
+        let refused = approval::judge(&plan, &plan.requirement, &facts, at(20)).unwrap_err();
+        assert_eq!(refused.reason, want, "{facts:?}");
+        assert!(waits(&verdict(&plan, &[facts], &one)));
+    }
+}
+
+#[test]
+fn one_deny_by_a_person_with_the_right_ends_it() {
+    let one = Effective::from_policies(&[pack(1, &[])]).unwrap();
+    let plan = plan(Level::Caution, &one);
+    let both = [by("alice", DecisionKind::Approve), by("bob", DecisionKind::Deny)];
+    assert!(matches!(verdict(&plan, &both, &one).0, Verdict::End(Ending { phase: PlanPhase::Denied, .. })));
+    let mut powerless = by("bob", DecisionKind::Deny);
+    powerless.right = Some(Err("approve".into()));
+    assert!(waits(&verdict(&plan, &[powerless], &one)));
+}
+
+#[test]
+fn a_stricter_live_policy_binds_after_approval_and_a_looser_one_does_not_help() {
+    let one = Effective::from_policies(&[pack(1, &[])]).unwrap();
+    let two = Effective::from_policies(&[pack(2, &["ops"])]).unwrap();
+    let bob = [by("bob", DecisionKind::Approve)];
+    let Verdict::Wait { reason, .. } = verdict(&plan(Level::Destructive, &one), &bob, &two).0 else { panic!() };
+    assert_eq!(reason, reason::REQUIREMENT_CHANGED);
+    assert!(waits(&verdict(&plan(Level::Destructive, &two), &bob, &one)));
+}
+
+#[test]
+fn only_members_of_the_required_groups_count() {
+    let ops = Effective::from_policies(&[pack(1, &["ops"])]).unwrap();
+    let plan = plan(Level::Destructive, &ops);
+    assert!(waits(&verdict(&plan, &[by("carol", DecisionKind::Approve)], &ops)));
+    assert_eq!(verdict(&plan, &[by("bob", DecisionKind::Approve)], &ops).0, Verdict::Go);
+}
+
+#[test]
+fn fails_closed_without_a_usable_policy_and_after_its_time() {
+    let one = Effective::from_policies(&[pack(1, &[])]).unwrap();
+    let plan = plan(Level::Caution, &one);
+    let bob = [by("bob", DecisionKind::Approve)];
+    let mut seen = Observed {
+        name: "p",
+        namespace: "demo",
+        plan: &plan,
+        approvals: &bob,
+        policies: Ok(&one),
+        cancelled: false,
+        stamped: at(0),
+        not_after: None,
+        now: at(20),
+    };
+    assert_eq!(decide(&seen).0, Verdict::Go);
+    let problem = PolicyProblem { reason: reason::NO_POLICY, message: String::new() };
+    seen.policies = Err(&problem);
+    assert!(waits(&decide(&seen)));
+    seen.policies = Ok(&one);
+    let ended = |seen: &Observed<'_>, want| {
+        let Verdict::End(ending) = decide(seen).0 else { panic!("{:?}", decide(seen)) };
+        assert_eq!(ending.phase, want);
+    };
+    seen.now = at(1000);
+    ended(&seen, PlanPhase::Expired);
+    (seen.now, seen.not_after) = (at(20), Some(at(20)));
+    ended(&seen, PlanPhase::Expired);
+    (seen.not_after, seen.stamped) = (None, at(20 - 8 * 3600));
+    ended(&seen, PlanPhase::Expired);
+    (seen.stamped, seen.cancelled) = (at(0), true);
+    ended(&seen, PlanPhase::Cancelled);
+    let suspended = Effective::from_policies(&[RiskPolicy::new("stop", RiskPolicySpec { suspend: true, ..Default::default() })]).unwrap();
+    (seen.cancelled, seen.policies) = (false, Ok(&suspended));
+    let Verdict::Wait { reason, .. } = decide(&seen).0 else { panic!() };
+    assert_eq!(reason, reason::SUSPENDED);
+    let shown = CommandPlanSpec { mode: Mode::PlanOnly, ..plan.clone() };
+    seen.plan = &shown;
+    assert_eq!(decide(&seen).0, Verdict::PlanOnly);
+}
+
+#[test]
+fn the_waiting_message_holds_an_approval_ready_to_create() {
+    let one = Effective::from_policies(&[pack(1, &[])]).unwrap();
+    let Verdict::Wait { message, .. } = verdict(&plan(Level::Caution, &one), &[], &one).0 else { panic!() };
+    assert!(message.contains("kind: Approval") && message.contains("planDigest: \"sha256:d\""), "{message}");
+}

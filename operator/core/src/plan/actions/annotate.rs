@@ -1,0 +1,53 @@
+//! annotate: set, change and remove annotations by a merge patch; labels are changed the same way.
+
+use kubechat_crds::intent::{Intent, IntentParams};
+use serde_json::{Map, Value, json};
+
+use super::{Draft, Found, Refusal, inverse, label_of, update};
+
+pub(super) fn draft(intent: &Intent, found: &Found) -> Result<Draft, Refusal> {
+    metadata_map(intent, found, "annotations")
+}
+
+/// The draft for `metadata.labels` or `metadata.annotations`.
+pub(super) fn metadata_map(intent: &Intent, found: &Found, field: &str) -> Result<Draft, Refusal> {
+    let name = label_of(found);
+    let p = &intent.params;
+    if p.set.is_empty() && p.remove.is_empty() {
+        return Err(Refusal::NeedsInput {
+            message: format!("Which {field} should {name} get? Write key=value, or key- to remove one"),
+            candidates: vec![],
+        });
+    }
+    if let Some(own) = p.set.keys().chain(&p.remove).find(|k| k.starts_with("kubechat.io/")) {
+        return Err(Refusal::Invalid(format!("{own} is KubeChat's own mark and is not changed by a plan")));
+    }
+    let current = |key: &str| found.object.pointer("/metadata").and_then(|m| m.get(field)?.get(key)?.as_str());
+    let mut patch = Map::new();
+    let mut undo = IntentParams::default();
+    for (key, value) in &p.set {
+        match current(key) {
+            Some(old) if old == value => continue,
+            Some(old) if p.overwrite == Some(false) => {
+                return Err(Refusal::Invalid(format!("{name} has {key}={old}; add --overwrite to replace it")));
+            }
+            Some(old) => {
+                undo.set.insert(key.clone(), old.to_owned());
+            }
+            None => undo.remove.push(key.clone()),
+        }
+        patch.insert(key.clone(), json!(value));
+    }
+    for key in &p.remove {
+        if let Some(old) = current(key) {
+            undo.set.insert(key.clone(), old.to_owned());
+            patch.insert(key.clone(), Value::Null);
+        }
+    }
+    if patch.is_empty() {
+        return Err(Refusal::Nothing(format!("the {field} of {name} are as wanted already; nothing was changed")));
+    }
+    let params = IntentParams { set: p.set.clone(), remove: p.remove.clone(), ..IntentParams::default() };
+    let patch = json!({"metadata": {field: patch}});
+    Ok(update(intent, found, params, &patch, inverse(intent.action, undo, format!("put the {field} back"))))
+}

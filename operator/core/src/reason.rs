@@ -1,0 +1,112 @@
+//! Every PascalCase reason KubeChat gives: condition reason, Event reason and metric label are the same word.
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
+        $($(#[$doc])* pub const $name: &str = $text;)*
+        /// All of them, for documentation and for metrics that list their labels.
+        pub const ALL: &[&str] = &[$($text),*];
+    };
+}
+
+reasons! {
+    /// The turn was answered.
+    ANSWERED = "Answered";
+    /// Unclear: the answer says what is needed.
+    NEEDS_INPUT = "NeedsInput";
+    /// The requester lacks a right.
+    FORBIDDEN = "Forbidden";
+    /// The API server's dry-run refused a step.
+    DRY_RUN_FAILED = "DryRunFailed";
+    /// The change makes no sense for the object.
+    INVALID = "Invalid";
+    /// Not in this release.
+    NOT_SUPPORTED = "NotSupported";
+    /// Never allowed, whoever asks.
+    FORBIDDEN_CLASS = "ForbiddenClass";
+    /// A policy limit was reached.
+    LIMIT_EXCEEDED = "LimitExceeded";
+    /// A person is waited for.
+    AWAITING_APPROVAL = "AwaitingApproval";
+    /// There is no RiskPolicy, so nothing is approved.
+    NO_POLICY = "NoPolicy";
+    /// A RiskPolicy is not usable, so nothing is approved.
+    POLICY_NOT_READY = "PolicyNotReady";
+    /// The requirement grew after the approval.
+    REQUIREMENT_CHANGED = "RequirementChanged";
+    /// All approvals are there.
+    APPROVED = "Approved";
+    /// Steps are being sent.
+    EXECUTING = "Executing";
+    /// The steps were sent; their effect is waited for.
+    WAITING_FOR_EFFECT = "WaitingForEffect";
+    /// All steps were done.
+    EXECUTED = "Executed";
+    /// A step failed.
+    STEP_FAILED = "StepFailed";
+    /// A step's outcome cannot be known.
+    OUTCOME_UNKNOWN = "OutcomeUnknown";
+    /// Stopped midway.
+    INTERRUPTED = "Interrupted";
+    /// The effect did not come within the wait.
+    EFFECT_TIMED_OUT = "EffectTimedOut";
+    /// A person refused.
+    DENIED = "Denied";
+    /// Withdrawn by the requester.
+    CANCELLED = "Cancelled";
+    /// Time ran out.
+    EXPIRED = "Expired";
+    /// What was approved is not what stands there now.
+    STALE = "Stale";
+    /// PlanOnly was asked for.
+    PLAN_ONLY = "PlanOnly";
+    /// The object does not carry a valid seal.
+    UNTRUSTED_ORIGIN = "UntrustedOrigin";
+    /// The kind of user may not act.
+    REFUSED_IDENTITY = "RefusedIdentity";
+    /// A service account may not make this change.
+    APPLIER_IDENTITY = "ApplierIdentity";
+    /// Privileged groups were dropped before acting.
+    PRIVILEGED_GROUPS_DROPPED = "PrivilegedGroupsDropped";
+    /// The audit log cannot be written.
+    AUDIT_UNAVAILABLE = "AuditUnavailable";
+    /// Admission does not stamp, so nothing executes.
+    ADMISSION_UNHEALTHY = "AdmissionUnhealthy";
+    /// A RiskPolicy's kill switch is on.
+    SUSPENDED = "Suspended";
+    /// The plan's digest is not that of its content.
+    DIGEST_MISMATCH = "DigestMismatch";
+    /// The API server did not answer in time.
+    UNREACHABLE = "Unreachable";
+    /// The session does not take turns any more.
+    SESSION_CLOSED = "SessionClosed";
+    /// The decision counts.
+    ACCEPTED = "Accepted";
+    /// There is no such plan.
+    PLAN_NOT_FOUND = "PlanNotFound";
+    /// The plan does not wait for a decision any more.
+    PLAN_FINISHED = "PlanFinished";
+    /// The requester decided on a plan that needs somebody else.
+    SELF_APPROVAL = "SelfApproval";
+    /// The person is in none of the required groups or lists.
+    NOT_ELIGIBLE = "NotEligible";
+    /// A service account decided.
+    NOT_A_PERSON = "NotAPerson";
+    /// Usable.
+    READY = "Ready";
+    /// Under way.
+    PROGRESSING = "Progressing";
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn reasons_are_pascal_case_and_unique() {
+        let mut seen = std::collections::BTreeSet::new();
+        for reason in super::ALL {
+            let pascal = reason.starts_with(|c: char| c.is_ascii_uppercase())
+                && reason.chars().all(|c| c.is_ascii_alphanumeric());
+            assert!(pascal, "{reason}");
+            assert!(seen.insert(reason), "{reason} stands twice");
+        }
+    }
+}

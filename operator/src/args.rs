@@ -1,0 +1,526 @@
+//! The command line: what `kubechat` can be told, and nothing of what it then does.
+//!
+//! **Invariants:** `--kubeconfig`, `--context` and `-n` work like kubectl's, before and after the command; every
+//! name a person gives is a valid Kubernetes name before it gets near a URL. Called by `main` and by the tests.
+
+use std::ffi::{OsStr, OsString};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use kubechat_audit::EventType;
+
+/// Longest prompt the API takes, in characters.
+pub const MAX_PROMPT: usize = 16_384;
+/// Namespace KubeChat itself lives in.
+pub const SYSTEM_NAMESPACE: &str = "kubechat-system";
+
+const CONNECTION: &str = "Connection";
+const AFTER_HELP: &str = "\
+Exit codes:
+  0    done (with --no-wait also: waiting for approval)
+  1    error: not found, unreachable, not installed
+  2    wrong usage
+  3    refused: denied by a person, blocked by a policy, or forbidden
+  4    needs input: the sentence was not clear
+  5    not finished in time: waiting for approval, or still running
+  6    failed, stale, expired, cancelled or interrupted
+  130  stopped by Ctrl-C (what was asked goes on in the cluster)
+`audit verify` has its own: 0 valid, 10 tampered, 11 truncated, 13 chain broken, 2 could not verify.
+
+Colours: --color, or NO_COLOR in the environment. Diagnostics: KUBECHAT_LOG=debug.";
+
+/// Under which name the program was called: hints repeat it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// `kubechat`.
+    Kubechat,
+    /// `kubectl-kubechat`, which kubectl runs for `kubectl kubechat`.
+    KubectlPlugin,
+}
+
+impl Program {
+    /// From the first argument of the process.
+    #[must_use]
+    pub fn of(arg0: Option<&OsStr>) -> Self {
+        let stem = arg0.and_then(|arg0| Path::new(arg0).file_stem()).and_then(OsStr::to_str);
+        match stem {
+            Some(stem) if stem.starts_with("kubectl-") => Self::KubectlPlugin,
+            Some(_) | None => Self::Kubechat,
+        }
+    }
+
+    /// What a person types.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Kubechat => "kubechat",
+            Self::KubectlPlugin => "kubectl kubechat",
+        }
+    }
+
+    /// The file's name, for shell completions.
+    #[must_use]
+    pub const fn file_name(self) -> &'static str {
+        match self {
+            Self::Kubechat => "kubechat",
+            Self::KubectlPlugin => "kubectl-kubechat",
+        }
+    }
+}
+
+/// Governed changes on Kubernetes, asked for in a sentence.
+#[derive(Debug, Parser)]
+#[command(name = "kubechat", version, about, after_help = AFTER_HELP, max_term_width = 110, subcommand_required = true)]
+pub struct Cli {
+    /// How to reach the cluster.
+    #[command(flatten)]
+    pub connect: Connect,
+    /// When to use colours.
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    pub color: ColorChoice,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+impl Cli {
+    /// Parses the arguments of a process. Help and version come back as an "error" that prints to stdout.
+    ///
+    /// # Errors
+    /// Wrong usage (exit code 2), or a request for help or the version (exit code 0).
+    pub fn read(program: Program, arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let matches = Self::command_for(program).try_get_matches_from(arguments)?;
+        Self::from_arg_matches(&matches)
+    }
+
+    /// The command as it calls itself under this name.
+    #[must_use]
+    pub fn command_for(program: Program) -> clap::Command {
+        Self::command().bin_name(program.as_str()).display_name(program.as_str())
+    }
+}
+
+/// How to reach the cluster; like kubectl's.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Connect {
+    /// Kubeconfig file [default: $KUBECONFIG, else ~/.kube/config]
+    #[arg(long, global = true, value_name = "FILE", help_heading = CONNECTION)]
+    pub kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig [default: its current one]
+    #[arg(long, global = true, value_name = "NAME", help_heading = CONNECTION)]
+    pub context: Option<String>,
+    /// Namespace of the turn [default: the context's]
+    #[arg(short, long, global = true, value_name = "NAME", value_parser = label, help_heading = CONNECTION)]
+    pub namespace: Option<String>,
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ColorChoice {
+    /// On a terminal, unless NO_COLOR is set or TERM is dumb.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// Form of what is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Table,
+    /// The object, as JSON on stdout; everything else on stderr.
+    Json,
+    /// The object, as YAML on stdout; everything else on stderr.
+    Yaml,
+}
+
+/// Form of what the audit commands print.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum AuditFormat {
+    /// For people.
+    #[default]
+    Table,
+    /// JSON.
+    Json,
+}
+
+/// `-o`.
+#[derive(Args, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Output {
+    /// Form of the output
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Format,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Ask for something: a read is answered, a change is planned, approved and executed
+    Ask(AskArgs),
+    /// List plans, those that wait for somebody first
+    Plans(PlansArgs),
+    /// Approve a plan, exactly as it is shown
+    Approve(ApproveArgs),
+    /// Deny a plan: one Deny by a person with the right ends it
+    Deny(DenyArgs),
+    /// Withdraw a turn of yours: what has not been sent is not sent
+    Cancel(CancelArgs),
+    /// Ask the same again, as a new turn (after it expired or went stale)
+    Again(AgainArgs),
+    /// Follow a turn to its end
+    Watch(WatchArgs),
+    /// Undo what a plan did, as a new turn under the same rules
+    Rollback(RollbackArgs),
+    /// Show all that is known of a plan or a turn
+    Explain(ExplainArgs),
+    /// The audit log: make its key, verify it, list it
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// Print a shell completion script
+    Completions(CompletionsArgs),
+    /// Print KubeChat's CustomResourceDefinitions
+    Crds,
+    /// Print everything that installs KubeChat's API: CRDs, roles, admission, policies
+    Manifests,
+    /// Run the operator
+    Operator(OperatorArgs),
+    /// Run the admission webhook
+    Webhook(WebhookArgs),
+}
+
+/// What every command that starts a turn takes.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct TurnArgs {
+    /// Confirm without asking, where the policy lets you confirm your own change
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Do not wait for approval and execution: print the answer or the plan and return
+    #[arg(long)]
+    pub no_wait: bool,
+    /// How long to wait (30s, 10m, 2h)
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "10m")]
+    pub timeout: Duration,
+    /// Form of the output
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `kubechat ask`.
+#[derive(Args, Debug)]
+pub struct AskArgs {
+    /// What to do, in words or as a kubectl line
+    #[arg(required = true, num_args = 1.., value_name = "SENTENCE")]
+    pub prompt: Vec<String>,
+    /// ChatSession this turn belongs to
+    #[arg(long, value_name = "NAME", value_parser = subdomain)]
+    pub session: Option<String>,
+    /// Plan and show; never execute
+    #[arg(long)]
+    pub plan_only: bool,
+    /// Namespace the turn may touch besides its own (repeat for more; '*' is all)
+    #[arg(long, value_name = "NAMESPACE", value_parser = scope_namespace)]
+    pub scope_namespace: Vec<String>,
+    /// Let the turn touch nodes, namespaces and other cluster-scoped objects
+    #[arg(long)]
+    pub cluster_scoped: bool,
+    /// Waiting and output.
+    #[command(flatten)]
+    pub turn: TurnArgs,
+}
+
+/// `kubechat plans`.
+#[derive(Args, Debug)]
+pub struct PlansArgs {
+    /// Plans of all namespaces
+    #[arg(short = 'A', long)]
+    pub all_namespaces: bool,
+    /// Finished plans too
+    #[arg(long)]
+    pub all: bool,
+    /// Form of the output
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `kubechat approve`.
+#[derive(Args, Debug)]
+pub struct ApproveArgs {
+    /// The plan, or its turn
+    #[arg(value_parser = subdomain)]
+    pub plan: String,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT", value_parser = reason, default_value = "")]
+    pub reason: String,
+    /// Change ticket, for the record
+    #[arg(long, value_name = "ID")]
+    pub ticket: Option<String>,
+    /// Do not ask back
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Form of the output
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `kubechat deny`.
+#[derive(Args, Debug)]
+pub struct DenyArgs {
+    /// The plan, or its turn
+    #[arg(value_parser = subdomain)]
+    pub plan: String,
+    /// Why: the requester reads it
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    pub reason: String,
+    /// Form of the output
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `kubechat cancel`.
+#[derive(Args, Debug)]
+pub struct CancelArgs {
+    /// The turn, or its plan
+    #[arg(value_parser = subdomain)]
+    pub name: String,
+    /// Form of the output
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `kubechat again`.
+#[derive(Args, Debug)]
+pub struct AgainArgs {
+    /// The turn, or its plan
+    #[arg(value_parser = subdomain)]
+    pub name: String,
+    /// Waiting and output.
+    #[command(flatten)]
+    pub turn: TurnArgs,
+}
+
+/// `kubechat watch`.
+#[derive(Args, Debug)]
+pub struct WatchArgs {
+    /// The turn, or its plan
+    #[arg(value_parser = subdomain)]
+    pub name: String,
+    /// How long to wait (30s, 10m, 2h)
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "10m")]
+    pub timeout: Duration,
+    /// Form of the output
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `kubechat rollback`.
+#[derive(Args, Debug)]
+pub struct RollbackArgs {
+    /// The plan to undo, or its turn
+    #[arg(value_parser = subdomain)]
+    pub plan: String,
+    /// Plan and show; never execute
+    #[arg(long)]
+    pub plan_only: bool,
+    /// Waiting and output.
+    #[command(flatten)]
+    pub turn: TurnArgs,
+}
+
+/// `kubechat explain`.
+#[derive(Args, Debug)]
+pub struct ExplainArgs {
+    /// The plan, or its turn
+    #[arg(value_parser = subdomain)]
+    pub name: String,
+    /// Form of the output
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `kubechat audit ...`: works on files, needs no cluster.
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Make the log's key, in a new file that only you can read
+    Init {
+        /// File to make; never overwritten
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+    },
+    /// Verify the whole log
+    Verify {
+        /// The log (SQLite file)
+        #[arg(long, value_name = "FILE")]
+        db: PathBuf,
+        /// The log's key; without it the chain cannot be checked
+        #[arg(long, value_name = "FILE")]
+        key: Option<PathBuf>,
+        /// Form of the output
+        #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
+        output: AuditFormat,
+    },
+    /// List entries. Shows what is stored: `verify` says whether it was changed
+    List(AuditListArgs),
+}
+
+/// `kubechat audit list`.
+#[derive(Args, Debug)]
+pub struct AuditListArgs {
+    /// The log (SQLite file)
+    #[arg(long, value_name = "FILE")]
+    pub db: PathBuf,
+    /// Verify the log with this key first; nothing is listed when it is not valid
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<PathBuf>,
+    /// Only this type of event (approval, command_execution, ..)
+    #[arg(long = "type", value_name = "TYPE")]
+    pub event_type: Option<EventType>,
+    /// Only events of this plan (name or uid)
+    #[arg(long, value_name = "PLAN")]
+    pub plan: Option<String>,
+    /// Only events of this turn (name or uid)
+    #[arg(long, value_name = "REQUEST")]
+    pub request: Option<String>,
+    /// Only events by this user
+    #[arg(long, value_name = "USER")]
+    pub user: Option<String>,
+    /// From this entry on
+    #[arg(long, value_name = "SEQ", default_value_t = 0)]
+    pub since_seq: u64,
+    /// At most so many entries
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub limit: usize,
+    /// Form of the output
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: AuditFormat,
+}
+
+/// `kubechat completions`.
+#[derive(Args, Debug)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// Form of the log lines of operator and webhook.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    #[default]
+    Json,
+    /// For people.
+    Text,
+}
+
+/// `kubechat operator`.
+#[derive(Args, Clone, Debug)]
+pub struct OperatorArgs {
+    /// Kubeconfig file [default: in-cluster, else $KUBECONFIG or ~/.kube/config]
+    #[arg(long, value_name = "FILE", help_heading = CONNECTION)]
+    pub kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig [default: its current one]
+    #[arg(long, value_name = "NAME", help_heading = CONNECTION)]
+    pub context: Option<String>,
+    /// Namespace KubeChat lives in: its Lease and its keys
+    #[arg(short, long, env = "KUBECHAT_NAMESPACE", default_value = SYSTEM_NAMESPACE, value_name = "NAME", value_parser = label, help_heading = CONNECTION)]
+    pub namespace: String,
+    /// Where the audit log is kept: sqlite:FILE
+    #[arg(long, env = "KUBECHAT_AUDIT_STORE", value_name = "STORE")]
+    pub audit_store: String,
+    /// Key of the audit log (made by `kubechat audit init`)
+    #[arg(long, env = "KUBECHAT_AUDIT_KEY", value_name = "FILE")]
+    pub audit_key: PathBuf,
+    /// Address of /healthz, /readyz and /metrics
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
+    pub listen: SocketAddr,
+    /// Base URL of the webhook, where it is not reached through its Service (https://127.0.0.1:9443)
+    #[arg(long, value_name = "URL")]
+    pub webhook_url: Option<String>,
+    /// Service of the webhook
+    #[arg(long, value_name = "NAME", default_value = "kubechat-webhook", value_parser = label)]
+    pub webhook_service_name: String,
+    /// Seconds a leader's lease lasts
+    #[arg(long, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(5..=300))]
+    pub lease_seconds: u64,
+    /// Form of the log lines
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub log_format: LogFormat,
+    /// Name of this process in the Lease [default: host name and process id]
+    #[arg(long, value_name = "NAME", default_value_t = process_identity(), hide_default_value = true)]
+    pub identity: String,
+    /// Objects of one kind that are worked on at the same time
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub concurrency: u16,
+}
+
+/// `kubechat webhook`.
+#[derive(Args, Clone, Debug)]
+pub struct WebhookArgs {
+    /// Kubeconfig file [default: in-cluster, else $KUBECONFIG or ~/.kube/config]
+    #[arg(long, value_name = "FILE", help_heading = CONNECTION)]
+    pub kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig [default: its current one]
+    #[arg(long, value_name = "NAME", help_heading = CONNECTION)]
+    pub context: Option<String>,
+    /// Namespace KubeChat lives in: its keys
+    #[arg(short, long, env = "KUBECHAT_NAMESPACE", default_value = SYSTEM_NAMESPACE, value_name = "NAME", value_parser = label, help_heading = CONNECTION)]
+    pub namespace: String,
+    /// Address of the TLS admission server (/mutate, /validate)
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:9443")]
+    pub listen: SocketAddr,
+    /// Address of /healthz, /readyz and /metrics
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8081")]
+    pub health_listen: SocketAddr,
+    /// Form of the log lines
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub log_format: LogFormat,
+}
+
+/// `host-pid`: two processes never share it.
+fn process_identity() -> String {
+    format!("{}-{}", gethostname::gethostname().to_string_lossy(), std::process::id())
+}
+
+/// An RFC 1123 label: names of namespaces and services.
+fn label(text: &str) -> Result<String, String> {
+    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    let edge = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    let bytes = text.as_bytes();
+    if bytes.len() <= 63 && edge(bytes.first()) && edge(bytes.last()) && bytes.iter().all(|b| inner(*b)) {
+        return Ok(text.to_owned());
+    }
+    Err("not a Kubernetes name: lower-case letters, digits and '-', at most 63".to_owned())
+}
+
+/// An RFC 1123 subdomain: names of objects.
+fn subdomain(text: &str) -> Result<String, String> {
+    if text.len() <= 253 && text.split('.').all(|part| label(part).is_ok()) {
+        return Ok(text.to_owned());
+    }
+    Err("not a Kubernetes name: lower-case letters, digits, '-' and '.', at most 253".to_owned())
+}
+
+fn scope_namespace(text: &str) -> Result<String, String> {
+    if text == "*" { Ok(text.to_owned()) } else { label(text) }
+}
+
+fn reason(text: &str) -> Result<String, String> {
+    if text.chars().count() <= 1024 { Ok(text.to_owned()) } else { Err("longer than 1024 characters".to_owned()) }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    match kubechat_core::duration::parse(text) {
+        Some(length) if !length.is_zero() => Ok(length),
+        Some(_) | None => Err("write it like 30s, 10m or 1h30m".to_owned()),
+    }
+}
+
+#[cfg(test)]
+#[path = "args_tests.rs"]
+mod tests;

@@ -1,0 +1,285 @@
+//! What is known of one turn, and what follows from it. Pure: the commands ask, show and wait around it.
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+use kubechat_core::{authz, reason};
+use kubechat_crds::condition::{self, types};
+use kubechat_crds::{ChatRequest, CommandPlan, Mode, PlanPhase, RequestPhase, StepState};
+
+use super::exit::Exit;
+
+/// A turn as it was last seen: its request, its plan, or both.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Turn {
+    /// The ChatRequest; `None` when it is gone or may not be read.
+    pub(crate) request: Option<ChatRequest>,
+    /// The CommandPlan; `None` while there is none.
+    pub(crate) plan: Option<CommandPlan>,
+}
+
+/// Where a turn stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// KubeChat is at work.
+    Working,
+    /// A person is waited for.
+    AwaitingApproval,
+    /// Nothing more will happen.
+    Finished(Exit),
+}
+
+impl Turn {
+    /// Name by which this turn is followed: the request's, else the plan's.
+    pub(crate) fn name(&self) -> String {
+        let request = self.request.as_ref().map(ResourceExt::name_any);
+        request.or_else(|| self.plan.as_ref().map(ResourceExt::name_any)).unwrap_or_default()
+    }
+
+    /// Name of the plan, known before the plan itself was read.
+    pub(crate) fn plan_name(&self) -> Option<String> {
+        let planned = self.request.as_ref().and_then(|r| r.status.as_ref()).and_then(|s| s.plan_ref.as_ref());
+        planned.map(|plan| plan.name.clone()).or_else(|| self.plan.as_ref().map(ResourceExt::name_any))
+    }
+
+    /// Where the turn stands. The request speaks for the whole; without it the plan does.
+    pub(crate) fn standing(&self) -> Standing {
+        match (&self.request, &self.plan) {
+            (Some(request), _) => request_standing(request),
+            (None, Some(plan)) => plan_standing(plan),
+            (None, None) => Standing::Working,
+        }
+    }
+
+    /// Why it stands there, in KubeChat's words: the message of the condition that decides.
+    pub(crate) fn message(&self) -> Option<&str> {
+        let conditions = match (&self.request, &self.plan) {
+            (Some(request), _) => request.status.as_ref().map(|s| s.conditions.as_slice()),
+            (None, Some(plan)) => plan.status.as_ref().map(|s| s.conditions.as_slice()),
+            (None, None) => None,
+        };
+        let conditions = conditions.unwrap_or_default();
+        let stalled = condition::find(conditions, types::STALLED).filter(|c| c.status == "True");
+        let telling = stalled.or_else(|| condition::find(conditions, types::SUCCEEDED))?;
+        Some(telling.message.as_str()).filter(|message| !message.is_empty())
+    }
+}
+
+fn request_standing(request: &ChatRequest) -> Standing {
+    let Some(status) = &request.status else { return Standing::Working };
+    let ended = ending(&status.conditions);
+    let waits = condition::is_true(&status.conditions, types::AWAITING_APPROVAL);
+    match (ended, status.phase) {
+        (Some(Ended::Well), _) => Standing::Finished(Exit::Done),
+        (Some(Ended::Badly(why)), Some(phase)) => Standing::Finished(request_exit(phase, why)),
+        (Some(Ended::Badly(why)), None) => Standing::Finished(reason_exit(why)),
+        (None, Some(RequestPhase::AwaitingApproval)) => Standing::AwaitingApproval,
+        (None, _) if waits => Standing::AwaitingApproval,
+        (None, Some(_) | None) => Standing::Working,
+    }
+}
+
+fn plan_standing(plan: &CommandPlan) -> Standing {
+    let Some(status) = &plan.status else { return Standing::Working };
+    let ended = ending(&status.conditions);
+    let waits = condition::is_true(&status.conditions, types::AWAITING_APPROVAL);
+    match (ended, status.phase) {
+        (Some(Ended::Well), _) => Standing::Finished(Exit::Done),
+        (Some(Ended::Badly(why)), Some(phase)) => Standing::Finished(plan_exit(phase, why)),
+        (Some(Ended::Badly(why)), None) => Standing::Finished(reason_exit(why)),
+        (None, Some(PlanPhase::AwaitingApproval)) => Standing::AwaitingApproval,
+        (None, _) if waits => Standing::AwaitingApproval,
+        (None, Some(_) | None) => Standing::Working,
+    }
+}
+
+enum Ended<'c> {
+    Well,
+    Badly(&'c str),
+}
+
+/// How it ended, by the conditions: programs never read phases for this. An object without a valid seal never
+/// gets a `Succeeded`, and is never acted on.
+fn ending(conditions: &[k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition]) -> Option<Ended<'_>> {
+    let untrusted = |c: &&_| is_untrusted(c);
+    if let Some(stalled) = condition::find(conditions, types::STALLED).filter(untrusted) {
+        return Some(Ended::Badly(&stalled.reason));
+    }
+    let succeeded = condition::find(conditions, types::SUCCEEDED)?;
+    match succeeded.status.as_str() {
+        "True" => Some(Ended::Well),
+        "False" => Some(Ended::Badly(&succeeded.reason)),
+        _ => None,
+    }
+}
+
+fn is_untrusted(stalled: &k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition) -> bool {
+    stalled.status == "True" && stalled.reason == reason::UNTRUSTED_ORIGIN
+}
+
+/// Exit code of a request that ended without success.
+fn request_exit(phase: RequestPhase, why: &str) -> Exit {
+    match phase {
+        RequestPhase::NeedsInput => Exit::NeedsInput,
+        RequestPhase::Denied | RequestPhase::Blocked => Exit::Refused,
+        RequestPhase::Expired | RequestPhase::Cancelled | RequestPhase::Stale | RequestPhase::Interrupted => Exit::NotDone,
+        RequestPhase::Failed
+        | RequestPhase::Pending
+        | RequestPhase::Interpreting
+        | RequestPhase::Planning
+        | RequestPhase::AwaitingApproval
+        | RequestPhase::Approved
+        | RequestPhase::Executing
+        | RequestPhase::Succeeded => reason_exit(why),
+    }
+}
+
+/// Exit code of a plan that ended without success.
+fn plan_exit(phase: PlanPhase, why: &str) -> Exit {
+    match phase {
+        PlanPhase::Denied | PlanPhase::Blocked => Exit::Refused,
+        PlanPhase::Expired | PlanPhase::Cancelled | PlanPhase::Stale | PlanPhase::Interrupted => Exit::NotDone,
+        PlanPhase::Failed
+        | PlanPhase::AwaitingApproval
+        | PlanPhase::Approved
+        | PlanPhase::Executing
+        | PlanPhase::Succeeded
+        | PlanPhase::PlanOnly => reason_exit(why),
+    }
+}
+
+fn reason_exit(why: &str) -> Exit {
+    match why {
+        reason::NEEDS_INPUT => Exit::NeedsInput,
+        reason::FORBIDDEN | reason::FORBIDDEN_CLASS | reason::DENIED | reason::REFUSED_IDENTITY | reason::APPLIER_IDENTITY => {
+            Exit::Refused
+        }
+        _ => Exit::NotDone,
+    }
+}
+
+/// Phase of a plan; a plan nobody has looked at yet waits.
+pub(crate) fn plan_phase(plan: &CommandPlan) -> PlanPhase {
+    let phase = plan.status.as_ref().and_then(|status| status.phase);
+    match (phase, plan.spec.mode) {
+        (Some(phase), _) => phase,
+        (None, Mode::PlanOnly) => PlanPhase::PlanOnly,
+        (None, Mode::Auto) => PlanPhase::AwaitingApproval,
+    }
+}
+
+/// Whether a plan still takes a decision: it waits, may be executed and has not expired.
+pub(crate) fn takes_decisions(plan: &CommandPlan, now: Timestamp) -> bool {
+    plan_phase(plan) == PlanPhase::AwaitingApproval && expires_in(plan, now).is_none_or(|seconds| seconds > 0)
+}
+
+/// Seconds until the plan expires; `None` when it does not say.
+pub(crate) fn expires_in(plan: &CommandPlan, now: Timestamp) -> Option<i64> {
+    let at: Timestamp = plan.spec.expires_at.parse().ok()?;
+    Some(at.as_second() - now.as_second())
+}
+
+/// Whether this person may be asked to confirm the plan: it waits, it is this person's own, the policy lets the
+/// requester confirm it, and that was not done yet. Admission and the operator judge again.
+pub(crate) fn may_self_confirm(plan: &CommandPlan, me: &str, now: Timestamp) -> bool {
+    let decided = |status: &kubechat_crds::CommandPlanStatus| {
+        status.approvals.as_ref().is_some_and(|approvals| approvals.decisions.iter().any(|d| d.username == me))
+    };
+    !me.is_empty()
+        && plan.spec.requester.username == me
+        && !plan.spec.requester.is_service_account()
+        && takes_decisions(plan, now)
+        && authz::may_self_confirm(&plan.spec)
+        && !plan.status.as_ref().is_some_and(decided)
+}
+
+/// How many steps are done, and how many there are.
+pub(crate) fn steps_done(plan: &CommandPlan) -> (usize, usize) {
+    let states = plan.status.iter().flat_map(|status| &status.steps).map(|step| step.state);
+    let done = states.filter(|state| matches!(state, StepState::Done | StepState::RolledBack)).count();
+    (done, plan.spec.steps.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::testing::{now, plan, request, set_plan, set_request};
+    use kubechat_crds::Level;
+
+    #[test]
+    fn exit_code_follows_from_how_the_turn_ended() {
+        use RequestPhase as P;
+        for (phase, status, why, wanted) in [
+            (P::Pending, "Unknown", "Pending", Standing::Working),
+            (P::Planning, "Unknown", "Planning", Standing::Working),
+            (P::Executing, "Unknown", "Executing", Standing::Working),
+            (P::AwaitingApproval, "Unknown", "AwaitingApproval", Standing::AwaitingApproval),
+            (P::Succeeded, "True", "Answered", Standing::Finished(Exit::Done)),
+            (P::NeedsInput, "False", "NeedsInput", Standing::Finished(Exit::NeedsInput)),
+            (P::Denied, "False", "Denied", Standing::Finished(Exit::Refused)),
+            (P::Blocked, "False", "ForbiddenClass", Standing::Finished(Exit::Refused)),
+            (P::Failed, "False", "Forbidden", Standing::Finished(Exit::Refused)),
+            (P::Failed, "False", "StepFailed", Standing::Finished(Exit::NotDone)),
+            (P::Stale, "False", "Stale", Standing::Finished(Exit::NotDone)),
+            (P::Expired, "False", "Expired", Standing::Finished(Exit::NotDone)),
+            (P::Cancelled, "False", "Cancelled", Standing::Finished(Exit::NotDone)),
+            (P::Interrupted, "False", "OutcomeUnknown", Standing::Finished(Exit::NotDone)),
+        ] {
+            let mut request = request();
+            set_request(&mut request, phase, status, why, "because");
+            let turn = Turn { request: Some(request), plan: None };
+            assert_eq!(turn.standing(), wanted, "{phase:?}");
+            assert_eq!(turn.message(), Some("because"));
+        }
+    }
+
+    #[test]
+    fn a_phase_alone_never_ends_a_turn() {
+        let mut request = request();
+        set_request(&mut request, RequestPhase::Succeeded, "Unknown", "Executing", "");
+        assert_eq!(Turn { request: Some(request), plan: None }.standing(), Standing::Working);
+        assert_eq!(Turn::default().standing(), Standing::Working);
+    }
+
+    #[test]
+    fn an_untrusted_object_is_the_end_though_it_never_succeeds_or_fails() {
+        let mut request = request();
+        set_request(&mut request, RequestPhase::Pending, "Unknown", "Pending", "");
+        let conditions = &mut request.status.as_mut().unwrap().conditions;
+        condition::set(conditions, types::STALLED, "True", "UntrustedOrigin", "no seal", None, now());
+        let turn = Turn { request: Some(request), plan: None };
+        assert_eq!(turn.standing(), Standing::Finished(Exit::NotDone));
+        assert_eq!(turn.message(), Some("no seal"));
+    }
+
+    #[test]
+    fn without_its_request_the_plan_speaks() {
+        let mut plan = plan();
+        assert_eq!(Turn { request: None, plan: Some(plan.clone()) }.standing(), Standing::AwaitingApproval);
+        set_plan(&mut plan, PlanPhase::Blocked, "False", "PolicyDeny", "");
+        assert_eq!(Turn { request: None, plan: Some(plan) }.standing(), Standing::Finished(Exit::Refused));
+    }
+
+    #[test]
+    fn only_the_requester_may_be_asked_to_confirm_and_only_once_and_in_time() {
+        assert!(may_self_confirm(&plan(), "alice", now()));
+        let refused: [(&str, fn(&mut CommandPlan), &str); 8] = [
+            ("somebody else", |_| {}, "bob"),
+            ("nobody", |p| p.spec.requester.username.clear(), ""),
+            ("policy does not let", |p| p.spec.requirement[0].self_confirm = false, "alice"),
+            ("destructive", |p| p.spec.risk.level = Level::Destructive, "alice"),
+            ("nothing to confirm", |p| p.spec.requirement.clear(), "alice"),
+            ("plan only", |p| set_plan(p, PlanPhase::PlanOnly, "True", "PlanOnly", ""), "alice"),
+            ("expired", |p| p.spec.expires_at = "2020-01-01T00:00:00Z".into(), "alice"),
+            ("finished", |p| set_plan(p, PlanPhase::Succeeded, "True", "Executed", ""), "alice"),
+        ];
+        for (case, change, me) in refused {
+            let mut plan = plan();
+            change(&mut plan);
+            assert!(!may_self_confirm(&plan, me, now()), "{case}");
+        }
+        let mut decided = plan();
+        let approvals = decided.status.as_mut().unwrap().approvals.as_mut().unwrap();
+        approvals.decisions.push(crate::cli::testing::decision("alice"));
+        assert!(!may_self_confirm(&decided, "alice", now()));
+    }
+}
