@@ -4,15 +4,17 @@
 //! |---|---|---|
 //! | admin | system:masters | everything |
 //! | alice | developers | edit and kubechat-requester in a work namespace |
-//! | bob, carol | approvers | view and kubechat-approver-destructive in a work namespace; the latter cluster-wide too |
+//! | bob, carol | approvers | view in a work namespace; kubechat-approver-destructive there and cluster-wide |
 //! | dave | none | view and kubechat-requester in a work namespace: may ask, may change nothing |
 //! | erin | platform | cluster-admin by binding, kubechat-requester in `ops` |
 //!
-//! `demo` is a work namespace; the tests make more of them. The ClusterRoles `kubechat-*` are those that ship.
+//! `demo` is a work namespace; the tests make more of them. The ClusterRoles `kubechat-*` are those that
+//! ship.
 
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::rbac::v1::{ClusterRoleBinding, RoleBinding, RoleRef, Subject};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kubechat_crds::install::policies::WIDE_SCOPE_LABEL;
 
 /// The namespace where alice works.
 pub const DEMO: &str = "demo";
@@ -20,9 +22,6 @@ pub const DEMO: &str = "demo";
 pub const OPS: &str = "ops";
 /// The namespace of KubeChat itself.
 pub const SYSTEM: &str = "kubechat-system";
-/// The label by which the baseline policy's `wideScopeFrom` selects `ops`.
-pub const WIDE_SCOPE_LABEL: (&str, &str) = ("kubechat.io/wide-scope", "true");
-
 const RBAC_GROUP: &str = "rbac.authorization.k8s.io";
 
 /// One person in the API server's token file and in the kubeconfig.
@@ -107,8 +106,8 @@ pub fn namespaces() -> Vec<Namespace> {
         ..Namespace::default()
     };
     let mut ops = plain(OPS);
-    let (label, value) = WIDE_SCOPE_LABEL;
-    ops.metadata.labels = Some([(label.to_owned(), value.to_owned())].into());
+    // The baseline policy's `wideScopeFrom` selects this label.
+    ops.metadata.labels = Some([(WIDE_SCOPE_LABEL.to_owned(), "true".to_owned())].into());
     vec![plain(DEMO), ops, plain(SYSTEM)]
 }
 

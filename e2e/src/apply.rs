@@ -53,7 +53,8 @@ impl Applier {
         Ok(())
     }
 
-    /// Applies objects in the given order; waits until CRDs are established before anything that follows them.
+    /// Applies objects in the given order; waits until CRDs are established before anything that follows
+    /// them.
     ///
     /// # Errors
     /// The API server's answer to the first object it refuses.
@@ -87,7 +88,8 @@ impl Applier {
         applied.with_context(what)?.with_context(what)
     }
 
-    /// Creates objects as `kubectl create` does, so that they look like a person's; those that exist stay as they are.
+    /// Creates objects as `kubectl create` does, so that they look like a person's; those that exist stay as
+    /// they are.
     ///
     /// # Errors
     /// As [`Self::apply`].

@@ -58,7 +58,8 @@ pub fn objects(namespace: &str) -> Vec<Value> {
     ]
 }
 
-/// Makes the namespaces, everyone's rights, and nginx in `demo`; returns when nginx stands at two ready replicas.
+/// Makes the namespaces, everyone's rights, and nginx in `demo`; returns when nginx stands at two ready
+/// replicas.
 ///
 /// `admin` must be a client with all rights. Done again, what a person changed of nginx stays as it was left.
 ///

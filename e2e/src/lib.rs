@@ -1,7 +1,7 @@
 //! The cluster harness: a real control plane on a bare machine, started and stopped by one library.
 //!
-//! `make run` (the binary `kubechat-dev`), the black-box tests (`tests/e2e.rs`) and the benches use the same code,
-//! so what a person tries by hand is what the tests prove.
+//! `make run` (the binary `kubechat-dev`), the black-box tests (`tests/e2e.rs`) and the benches use the same
+//! code, so what a person tries by hand is what the tests prove.
 //!
 //! - [`build`]: the programs of the cluster, built once from pinned Go modules into a cache.
 //! - [`cluster`]: etcd, API server, controller manager, scheduler and kwok on free loopback ports.

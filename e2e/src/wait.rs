@@ -12,8 +12,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// Calls `probe` until it succeeds and returns its value.
 ///
-/// An `Err` of the probe means "not yet, because ...". After `deadline` the last of these reasons becomes part of
-/// the error, so write probes with `ensure!(ready == 2, "{ready} of 2 replicas are ready")`.
+/// An `Err` of the probe means "not yet, because ...". After `deadline` the last of these reasons becomes
+/// part of the error, so write probes with `ensure!(ready == 2, "{ready} of 2 replicas are ready")`.
 ///
 /// # Errors
 /// When the deadline passes; a probe that hangs counts as not yet.

@@ -4,12 +4,17 @@
 //! name a person gives is a valid Kubernetes name before it gets near a URL. Called by `main` and by the tests.
 
 use std::ffi::{OsStr, OsString};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use kubechat_audit::EventType;
+
+mod service;
+mod values;
+
+pub use service::{LogFormat, OperatorArgs, WebhookArgs};
+use values::{duration, label, reason, scope_namespace, subdomain};
 
 /// Longest prompt the API takes, in characters.
 pub const MAX_PROMPT: usize = 16_384;
@@ -44,7 +49,9 @@ impl Program {
     /// From the first argument of the process.
     #[must_use]
     pub fn of(arg0: Option<&OsStr>) -> Self {
-        let stem = arg0.and_then(|arg0| Path::new(arg0).file_stem()).and_then(OsStr::to_str);
+        let stem = arg0
+            .and_then(|arg0| Path::new(arg0).file_stem())
+            .and_then(OsStr::to_str);
         match stem {
             Some(stem) if stem.starts_with("kubectl-") => Self::KubectlPlugin,
             Some(_) | None => Self::Kubechat,
@@ -90,7 +97,10 @@ impl Cli {
     ///
     /// # Errors
     /// Wrong usage (exit code 2), or a request for help or the version (exit code 0).
-    pub fn read(program: Program, arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+    pub fn read(
+        program: Program,
+        arguments: impl IntoIterator<Item = OsString>,
+    ) -> Result<Self, clap::Error> {
         let matches = Self::command_for(program).try_get_matches_from(arguments)?;
         Self::from_arg_matches(&matches)
     }
@@ -98,7 +108,9 @@ impl Cli {
     /// The command as it calls itself under this name.
     #[must_use]
     pub fn command_for(program: Program) -> clap::Command {
-        Self::command().bin_name(program.as_str()).display_name(program.as_str())
+        Self::command()
+            .bin_name(program.as_str())
+            .display_name(program.as_str())
     }
 }
 
@@ -186,8 +198,9 @@ pub enum Command {
     Completions(CompletionsArgs),
     /// Print KubeChat's CustomResourceDefinitions
     Crds,
-    /// Print everything that installs KubeChat's API: CRDs, roles, admission, policies
-    Manifests,
+    /// Print everything that installs KubeChat's API: CRDs, roles, admission, policies. The policies at the end pass
+    /// through the webhook: apply them (again) once it runs
+    Manifests(ManifestsArgs),
     /// Run the operator
     Operator(OperatorArgs),
     /// Run the admission webhook
@@ -408,119 +421,16 @@ pub struct CompletionsArgs {
     pub shell: clap_complete::Shell,
 }
 
-/// Form of the log lines of operator and webhook.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// One JSON object a line.
-    #[default]
-    Json,
-    /// For people.
-    Text,
-}
-
-/// `kubechat operator`.
-#[derive(Args, Clone, Debug)]
-pub struct OperatorArgs {
-    /// Kubeconfig file [default: in-cluster, else $KUBECONFIG or ~/.kube/config]
-    #[arg(long, value_name = "FILE", help_heading = CONNECTION)]
-    pub kubeconfig: Option<PathBuf>,
-    /// Context of the kubeconfig [default: its current one]
-    #[arg(long, value_name = "NAME", help_heading = CONNECTION)]
-    pub context: Option<String>,
-    /// Namespace KubeChat lives in: its Lease and its keys
-    #[arg(short, long, env = "KUBECHAT_NAMESPACE", default_value = SYSTEM_NAMESPACE, value_name = "NAME", value_parser = label, help_heading = CONNECTION)]
+/// `kubechat manifests`.
+#[derive(Args, Debug)]
+pub struct ManifestsArgs {
+    /// Namespace KubeChat lives in
+    #[arg(short, long, default_value = SYSTEM_NAMESPACE, value_name = "NAME", value_parser = label, help_heading = CONNECTION)]
     pub namespace: String,
-    /// Where the audit log is kept: sqlite:FILE
-    #[arg(long, env = "KUBECHAT_AUDIT_STORE", value_name = "STORE")]
-    pub audit_store: String,
-    /// Key of the audit log (made by `kubechat audit init`)
-    #[arg(long, env = "KUBECHAT_AUDIT_KEY", value_name = "FILE")]
-    pub audit_key: PathBuf,
-    /// Address of /healthz, /readyz and /metrics
-    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
-    pub listen: SocketAddr,
-    /// Base URL of the webhook, where it is not reached through its Service (https://127.0.0.1:9443)
-    #[arg(long, value_name = "URL")]
-    pub webhook_url: Option<String>,
-    /// Service of the webhook
-    #[arg(long, value_name = "NAME", default_value = "kubechat-webhook", value_parser = label)]
-    pub webhook_service_name: String,
-    /// Seconds a leader's lease lasts
-    #[arg(long, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(5..=300))]
-    pub lease_seconds: u64,
-    /// Form of the log lines
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub log_format: LogFormat,
-    /// Name of this process in the Lease [default: host name and process id]
-    #[arg(long, value_name = "NAME", default_value_t = process_identity(), hide_default_value = true)]
-    pub identity: String,
-    /// Objects of one kind that are worked on at the same time
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
-    pub concurrency: u16,
-}
-
-/// `kubechat webhook`.
-#[derive(Args, Clone, Debug)]
-pub struct WebhookArgs {
-    /// Kubeconfig file [default: in-cluster, else $KUBECONFIG or ~/.kube/config]
-    #[arg(long, value_name = "FILE", help_heading = CONNECTION)]
-    pub kubeconfig: Option<PathBuf>,
-    /// Context of the kubeconfig [default: its current one]
-    #[arg(long, value_name = "NAME", help_heading = CONNECTION)]
-    pub context: Option<String>,
-    /// Namespace KubeChat lives in: its keys
-    #[arg(short, long, env = "KUBECHAT_NAMESPACE", default_value = SYSTEM_NAMESPACE, value_name = "NAME", value_parser = label, help_heading = CONNECTION)]
-    pub namespace: String,
-    /// Address of the TLS admission server (/mutate, /validate)
-    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:9443")]
-    pub listen: SocketAddr,
-    /// Address of /healthz, /readyz and /metrics
-    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8081")]
-    pub health_listen: SocketAddr,
-    /// Form of the log lines
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub log_format: LogFormat,
-}
-
-/// `host-pid`: two processes never share it.
-fn process_identity() -> String {
-    format!("{}-{}", gethostname::gethostname().to_string_lossy(), std::process::id())
-}
-
-/// An RFC 1123 label: names of namespaces and services.
-fn label(text: &str) -> Result<String, String> {
-    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    let edge = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-    let bytes = text.as_bytes();
-    if bytes.len() <= 63 && edge(bytes.first()) && edge(bytes.last()) && bytes.iter().all(|b| inner(*b)) {
-        return Ok(text.to_owned());
-    }
-    Err("not a Kubernetes name: lower-case letters, digits and '-', at most 63".to_owned())
-}
-
-/// An RFC 1123 subdomain: names of objects.
-fn subdomain(text: &str) -> Result<String, String> {
-    if text.len() <= 253 && text.split('.').all(|part| label(part).is_ok()) {
-        return Ok(text.to_owned());
-    }
-    Err("not a Kubernetes name: lower-case letters, digits, '-' and '.', at most 253".to_owned())
-}
-
-fn scope_namespace(text: &str) -> Result<String, String> {
-    if text == "*" { Ok(text.to_owned()) } else { label(text) }
-}
-
-fn reason(text: &str) -> Result<String, String> {
-    if text.chars().count() <= 1024 { Ok(text.to_owned()) } else { Err("longer than 1024 characters".to_owned()) }
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    match kubechat_core::duration::parse(text) {
-        Some(length) if !length.is_zero() => Ok(length),
-        Some(_) | None => Err("write it like 30s, 10m or 1h30m".to_owned()),
-    }
+    /// Group of people KubeChat may act for (repeat for more) [default: developers, approvers, platform]
+    #[arg(long, value_name = "GROUP", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub group: Vec<String>,
 }
 
 #[cfg(test)]
-#[path = "args_tests.rs"]
 mod tests;

@@ -1,1 +1,17 @@
-//! placeholder
+//! The `kubechat` binary as a library: the command line ([`args`], [`cli`]) and what it starts ([`run`]).
+
+pub mod args;
+pub mod audit;
+pub mod cli;
+pub mod cluster;
+pub mod compile;
+pub mod context;
+pub mod controllers;
+pub mod error;
+pub mod execute;
+pub mod http;
+pub mod leader;
+pub mod metrics;
+pub mod run;
+pub mod selfcheck;
+pub mod setup;

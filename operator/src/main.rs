@@ -14,7 +14,9 @@ fn main() -> ExitCode {
         Err(help_or_problem) => {
             // Nobody is left to tell when even this cannot be printed.
             let _ = help_or_problem.print();
-            return ExitCode::from(u8::try_from(help_or_problem.exit_code()).unwrap_or(cli::Exit::Usage.code()));
+            return ExitCode::from(
+                u8::try_from(help_or_problem.exit_code()).unwrap_or(cli::Exit::Usage.code()),
+            );
         }
     };
     match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

@@ -17,7 +17,7 @@ fn main() -> ExitCode {
 fn run(check: bool) -> Result<(), Box<dyn std::error::Error>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests");
     std::fs::create_dir_all(&folder)?;
-    for (name, text) in kubechat_crds::install::manifests()? {
+    for (name, text) in kubechat_crds::install::manifests(&kubechat_crds::install::Options::default())? {
         let path = folder.join(name);
         if check {
             if std::fs::read_to_string(&path).unwrap_or_default() != text {

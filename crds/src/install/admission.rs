@@ -47,7 +47,11 @@ pub struct Installation<'a> {
 
 impl Default for Installation<'_> {
     fn default() -> Self {
-        Self { namespace: "kubechat-system", operator: "kubechat-operator", webhook: "kubechat-webhook" }
+        Self {
+            namespace: "kubechat-system",
+            operator: "kubechat-operator",
+            webhook: "kubechat-webhook",
+        }
     }
 }
 
@@ -117,7 +121,11 @@ fn mutating(installation: &Installation<'_>) -> Value {
 
 fn validating(installation: &Installation<'_>) -> Value {
     let judged = [
-        rule(&["CREATE"], &["approvals", "chatrequests", "commandplans"], "Namespaced"),
+        rule(
+            &["CREATE"],
+            &["approvals", "chatrequests", "commandplans"],
+            "Namespaced",
+        ),
         rule(&["CREATE", "UPDATE"], POLICIES, "Cluster"),
     ];
     let deleted = [rule(&["DELETE"], POLICIES, "Cluster")];
@@ -190,7 +198,9 @@ fn stamp_policy(name: &'static str, resources: &[&str], field: &str) -> Policy {
             "(has({stamp}.{key}) ? {stamp}.{key} : {empty}) == (has(request.userInfo.{key}) ? request.userInfo.{key} : {empty})"
         )
     };
-    let says = format!("spec.{field} is not who created the object. It was not created. Leave the field out: KubeChat's webhook stamps it");
+    let says = format!(
+        "spec.{field} is not who created the object. It was not created. Leave the field out: KubeChat's webhook stamps it"
+    );
     let expressions = [
         format!("has({stamp}) && {stamp}.username == request.userInfo.username"),
         format!("has({stamp}) && {}", same("uid", "''")),
@@ -218,10 +228,15 @@ fn session_owner() -> Policy {
 
 fn request_owner() -> Policy {
     let approver = |verb: &str| {
-        format!("authorizer.group('{GROUP}').resource('commandplans').namespace(request.namespace).check('{verb}').allowed()")
+        format!(
+            "authorizer.group('{GROUP}').resource('commandplans').namespace(request.namespace).check('{verb}').allowed()"
+        )
     };
-    let expression =
-        format!("{OWNER} || {} || {}", approver(VERB_APPROVE_CAUTION), approver(VERB_APPROVE_DESTRUCTIVE));
+    let expression = format!(
+        "{OWNER} || {} || {}",
+        approver(VERB_APPROVE_CAUTION),
+        approver(VERB_APPROVE_DESTRUCTIVE)
+    );
     let says = format!(
         "only the requester, or a person with verb {VERB_APPROVE_CAUTION} or {VERB_APPROVE_DESTRUCTIVE} on commandplans.{GROUP} in this namespace, may cancel a ChatRequest. Nothing was cancelled. Ask one of them"
     );
@@ -256,7 +271,9 @@ fn no_writes_by_plans() -> Policy {
         })]),
         validations: vec![(
             format!("!(has(request.userInfo.extra) && '{PLAN_EXTRA}' in request.userInfo.extra)"),
-            format!("a plan never changes objects of {GROUP}: those are its own judge. Nothing was written. A person does this directly, without KubeChat"),
+            format!(
+                "a plan never changes objects of {GROUP}: those are its own judge. Nothing was written. A person does this directly, without KubeChat"
+            ),
         )],
     }
 }
@@ -265,7 +282,9 @@ fn no_writes_by_plans() -> Policy {
 fn reserved_events(installation: &Installation<'_>) -> Policy {
     let webhook = installation.username(installation.webhook);
     let reserved = |object: &str| {
-        format!("has({object}.reason) && {object}.reason in ['{REASON_ADMISSION_REFUSED}', '{REASON_POLICY_DELETED}']")
+        format!(
+            "has({object}.reason) && {object}.reason in ['{REASON_ADMISSION_REFUSED}', '{REASON_POLICY_DELETED}']"
+        )
     };
     let events = |group: &str| {
         json!({
@@ -274,7 +293,8 @@ fn reserved_events(installation: &Installation<'_>) -> Policy {
         })
     };
     let mut matches = matching(&[events(""), events("events.k8s.io")]);
-    matches["namespaceSelector"] = json!({ "matchLabels": { "kubernetes.io/metadata.name": installation.namespace } });
+    matches["namespaceSelector"] =
+        json!({ "matchLabels": { "kubernetes.io/metadata.name": installation.namespace } });
     Policy {
         name: "reserved-events",
         matches,
@@ -284,7 +304,9 @@ fn reserved_events(installation: &Installation<'_>) -> Policy {
                 reserved("object"),
                 reserved("oldObject")
             ),
-            format!("Events with reason {REASON_ADMISSION_REFUSED} or {REASON_POLICY_DELETED} in this namespace are written by KubeChat's webhook only. Nothing was written. Use another reason"),
+            format!(
+                "Events with reason {REASON_ADMISSION_REFUSED} or {REASON_POLICY_DELETED} in this namespace are written by KubeChat's webhook only. Nothing was written. Use another reason"
+            ),
         )],
     }
 }
@@ -305,24 +327,41 @@ mod tests {
 
     fn survives<T: serde::de::DeserializeOwned + serde::Serialize>(object: &Value) {
         let typed: T = serde_json::from_value(object.clone()).unwrap();
-        assert_eq!(&serde_json::to_value(typed).unwrap(), object, "a field the API does not know");
+        assert_eq!(
+            &serde_json::to_value(typed).unwrap(),
+            object,
+            "a field the API does not know"
+        );
     }
 
     #[test]
     fn objects_hold_only_fields_that_the_api_knows() {
-        of_kind("ValidatingAdmissionPolicy").iter().for_each(survives::<api::ValidatingAdmissionPolicy>);
-        of_kind("ValidatingAdmissionPolicyBinding").iter().for_each(survives::<api::ValidatingAdmissionPolicyBinding>);
-        of_kind("MutatingWebhookConfiguration").iter().for_each(survives::<api::MutatingWebhookConfiguration>);
-        of_kind("ValidatingWebhookConfiguration").iter().for_each(survives::<api::ValidatingWebhookConfiguration>);
+        of_kind("ValidatingAdmissionPolicy")
+            .iter()
+            .for_each(survives::<api::ValidatingAdmissionPolicy>);
+        of_kind("ValidatingAdmissionPolicyBinding")
+            .iter()
+            .for_each(survives::<api::ValidatingAdmissionPolicyBinding>);
+        of_kind("MutatingWebhookConfiguration")
+            .iter()
+            .for_each(survives::<api::MutatingWebhookConfiguration>);
+        of_kind("ValidatingWebhookConfiguration")
+            .iter()
+            .for_each(survives::<api::ValidatingWebhookConfiguration>);
         assert_eq!(all().len(), 7 + 7 + 2);
     }
 
     #[test]
     fn every_policy_denies_and_fails_closed() {
-        let (policies, bindings) = (of_kind("ValidatingAdmissionPolicy"), of_kind("ValidatingAdmissionPolicyBinding"));
+        let (policies, bindings) = (
+            of_kind("ValidatingAdmissionPolicy"),
+            of_kind("ValidatingAdmissionPolicyBinding"),
+        );
         for policy in &policies {
             assert_eq!(policy["spec"]["failurePolicy"], "Fail");
-            let bound = bindings.iter().filter(|b| b["spec"]["policyName"] == policy["metadata"]["name"]);
+            let bound = bindings
+                .iter()
+                .filter(|b| b["spec"]["policyName"] == policy["metadata"]["name"]);
             let actions: Vec<_> = bound.map(|b| b["spec"]["validationActions"].clone()).collect();
             assert_eq!(actions, [json!(["Deny"])], "{}", policy["metadata"]["name"]);
         }
@@ -330,15 +369,28 @@ mod tests {
 
     #[test]
     fn webhooks_see_only_our_group_and_no_subresource() {
-        for configuration in [of_kind("MutatingWebhookConfiguration"), of_kind("ValidatingWebhookConfiguration")].concat() {
+        for configuration in [
+            of_kind("MutatingWebhookConfiguration"),
+            of_kind("ValidatingWebhookConfiguration"),
+        ]
+        .concat()
+        {
             for webhook in configuration["webhooks"].as_array().unwrap() {
                 let deletions = webhook["name"] == "deletions.kubechat.io";
-                assert_eq!(webhook["failurePolicy"], if deletions { "Ignore" } else { "Fail" });
+                assert_eq!(
+                    webhook["failurePolicy"],
+                    if deletions { "Ignore" } else { "Fail" }
+                );
                 assert_eq!(webhook["sideEffects"], "NoneOnDryRun");
                 for rule in webhook["rules"].as_array().unwrap() {
                     assert_eq!(rule["apiGroups"], json!([GROUP]));
                     let resources = rule["resources"].as_array().unwrap();
-                    assert!(resources.iter().all(|r| !r.as_str().unwrap().contains(['/', '*'])), "{rule}");
+                    assert!(
+                        resources
+                            .iter()
+                            .all(|r| !r.as_str().unwrap().contains(['/', '*'])),
+                        "{rule}"
+                    );
                     assert_eq!(rule["operations"] == json!(["DELETE"]), deletions, "{rule}");
                 }
             }
@@ -347,9 +399,15 @@ mod tests {
 
     #[test]
     fn names_of_namespace_and_service_accounts_are_taken_from_the_installation() {
-        let other = Installation { namespace: "chat", operator: "op", webhook: "wh" };
+        let other = Installation {
+            namespace: "chat",
+            operator: "op",
+            webhook: "wh",
+        };
         let text = serde_json::to_string(&admission(&other)).unwrap();
-        assert!(text.contains("system:serviceaccount:chat:op") && text.contains("system:serviceaccount:chat:wh"));
+        assert!(
+            text.contains("system:serviceaccount:chat:op") && text.contains("system:serviceaccount:chat:wh")
+        );
         assert!(!text.contains("kubechat-system") && !text.contains("kubechat-operator"));
     }
 }

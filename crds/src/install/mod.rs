@@ -3,17 +3,40 @@
 
 pub mod admission;
 pub mod crds;
+pub mod policies;
+pub mod rbac;
 
 use serde::Serialize;
 
-/// File name and YAML text of every manifest file, in the order they are applied.
+/// What differs between installations.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// KubeChat's own namespace.
+    pub namespace: String,
+    /// Groups of people whom the operator may act for: the values its right to impersonate groups is limited to.
+    pub groups: Vec<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            namespace: "kubechat-system".to_owned(),
+            groups: ["developers", "approvers", "platform"].map(str::to_owned).to_vec(),
+        }
+    }
+}
+
+/// File name and YAML text of every manifest file, in the order they are applied. The policies come last and only after
+/// the webhook runs: they pass through it.
 ///
 /// # Errors
 /// When a manifest cannot be written as YAML (a programming error that the tests find).
-pub fn manifests() -> Result<Vec<(&'static str, String)>, Box<dyn std::error::Error>> {
+pub fn manifests(options: &Options) -> Result<Vec<(&'static str, String)>, Box<dyn std::error::Error>> {
     Ok(vec![
         ("00-crds.yaml", yaml_documents(&crds::crds()?)?),
+        ("10-rbac.yaml", yaml_documents(&rbac::objects(options))?),
         ("20-admission.yaml", yaml_documents(&admission::admission(&admission::Installation::default()))?),
+        ("30-policies.yaml", yaml_documents(&policies::objects())?),
     ])
 }
 

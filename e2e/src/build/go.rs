@@ -50,6 +50,8 @@ impl Go {
         out: &Path,
     ) -> Result<()> {
         let partial = out.with_extension("partial");
+        // Go refuses to write over what an interrupted build left; usually there is nothing.
+        let _usually_nothing = std::fs::remove_file(&partial);
         let program = self
             .program(cache, folder, "build")
             .args(["build", "-ldflags", linker_flags, "-o"]);
@@ -115,8 +117,8 @@ fn advice(wanted: &str) -> String {
         other => other,
     };
     format!(
-        "install it with: curl -fsSL https://go.dev/dl/go{wanted}.linux-{architecture}.tar.gz | sudo tar -C /usr/local -xz \
-         && export PATH=/usr/local/go/bin:$PATH"
+        "install it with: curl -fsSL https://go.dev/dl/go{wanted}.linux-{architecture}.tar.gz | \
+         sudo tar -C /usr/local -xz && export PATH=/usr/local/go/bin:$PATH"
     )
 }
 

@@ -1,8 +1,8 @@
 //! The programs of the cluster, built once from pinned Go modules into a cache outside the clone.
 //!
-//! The modules stand in `e2e/cluster/<name>/`. A built program lies in `<cache>/bin/<name>-<key>/`, where the key is
-//! derived from go.mod, go.sum and the version flags, so a changed pin never meets an old program. Programs are
-//! renamed into place when complete, and a file lock lets two runs share one build.
+//! The modules stand in `e2e/cluster/<name>/`. A built program lies in `<cache>/bin/<name>-<key>/`, where the
+//! key is derived from go.mod, go.sum and the version flags, so a changed pin never meets an old program.
+//! Programs are renamed into place when complete, and a file lock lets two runs share one build.
 
 mod cache;
 mod go;

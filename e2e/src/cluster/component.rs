@@ -7,7 +7,8 @@ use anyhow::{Context, Result};
 use super::{Cluster, ETCD_GRACE};
 use crate::process::Program;
 
-/// API requests a second a controller may send: well above what tests and benches need, so that the harness is never the limit.
+/// API requests a second a controller may send: well above what tests and benches need, so that the harness
+/// is never the limit.
 const CONTROLLER_QPS: &str = "500";
 const CONTROLLER_BURST: &str = "1000";
 
@@ -56,7 +57,8 @@ impl Component {
         }
     }
 
-    /// How long it may take to end by itself. Only etcd has something to finish; an API server would wait a minute.
+    /// How long it may take to end by itself. Only etcd has something to finish; an API server would wait a
+    /// minute.
     pub(super) const fn grace(self) -> Duration {
         match self {
             Self::Etcd => ETCD_GRACE,
@@ -166,11 +168,21 @@ fn controller_manager(cluster: &Cluster) -> Vec<String> {
         flag("kube-api-burst", CONTROLLER_BURST),
         // It makes this folder; the default one is the machine's.
         flag("flex-volume-plugin-dir", cluster.path("flexvolume")),
-        flag(
-            "controllers",
-            "*,-nodeipam,-route,-service-lb-controller,-cloud-node-lifecycle,-bootstrap-signer-controller,-token-cleaner-controller",
-        ),
+        flag("controllers", controllers()),
     ]
+}
+
+/// All but those that need a cloud, kubeadm or real nodes.
+fn controllers() -> String {
+    let off = [
+        "nodeipam",
+        "route",
+        "service-lb-controller",
+        "cloud-node-lifecycle",
+        "bootstrap-signer-controller",
+        "token-cleaner-controller",
+    ];
+    format!("*,-{}", off.join(",-"))
 }
 
 fn scheduler(cluster: &Cluster) -> Vec<String> {

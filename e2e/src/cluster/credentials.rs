@@ -18,8 +18,8 @@ use crate::build::write_atomically;
 const CLUSTER: &str = "kubechat";
 const TOKEN_BYTES: usize = 24;
 
-/// The components that call the API server: (component, user, group). Controllers and scheduler have the identities of a real
-/// cluster, whose roles the API server makes itself; kwok has no role of its own.
+/// The components that call the API server: (component, user, group). Controllers and scheduler have the
+/// identities of a real cluster, whose roles the API server makes itself; kwok has no role of its own.
 const COMPONENT_USERS: [(Component, &str, &[&str]); 3] = [
     (
         Component::KubeControllerManager,
@@ -69,7 +69,8 @@ impl Credentials {
         Ok(Self { tokens })
     }
 
-    /// Writes the people's kubeconfig and one for each component; fails until the API server has made its certificate.
+    /// Writes the people's kubeconfig and one for each component; fails until the API server has made its
+    /// certificate.
     pub(super) fn write_kubeconfigs(&self, folder: &Path, server: &str) -> Result<()> {
         let authority = authority(folder)?;
         let write = |file: &str, config: &Value| {
@@ -117,7 +118,7 @@ pub(crate) fn token_file_kubeconfig(folder: &Path, server: &str, user: &str, tok
     Ok(serde_saphyr::to_string(&kubeconfig(
         server,
         &authority(folder)?,
-        users,
+        &users,
         contexts,
         user,
     ))?)

@@ -1,7 +1,7 @@
 //! The folder of one cluster: temporary, or given by the caller and used by one harness at a time.
 //!
-//! A harness that is killed cannot remove its temporary folder, so the next one does: whoever runs holds a lock on the
-//! file `lock` in its folder, and a folder whose lock is free belongs to nobody any more.
+//! A harness that is killed cannot remove its temporary folder, so the next one does: whoever runs holds a
+//! lock on the file `lock` in its folder, and a folder whose lock is free belongs to nobody any more.
 
 use std::fs::{DirBuilder, File, Metadata, Permissions};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};

@@ -1,9 +1,10 @@
 //! One real control plane with fake nodes, on free loopback ports, in a folder of its own.
 //!
-//! Folder: `etcd/` (data), `certs/`, `sa.key`, `sa.pub`, `tokens.csv`, `tokens.json`, `ports.json`, `kubeconfig` (people),
-//! `<component>.kubeconfig`, `logs/<component>.log`, `logs/apiserver-audit.log` if asked for, `product/`.
-//! A temporary folder goes with the cluster; it stays, without etcd's data, when [`Cluster::keep_folder`] was called.
-//! A folder given by the caller always stays, and the next start finds the same state, keys and (if free) ports.
+//! Folder: `etcd/` (data), `certs/`, `sa.key`, `sa.pub`, `tokens.csv`, `tokens.json`, `ports.json`,
+//! `kubeconfig` (people), `<component>.kubeconfig`, `logs/<component>.log`, `logs/apiserver-audit.log` if
+//! asked for, `product/`. A temporary folder goes with the cluster; it stays, without etcd's data, when
+//! [`Cluster::keep_folder`] was called. A folder given by the caller always stays, and the next start finds
+//! the same state, keys and (if free) ports.
 
 mod component;
 mod credentials;
@@ -86,7 +87,8 @@ impl Cluster {
     /// Builds what is missing, starts every component and waits until nodes are ready and controllers work.
     ///
     /// # Errors
-    /// When a component does not build, ends early or does not become ready; the message holds the end of its log.
+    /// When a component does not build, ends early or does not become ready; the message holds the end of its
+    /// log.
     pub async fn start(options: Options) -> Result<Self> {
         let binaries = Binaries::ensure(&options.progress).await?;
         let folder = Folder::open(options.folder.as_deref())?;

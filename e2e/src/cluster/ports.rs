@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::build::write_atomically;
 
-/// Below the range from which the kernel takes ports for outgoing connections, so that a restarted component finds its port free.
+/// Below the range from which the kernel takes ports for outgoing connections, so that a restarted component
+/// finds its port free.
 const RANGE: std::ops::Range<u16> = 20_000..32_000;
 const ATTEMPTS: usize = 500;
 

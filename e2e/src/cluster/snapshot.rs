@@ -1,9 +1,9 @@
 //! Copies of etcd's data, taken and put back while nothing writes.
 //!
-//! The plain form, which works for any etcd of one member: stop the API server and etcd, copy the data folder, start both
-//! again on the same ports. A restore also restarts the controllers, the scheduler and kwok, as Kubernetes asks for after
-//! a restore: their caches are newer than the data. KubeChat's own processes are left alone; how they take it is what
-//! tests want to know.
+//! The plain form, which works for any etcd of one member: stop the API server and etcd, copy the data
+//! folder, start both again on the same ports. A restore also restarts the controllers, the scheduler and
+//! kwok, as Kubernetes asks for after a restore: their caches are newer than the data. KubeChat's own
+//! processes are left alone; how they take it is what tests want to know.
 
 use std::path::Path;
 

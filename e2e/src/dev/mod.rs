@@ -22,8 +22,8 @@ use ready::ReadyFile;
 #[command(
     name = "kubechat-dev",
     about = "Runs a local cluster with KubeChat until Ctrl-C",
-    after_help = "State in KUBECHAT_DEV_DIR: etcd/ (the cluster's data), certs/, kubeconfig, audit/audit.db and audit/audit.key, \
-                  logs/, bin/. Stop kubechat-dev before you copy or replace any of it."
+    after_help = "State in KUBECHAT_DEV_DIR: etcd/ (the cluster's data), certs/, kubeconfig, audit/audit.db, \
+                  audit/audit.key, logs/, bin/. Stop kubechat-dev before you copy or replace any of it."
 )]
 pub struct Args {
     /// File that gets a JSON description of everything when it is ready, and again after each restart
@@ -264,7 +264,8 @@ impl Stop {
         tokio::select! { _ = interrupt.recv() => {} _ = terminate.recv() => {} _ = hangup.recv() => {} }
     }
 
-    /// The result of `work`, or `None` when a signal came first; then `work` is dropped, and what it started ends.
+    /// The result of `work`, or `None` when a signal came first; then `work` is dropped, and what it started
+    /// ends.
     async fn unless<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! { done = work => Some(done), () = self.wait() => None }
     }

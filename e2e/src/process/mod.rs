@@ -1,11 +1,11 @@
 //! Child processes that cannot outlive the harness.
 //!
 //! **Invariants**
-//! - Each child leads its own process group, so Ctrl-C in the terminal reaches only the harness, which then stops
-//!   its children in order.
-//! - Each child is started through `setpriv --pdeathsig KILL`: the kernel kills it when the thread that started it
-//!   ends, so also after a `kill -9` of the harness. That thread must therefore live as long as the harness: one
-//!   thread ([`spawner`]) starts every child and never ends.
+//! - Each child leads its own process group, so Ctrl-C in the terminal reaches only the harness, which then
+//!   stops its children in order.
+//! - Each child is started through `setpriv --pdeathsig KILL`: the kernel kills it when the thread that
+//!   started it ends, so also after a `kill -9` of the harness. That thread must therefore live as long as
+//!   the harness: one thread (`spawner`) starts every child and never ends.
 //! - A signal is only ever sent to a child that was not yet reaped, so never to a stranger with a reused id.
 
 use std::ffi::OsString;
@@ -211,7 +211,8 @@ impl Process {
             .with_context(|| format!("{signal} was not sent to {}", self.name))
     }
 
-    /// Asks it to end (SIGTERM), waits `grace`, then kills it. Blocks; for use where nothing else runs, and in `Drop`.
+    /// Asks it to end (SIGTERM), waits `grace`, then kills it. Blocks; for use where nothing else runs, and
+    /// in `Drop`.
     pub fn stop_blocking(&self, grace: Duration) {
         if !grace.is_zero() && self.signal(Signal::SIGTERM).is_ok() && self.shared.wait_blocking(grace) {
             return;
@@ -338,7 +339,8 @@ pub fn cpu_seconds(pid: u32) -> Result<f64> {
     Ok(ticks as f64 / per_second as f64)
 }
 
-/// `utime + stime`: fields 14 and 15 of proc(5) stat. The name in field 2 may itself hold spaces and brackets.
+/// `utime + stime`: fields 14 and 15 of proc(5) stat. The name in field 2 may itself hold spaces and
+/// brackets.
 fn cpu_ticks(stat: &str) -> Option<u64> {
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
     let user: u64 = fields.next()?.parse().ok()?;

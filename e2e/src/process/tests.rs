@@ -19,9 +19,7 @@ async fn a_child_leads_its_own_group_and_dies_with_its_handle() {
 }
 
 #[tokio::test]
-async fn the_kernel_is_told_to_kill_a_child_when_the_harness_dies() {
-    // A shell cannot ask for its own setting, so the proof is the story test that kills a whole harness; here: the launcher
-    // takes the options, and the program behind it really runs.
+async fn an_early_end_is_reported_with_the_end_of_the_log() {
     let folder = TempDir::new().unwrap();
     let process = shell(&folder, "echo it runs; exit 7").start().unwrap();
     let status = process.exit().within(KILL_DEADLINE).await.unwrap();

@@ -5,7 +5,6 @@ use std::time::Duration;
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use crate::accounts;
 use crate::apply::Applier;
 use crate::wait::eventually;
 
@@ -53,23 +52,17 @@ fn webhooks_of(document: &mut Value) -> Option<&mut Vec<Value>> {
 }
 
 fn point_to(client_config: &mut Value, url: &str) {
-    if let Some(fields) = client_config.as_object_mut()
-        && let Some(service) = fields.remove("service")
-    {
+    let Some(fields) = client_config.as_object_mut() else {
+        return;
+    };
+    // The operator sets it; applying an empty one again at the next start would take it away.
+    if fields.get("caBundle").is_some_and(|bundle| bundle == "") {
+        fields.remove("caBundle");
+    }
+    if let Some(service) = fields.remove("service") {
         let path = service["path"].as_str().unwrap_or_default();
         fields.insert("url".to_owned(), json!(format!("{url}{path}")));
     }
-}
-
-/// The accounts of the two processes; in a cluster the chart makes them.
-pub(super) fn service_accounts() -> Vec<Value> {
-    let account = |name| {
-        json!({
-            "apiVersion": "v1", "kind": "ServiceAccount",
-            "metadata": {"name": name, "namespace": accounts::SYSTEM},
-        })
-    };
-    vec![account(OPERATOR_ACCOUNT), account(WEBHOOK_ACCOUNT)]
 }
 
 /// Applies the policies as soon as KubeChat's admission answers.
@@ -109,7 +102,7 @@ mod tests {
     fn webhooks_point_to_loopback_and_keep_everything_else() {
         let webhook = json!({
             "name": "stamp.kubechat.io", "failurePolicy": "Fail",
-            "clientConfig": {"service": {"namespace": "kubechat-system", "name": "w", "path": "/mutate"}},
+            "clientConfig": {"caBundle": "", "service": {"namespace": "n", "name": "w", "path": "/mutate"}},
         });
         let documents = vec![
             json!({"apiVersion": "a/v1", "kind": "MutatingWebhookConfiguration", "webhooks": [webhook]}),

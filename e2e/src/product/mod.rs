@@ -1,13 +1,14 @@
-//! KubeChat itself, as it runs in a cluster: operator and webhook are two processes on loopback, each with a token of
-//! its own service account and exactly the roles that ship; never as admin.
+//! KubeChat itself, as it runs in a cluster: operator and webhook are two processes on loopback, each with a
+//! token of its own service account and exactly the roles that ship; never as admin.
 //!
 //! **Invariants**
 //! - Tokens come from TokenRequest and are renewed at half their life; the processes read them from files.
-//! - A part that ends although it should run is started again after [`RESTART_PAUSE`] on the same ports, unless
-//!   [`Options::restart`] is off.
+//! - A part that ends although it should run is started again after [`RESTART_PAUSE`] on the same ports,
+//!   unless [`Options::restart`] is off.
 //! - A part that was stopped with [`Product::stop`] stays down until [`Product::resume`].
 
 mod install;
+mod programs;
 mod service;
 mod tokens;
 
@@ -21,12 +22,12 @@ use nix::sys::signal::Signal;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::accounts;
 use crate::apply::{Applier, read_manifests};
 use crate::cluster::{Cluster, Ports, get_ok, plain_client};
 use crate::process::Program;
 use crate::progress::Progress;
 use crate::wait::eventually;
+pub use programs::find_binary;
 use service::Service;
 use tokens::TokenFile;
 
@@ -40,8 +41,6 @@ const STOP_GRACE: Duration = Duration::from_secs(4);
 const COMMAND_DEADLINE: Duration = Duration::from_secs(30);
 /// The manifests that ship.
 const MANIFESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../crds/manifests");
-/// Names the program to test instead of the one beside the harness.
-const BINARY_VARIABLE: &str = "KUBECHAT_BIN";
 
 /// A process of the product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -121,56 +120,30 @@ impl Product {
     /// Installs the manifests, starts operator and webhook and waits until both are ready.
     ///
     /// # Errors
-    /// When the program is not built, a manifest is refused, or a part does not become ready; the message holds the
-    /// end of its log.
+    /// When the program is not built, a manifest is refused, or a part does not become ready; the message
+    /// holds the end of its log.
     pub async fn start(cluster: &Cluster, options: Options) -> Result<Self> {
-        let binary = find_binary(options.binary.as_deref())?;
-        let folder = cluster.folder().to_owned();
-        let audit = folder.join("audit");
-        std::fs::create_dir_all(&audit).with_context(|| format!("{} was not made", audit.display()))?;
-        let audit_db = options.audit_db.clone().unwrap_or_else(|| audit.join("audit.db"));
-        let (ports, services) = (cluster.ports().clone(), std::sync::Mutex::default());
-        let (changes, renewals) = (watch::Sender::new(0), Vec::new());
-        let mut product = Self {
-            binary,
-            folder,
-            ports,
-            audit_db,
-            services,
-            changes,
-            renewals,
-        };
+        let mut product = Self::prepare(cluster, &options)?;
         product.make_audit_key().await?;
-
         let admin = cluster.client("admin").await?;
         let applier = Applier::new(admin.clone());
         let manifests = install::split(read_manifests(&options.manifests)?, &product.webhook_url());
+
         let step = options
             .progress
             .step("installing KubeChat's kinds, roles and admission rules");
-        applier.apply_typed(&accounts::namespaces()).await?;
-        applier.apply_all(&install::service_accounts()).await?;
         applier.apply_all(&manifests.before).await?;
+        for account in [install::OPERATOR_ACCOUNT, install::WEBHOOK_ACCOUNT] {
+            product
+                .issue_token(&admin, &cluster.server_url(), account)
+                .await?;
+        }
         step.done();
 
         let step = options.progress.step("starting operator and webhook");
-        let server = cluster.server_url();
-        product
-            .issue_token(&admin, &server, install::OPERATOR_ACCOUNT)
-            .await?;
-        product
-            .issue_token(&admin, &server, install::WEBHOOK_ACCOUNT)
-            .await?;
-        let operator = product.operator_program(Part::Operator, ports_of(&product.ports, Part::Operator));
-        let operator = with_options(operator, &options.operator_args, &options.operator_env);
-        let webhook = with_options(
-            product.webhook_program(),
-            &options.webhook_args,
-            &options.webhook_env,
-        );
-        product.add(Part::Operator, operator, options.restart)?;
-        product.add(Part::Webhook, webhook, options.restart)?;
-        // The policies pass KubeChat's own admission, so they follow once it answers; the operator may wait for them.
+        product.start_parts(&options)?;
+        // The policies pass KubeChat's own admission, so they follow once it answers; the operator may wait
+        // for them.
         tokio::try_join!(
             product.wait_ready(Part::Operator),
             product.wait_ready(Part::Webhook),
@@ -178,6 +151,30 @@ impl Product {
         )?;
         step.done();
         Ok(product)
+    }
+
+    fn prepare(cluster: &Cluster, options: &Options) -> Result<Self> {
+        let folder = cluster.folder().to_owned();
+        let audit = folder.join("audit");
+        std::fs::create_dir_all(&audit).with_context(|| format!("{} was not made", audit.display()))?;
+        Ok(Self {
+            binary: find_binary(options.binary.as_deref())?,
+            folder,
+            ports: cluster.ports().clone(),
+            audit_db: options.audit_db.clone().unwrap_or_else(|| audit.join("audit.db")),
+            services: std::sync::Mutex::default(),
+            changes: watch::Sender::new(0),
+            renewals: Vec::new(),
+        })
+    }
+
+    fn start_parts(&self, options: &Options) -> Result<()> {
+        let operator = self.operator_program(Part::Operator);
+        let operator = programs::with_options(operator, &options.operator_args, &options.operator_env);
+        self.add(Part::Operator, operator, options.restart)?;
+        let webhook = self.webhook_program();
+        let webhook = programs::with_options(webhook, &options.webhook_args, &options.webhook_env);
+        self.add(Part::Webhook, webhook, options.restart)
     }
 
     async fn make_audit_key(&self) -> Result<()> {
@@ -213,41 +210,6 @@ impl Product {
         Ok(())
     }
 
-    fn operator_program(&self, part: Part, port: u16) -> Program {
-        let store = format!("sqlite:{}", self.audit_db.display());
-        self.program(part, "operator", install::OPERATOR_ACCOUNT)
-            .args(["--audit-store", &store])
-            .args(["--audit-key".into(), self.audit_key().into_os_string()])
-            .args([
-                "--listen",
-                &format!("127.0.0.1:{port}"),
-                "--webhook-url",
-                &self.webhook_url(),
-            ])
-            .args(["--log-format", "json"])
-    }
-
-    fn webhook_program(&self) -> Program {
-        let (admission, health) = (self.ports.webhook, self.ports.webhook_health);
-        self.program(Part::Webhook, "webhook", install::WEBHOOK_ACCOUNT)
-            .args([
-                "--listen",
-                &format!("127.0.0.1:{admission}"),
-                "--health-listen",
-                &format!("127.0.0.1:{health}"),
-            ])
-    }
-
-    fn program(&self, part: Part, command: &str, account: &str) -> Program {
-        Program::new(part.name(), &self.binary, self.log(part.name()))
-            .args([
-                command.into(),
-                "--kubeconfig".into(),
-                self.kubeconfig(account).into_os_string(),
-            ])
-            .args(["--namespace", accounts::SYSTEM])
-    }
-
     fn add(&self, part: Part, program: Program, restart: bool) -> Result<()> {
         let service = Service::new(program, restart, self.changes.clone());
         service.start()?;
@@ -255,17 +217,14 @@ impl Product {
         Ok(())
     }
 
-    /// Starts a second operator beside the first, with the same database, key and account; it is never restarted.
+    /// Starts a second operator beside the first, with the same database, key and account; it is never
+    /// restarted.
     ///
     /// # Errors
     /// When it ends early or does not answer `/healthz` (it may well not become ready: the first one leads).
     pub async fn start_second_operator(&self) -> Result<()> {
         let part = Part::SecondOperator;
-        self.add(
-            part,
-            self.operator_program(part, ports_of(&self.ports, part)),
-            false,
-        )?;
+        self.add(part, self.operator_program(part), false)?;
         self.wait_answer(part, "/healthz").await
     }
 
@@ -279,7 +238,7 @@ impl Product {
 
     async fn wait_answer(&self, part: Part, path: &str) -> Result<()> {
         let name = part.name();
-        let client = plain_client(ports_of(&self.ports, part))?;
+        let client = plain_client(programs::health_port(&self.ports, part))?;
         let mut exit = self
             .service(part)?
             .exit()
@@ -361,7 +320,7 @@ impl Product {
     /// When it does not answer.
     pub async fn metrics_text(&self, part: Part) -> Result<String> {
         let request = http::Request::get("/metrics").body(Vec::new())?;
-        let text = plain_client(ports_of(&self.ports, part))?
+        let text = plain_client(programs::health_port(&self.ports, part))?
             .request_text(request)
             .await;
         text.with_context(|| format!("the metrics of the {} cannot be read", part.name()))
@@ -397,7 +356,7 @@ impl Product {
         self.folder.join("logs").join(format!("{name}.log"))
     }
 
-    /// The kubeconfig with which a service account (of [`accounts::SYSTEM`]) runs.
+    /// The kubeconfig with which a service account (of [`crate::accounts::SYSTEM`]) runs.
     #[must_use]
     pub fn kubeconfig(&self, account: &str) -> PathBuf {
         self.state(&format!("{account}.kubeconfig"))
@@ -438,50 +397,4 @@ impl Drop for Product {
             }
         });
     }
-}
-
-/// The port of a part's `/healthz`, `/readyz` and `/metrics`.
-const fn ports_of(ports: &Ports, part: Part) -> u16 {
-    match part {
-        Part::Operator => ports.operator,
-        Part::Webhook => ports.webhook_health,
-        Part::SecondOperator => ports.second_operator,
-    }
-}
-
-fn with_options(program: Program, args: &[String], env: &[(String, String)]) -> Program {
-    env.iter().fold(program.args(args), |program, (name, value)| {
-        program.env(name, value)
-    })
-}
-
-/// The given program, else that of `KUBECHAT_BIN`, else `kubechat` beside the harness (or beside its `deps` folder).
-///
-/// # Errors
-/// When there is none; the message says how to build it.
-pub fn find_binary(given: Option<&Path>) -> Result<PathBuf> {
-    let named = given
-        .map(Path::to_owned)
-        .or_else(|| std::env::var_os(BINARY_VARIABLE).map(PathBuf::from));
-    if let Some(path) = named {
-        ensure!(
-            path.is_file(),
-            "there is no program {}; correct {BINARY_VARIABLE}",
-            path.display()
-        );
-        return std::path::absolute(path).context("the program's path cannot be made absolute");
-    }
-    let harness = std::env::current_exe().context("the harness does not know where it is")?;
-    let beside = harness
-        .ancestors()
-        .skip(1)
-        .take(2)
-        .map(|folder| folder.join("kubechat"))
-        .find(|path| path.is_file());
-    beside.with_context(|| {
-        format!(
-            "kubechat is not built beside {}; build it with: cargo build -p kubechat-operator",
-            harness.display()
-        )
-    })
 }

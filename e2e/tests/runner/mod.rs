@@ -5,7 +5,9 @@
 //!     [shared![some_behaviour], own![behaviour_that_breaks_things]].concat()
 //! }
 //! async fn some_behaviour(ctx: Arc<Ctx>) -> Result<()> { let ns = ctx.namespace("some").await?; .. }
-//! async fn behaviour_that_breaks_things() -> Result<()> { with_product(.., .., async |cluster, product| { .. }).await }
+//! async fn behaviour_that_breaks_things() -> Result<()> {
+//!     with_product(cluster_options, product_options, async |cluster, product| { .. }).await
+//! }
 //! ```
 
 mod alone;

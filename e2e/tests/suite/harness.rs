@@ -1,4 +1,5 @@
-//! The harness itself: a cluster that behaves like a real one, people with the right rights, and no process left behind.
+//! The harness itself: a cluster that behaves like a real one, people with the right rights, and no process
+//! left behind.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,9 +8,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
-use k8s_openapi::api::authorization::v1::{
-    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
-};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, PodTemplate};
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Client, ResourceExt};
@@ -31,7 +29,6 @@ const SECOND_START: Duration = Duration::from_secs(20);
 pub(crate) fn tests() -> Vec<Test> {
     let shared = shared![
         a_deployment_follows_what_its_editor_asks_for,
-        accounts_have_exactly_the_rights_listed,
         foreground_deletion_and_namespace_deletion_finish,
         request_totals_count_persisted_writes_and_no_dry_runs,
     ];
@@ -61,100 +58,6 @@ async fn a_deployment_follows_what_its_editor_asks_for(ctx: Arc<Ctx>) -> Result<
         .await?;
     ensure!(running.items.len() == 5, "{} pods run", running.items.len());
     Ok(())
-}
-
-/// (account, verb, group, resource, where, allowed); `where`: the test's namespace, another one, or the cluster.
-type Right = (
-    &'static str,
-    &'static str,
-    &'static str,
-    &'static str,
-    Where,
-    bool,
-);
-
-#[derive(Clone, Copy, Debug)]
-enum Where {
-    Here,
-    Elsewhere,
-    Cluster,
-}
-
-async fn accounts_have_exactly_the_rights_listed(ctx: Arc<Ctx>) -> Result<()> {
-    use Where::{Cluster, Elsewhere, Here};
-    let namespace = ctx.namespace("rights").await?;
-    let rbac = "rbac.authorization.k8s.io";
-    let rights: &[Right] = &[
-        ("admin", "delete", "", "nodes", Cluster, true),
-        ("admin", "create", rbac, "clusterroles", Cluster, true),
-        ("alice", "patch", "apps", "deployments", Here, true),
-        ("alice", "delete", "", "pods", Here, true),
-        ("alice", "get", "", "secrets", Here, true),
-        ("alice", "get", "apps", "deployments", Elsewhere, false),
-        ("alice", "create", rbac, "rolebindings", Here, false),
-        ("alice", "list", "", "nodes", Cluster, false),
-        ("alice", "impersonate", "", "users", Cluster, false),
-        ("bob", "get", "apps", "deployments", Here, true),
-        ("bob", "patch", "apps", "deployments", Here, false),
-        ("bob", "get", "", "secrets", Here, false),
-        ("bob", "get", "apps", "deployments", Elsewhere, false),
-        ("carol", "list", "", "pods", Here, true),
-        ("carol", "delete", "", "pods", Here, false),
-        ("carol", "delete", "", "nodes", Cluster, false),
-        ("dave", "get", "apps", "deployments", Here, true),
-        ("dave", "patch", "apps", "deployments", Here, false),
-        ("dave", "get", "", "secrets", Here, false),
-        ("dave", "list", "", "pods", Elsewhere, false),
-        ("erin", "patch", "apps", "deployments", Here, true),
-        ("erin", "delete", "", "nodes", Cluster, true),
-        ("erin", "create", rbac, "clusterrolebindings", Cluster, true),
-    ];
-    let mut wrong = Vec::new();
-    for right in rights {
-        let (account, verb, group, resource, at, expected) = *right;
-        let namespace = match at {
-            Here => Some(namespace.as_str()),
-            Elsewhere => Some("kube-system"),
-            Cluster => None,
-        };
-        if may(&ctx.client(account).await?, verb, group, resource, namespace).await? != expected {
-            wrong.push(format!("{right:?}"));
-        }
-    }
-    ensure!(
-        wrong.is_empty(),
-        "the API server says the opposite of:\n{}",
-        wrong.join("\n")
-    );
-    Ok(())
-}
-
-async fn may(
-    client: &Client,
-    verb: &str,
-    group: &str,
-    resource: &str,
-    namespace: Option<&str>,
-) -> Result<bool> {
-    let attributes = ResourceAttributes {
-        verb: Some(verb.to_owned()),
-        group: Some(group.to_owned()),
-        resource: Some(resource.to_owned()),
-        namespace: namespace.map(str::to_owned),
-        ..ResourceAttributes::default()
-    };
-    let spec = SelfSubjectAccessReviewSpec {
-        resource_attributes: Some(attributes),
-        non_resource_attributes: None,
-    };
-    let review = SelfSubjectAccessReview {
-        spec,
-        ..SelfSubjectAccessReview::default()
-    };
-    let answer = Api::all(client.clone())
-        .create(&PostParams::default(), &review)
-        .await?;
-    Ok(answer.status.context("a review without status")?.allowed)
 }
 
 async fn foreground_deletion_and_namespace_deletion_finish(ctx: Arc<Ctx>) -> Result<()> {

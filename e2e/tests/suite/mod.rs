@@ -2,12 +2,13 @@
 
 mod harness;
 mod product;
+mod rights;
 
 use crate::runner::Test;
 
 /// Every test there is.
 pub(crate) fn all() -> Vec<Test> {
-    [harness::tests(), product::tests()]
+    [harness::tests(), product::tests(), rights::tests()]
         .into_iter()
         .flatten()
         .collect()

@@ -47,7 +47,10 @@ pub struct SealKey {
 
 impl std::fmt::Debug for SealKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SealKey").field("id", &self.id).field("bytes", &"redacted").finish()
+        f.debug_struct("SealKey")
+            .field("id", &self.id)
+            .field("bytes", &"redacted")
+            .finish()
     }
 }
 
@@ -64,10 +67,14 @@ pub struct SealKeys {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeysError {
     /// A data key is not there.
-    #[error("Secret kubechat-seal has no data key {0}: no seal can be made or checked. The operator writes the Secret; delete it to have it made anew")]
+    #[error(
+        "Secret kubechat-seal has no data key {0}: no seal can be made or checked. The operator writes the Secret; delete it to have it made anew"
+    )]
     Missing(&'static str),
     /// A data key holds something else.
-    #[error("Secret kubechat-seal: {0} must hold {1}: no seal can be made or checked. The operator writes the Secret; delete it to have it made anew")]
+    #[error(
+        "Secret kubechat-seal: {0} must hold {1}: no seal can be made or checked. The operator writes the Secret; delete it to have it made anew"
+    )]
     Malformed(&'static str, &'static str),
 }
 
@@ -77,13 +84,17 @@ impl SealKeys {
     /// # Errors
     /// When the current key is missing, or a key is malformed; both halves of the previous key must be there or none.
     pub fn from_secret_data(data: &BTreeMap<String, ByteString>) -> Result<Self, KeysError> {
-        let current =
-            read_key(data, CURRENT_ID, CURRENT_KEY)?.ok_or(KeysError::Missing(CURRENT_ID))?;
-        Ok(Self { current, previous: read_key(data, PREVIOUS_ID, PREVIOUS_KEY)? })
+        let current = read_key(data, CURRENT_ID, CURRENT_KEY)?.ok_or(KeysError::Missing(CURRENT_ID))?;
+        Ok(Self {
+            current,
+            previous: read_key(data, PREVIOUS_ID, PREVIOUS_KEY)?,
+        })
     }
 
     fn find(&self, id: &str) -> Option<&SealKey> {
-        std::iter::once(&self.current).chain(&self.previous).find(|key| key.id == id)
+        std::iter::once(&self.current)
+            .chain(&self.previous)
+            .find(|key| key.id == id)
     }
 }
 
@@ -104,8 +115,15 @@ fn read_key(
         .ok()
         .filter(good_id)
         .ok_or(KeysError::Malformed(id_at, "1 to 64 bytes of text"))?;
-    let bytes = bytes.0.as_slice().try_into().map_err(|_| KeysError::Malformed(key_at, "exactly 32 bytes"))?;
-    Ok(Some(SealKey { id: id.to_owned(), bytes }))
+    let bytes = bytes
+        .0
+        .as_slice()
+        .try_into()
+        .map_err(|_| KeysError::Malformed(key_at, "exactly 32 bytes"))?;
+    Ok(Some(SealKey {
+        id: id.to_owned(),
+        bytes,
+    }))
 }
 
 /// What a seal covers beside the identity.
@@ -132,29 +150,47 @@ pub struct CannotSeal(#[from] serde_json::Error);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
     /// There is none.
-    #[error("the object carries no seal: KubeChat's webhook never saw it. It is not acted on; create it anew while the webhook runs")]
+    #[error(
+        "the object carries no seal: KubeChat's webhook never saw it. It is not acted on; create it anew while the webhook runs"
+    )]
     Missing,
     /// Made with a key that is not in use.
-    #[error("the seal was made with key {0}, which is no longer in use. The object is not acted on; create it anew")]
+    #[error(
+        "the seal was made with key {0}, which is no longer in use. The object is not acted on; create it anew"
+    )]
     UnknownKey(String),
     /// Not the seal of this object and identity.
-    #[error("the seal does not belong to this object as it stands: it was forged, copied or changed. It is not acted on; create it anew")]
+    #[error(
+        "the seal does not belong to this object as it stands: it was forged, copied or changed. It is not acted on; create it anew"
+    )]
     Mismatch,
 }
 
 /// The field of `spec` that holds the stamp of a sealed kind.
 #[must_use]
 pub fn stamp_field(kind: &str) -> &'static str {
-    if kind == "Approval" { "submittedBy" } else { "requester" }
+    if kind == "Approval" {
+        "submittedBy"
+    } else {
+        "requester"
+    }
 }
 
 /// Seals an identity onto an object with the current key. An existing seal in `identity` is ignored.
 ///
 /// # Errors
 /// When the spec cannot be written as canonical JSON.
-pub fn seal(keys: &SealKeys, object: &Sealable<'_>, identity: &Identity, nonce: &str) -> Result<Seal, CannotSeal> {
-    let (field, name) =
-        if object.name.is_empty() { ("generateName", object.generate_name) } else { ("name", object.name) };
+pub fn seal(
+    keys: &SealKeys,
+    object: &Sealable<'_>,
+    identity: &Identity,
+    nonce: &str,
+) -> Result<Seal, CannotSeal> {
+    let (field, name) = if object.name.is_empty() {
+        ("generateName", object.generate_name)
+    } else {
+        ("name", object.name)
+    };
     let mac = mac(&keys.current, &document(object, (field, name), identity, nonce)?);
     Ok(Seal {
         key_id: keys.current.id.clone(),
@@ -169,7 +205,9 @@ pub fn seal(keys: &SealKeys, object: &Sealable<'_>, identity: &Identity, nonce: 
 /// When there is no seal, its key is not in use, or it belongs to something else.
 pub fn verify(keys: &SealKeys, object: &Sealable<'_>, identity: &Identity) -> Result<(), SealError> {
     let seal = identity.seal.as_ref().ok_or(SealError::Missing)?;
-    let key = keys.find(&seal.key_id).ok_or_else(|| SealError::UnknownKey(seal.key_id.clone()))?;
+    let key = keys
+        .find(&seal.key_id)
+        .ok_or_else(|| SealError::UnknownKey(seal.key_id.clone()))?;
     let claimed = hex::decode(&seal.mac).map_err(|_| SealError::Mismatch)?;
     let holds = |field: &str, name: &str| {
         document(object, (field, name), identity, &seal.nonce)
@@ -249,11 +287,17 @@ mod tests {
     use super::*;
 
     fn key(id: &str, byte: u8) -> SealKey {
-        SealKey { id: id.to_owned(), bytes: [byte; 32] }
+        SealKey {
+            id: id.to_owned(),
+            bytes: [byte; 32],
+        }
     }
 
     fn keys() -> SealKeys {
-        SealKeys { current: key("k2", 2), previous: Some(key("k1", 1)) }
+        SealKeys {
+            current: key("k2", 2),
+            previous: Some(key("k1", 1)),
+        }
     }
 
     fn alice() -> Identity {
@@ -271,7 +315,13 @@ mod tests {
     }
 
     fn request<'a>(name: &'a str, generate_name: &'a str, spec: &'a Value) -> Sealable<'a> {
-        Sealable { kind: "ChatRequest", namespace: "demo", name, generate_name, spec }
+        Sealable {
+            kind: "ChatRequest",
+            namespace: "demo",
+            name,
+            generate_name,
+            spec,
+        }
     }
 
     fn sealed(object: &Sealable<'_>, mut identity: Identity) -> Identity {
@@ -285,7 +335,10 @@ mod tests {
         let identity = sealed(&request("scale", "", &spec), alice());
         let seal = identity.seal.unwrap();
         assert_eq!((seal.key_id.as_str(), seal.nonce.as_str()), ("k2", "00ff"));
-        assert_eq!(seal.mac, "21cda0a910d5eb0880cecc06f9e9835efcd4ccf56cf9ad2f7893f8ae895aed78");
+        assert_eq!(
+            seal.mac,
+            "21cda0a910d5eb0880cecc06f9e9835efcd4ccf56cf9ad2f7893f8ae895aed78"
+        );
     }
 
     #[test]
@@ -296,7 +349,11 @@ mod tests {
         stored["requester"] = serde_json::to_value(&identity).unwrap();
         assert_eq!(verify(&keys(), &request("scale", "", &stored), &identity), Ok(()));
         stored["cancel"] = json!(true);
-        assert_eq!(verify(&keys(), &request("scale", "", &stored), &identity), Ok(()), "cancel may change");
+        assert_eq!(
+            verify(&keys(), &request("scale", "", &stored), &identity),
+            Ok(()),
+            "cancel may change"
+        );
     }
 
     #[test]
@@ -306,10 +363,17 @@ mod tests {
         let short_name = format!("{}x7k2p", "a".repeat(58));
         for (generate, name) in [("scale-", "scale-x7k2p"), (long.as_str(), short_name.as_str())] {
             let identity = sealed(&request("", generate, &spec), alice());
-            assert_eq!(verify(&keys(), &request(name, generate, &spec), &identity), Ok(()));
+            assert_eq!(
+                verify(&keys(), &request(name, generate, &spec), &identity),
+                Ok(())
+            );
         }
         let identity = sealed(&request("", "scale-", &spec), alice());
-        for (name, generate) in [("other-x7k2p", "scale-"), ("scale-x7k2p", ""), ("other-1", "other-")] {
+        for (name, generate) in [
+            ("other-x7k2p", "scale-"),
+            ("scale-x7k2p", ""),
+            ("other-1", "other-"),
+        ] {
             let got = verify(&keys(), &request(name, generate, &spec), &identity);
             assert_eq!(got, Err(SealError::Mismatch), "{name} {generate}");
         }
@@ -319,7 +383,10 @@ mod tests {
     fn a_seal_over_a_name_is_not_one_over_the_same_generate_name() {
         let spec = spec();
         let identity = sealed(&request("", "scale", &spec), alice());
-        assert_eq!(verify(&keys(), &request("scale", "", &spec), &identity), Err(SealError::Mismatch));
+        assert_eq!(
+            verify(&keys(), &request("scale", "", &spec), &identity),
+            Err(SealError::Mismatch)
+        );
     }
 
     #[test]
@@ -327,11 +394,23 @@ mod tests {
         let spec = spec();
         let object = request("scale", "", &spec);
         let identity = sealed(&object, alice());
-        let rotated = SealKeys { current: key("k3", 3), previous: Some(key("k2", 2)) };
+        let rotated = SealKeys {
+            current: key("k3", 3),
+            previous: Some(key("k2", 2)),
+        };
         assert_eq!(verify(&rotated, &object, &identity), Ok(()));
-        let gone = SealKeys { current: key("k4", 4), previous: Some(key("k3", 3)) };
-        assert_eq!(verify(&gone, &object, &identity), Err(SealError::UnknownKey("k2".into())));
-        let same_id = SealKeys { current: key("k2", 9), previous: None };
+        let gone = SealKeys {
+            current: key("k4", 4),
+            previous: Some(key("k3", 3)),
+        };
+        assert_eq!(
+            verify(&gone, &object, &identity),
+            Err(SealError::UnknownKey("k2".into()))
+        );
+        let same_id = SealKeys {
+            current: key("k2", 9),
+            previous: None,
+        };
         assert_eq!(verify(&same_id, &object, &identity), Err(SealError::Mismatch));
     }
 
@@ -341,20 +420,40 @@ mod tests {
         let object = request("scale", "", &spec);
         assert_eq!(verify(&keys(), &object, &alice()), Err(SealError::Missing));
         for mac in ["", "zz", "00", &"0".repeat(64), &"f".repeat(66)] {
-            let seal = Seal { key_id: "k2".into(), nonce: "00ff".into(), mac: mac.to_owned() };
-            let identity = Identity { seal: Some(seal), ..alice() };
-            assert_eq!(verify(&keys(), &object, &identity), Err(SealError::Mismatch), "{mac}");
+            let seal = Seal {
+                key_id: "k2".into(),
+                nonce: "00ff".into(),
+                mac: mac.to_owned(),
+            };
+            let identity = Identity {
+                seal: Some(seal),
+                ..alice()
+            };
+            assert_eq!(
+                verify(&keys(), &object, &identity),
+                Err(SealError::Mismatch),
+                "{mac}"
+            );
         }
     }
 
     #[test]
     fn session_fields_may_change_but_not_its_owner_or_name() {
         let (before, after) = (json!({"title": "a", "closed": false}), json!({"closed": true}));
-        let session = |spec, name| Sealable { kind: "ChatSession", namespace: "demo", name, generate_name: "", spec };
+        let session = |spec, name| Sealable {
+            kind: "ChatSession",
+            namespace: "demo",
+            name,
+            generate_name: "",
+            spec,
+        };
         let identity = sealed(&session(&before, "s"), alice());
         assert_eq!(verify(&keys(), &session(&after, "s"), &identity), Ok(()));
         assert!(verify(&keys(), &session(&after, "t"), &identity).is_err());
-        let other = Identity { username: "bob".into(), ..identity };
+        let other = Identity {
+            username: "bob".into(),
+            ..identity
+        };
         assert!(verify(&keys(), &session(&after, "s"), &other).is_err());
     }
 
@@ -414,17 +513,37 @@ mod tests {
 
     fn covered() -> impl Strategy<Value = Covered> {
         let text = "[a-z\"\\\\{}:,é]{0,6}";
-        let identity =
-            (text, text, prop::collection::vec(text, 0..3), prop::collection::btree_map(text, prop::collection::vec(text, 0..2), 0..2));
-        (prop::sample::select(vec!["ChatRequest", "Approval"]), text, "[a-z]{1,6}", text, 0..9_i64, identity, text)
-            .prop_map(|(kind, namespace, name, prompt, ttl, (username, uid, groups, extra), nonce)| Covered {
-                kind: kind.to_owned(),
-                namespace,
-                name,
-                spec: json!({"prompt": prompt, "ttlSecondsAfterFinished": ttl}),
-                identity: Identity { username, uid, groups, extra, seal: None },
-                nonce,
-            })
+        let identity = (
+            text,
+            text,
+            prop::collection::vec(text, 0..3),
+            prop::collection::btree_map(text, prop::collection::vec(text, 0..2), 0..2),
+        );
+        (
+            prop::sample::select(vec!["ChatRequest", "Approval"]),
+            text,
+            "[a-z]{1,6}",
+            text,
+            0..9_i64,
+            identity,
+            text,
+        )
+            .prop_map(
+                |(kind, namespace, name, prompt, ttl, (username, uid, groups, extra), nonce)| Covered {
+                    kind: kind.to_owned(),
+                    namespace,
+                    name,
+                    spec: json!({"prompt": prompt, "ttlSecondsAfterFinished": ttl}),
+                    identity: Identity {
+                        username,
+                        uid,
+                        groups,
+                        extra,
+                        seal: None,
+                    },
+                    nonce,
+                },
+            )
     }
 
     fn object(covered: &Covered) -> Sealable<'_> {

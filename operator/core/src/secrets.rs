@@ -53,36 +53,96 @@ const SOURCES: &[Source] = &[
         r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----(?s:.*?-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|.*)",
         Check::Form,
     ),
-    ("age-key", &["age-secret-key"], r"\bAGE-SECRET-KEY-1[0-9A-Z]{58}\b", Check::Form),
-    ("aws-access-key-id", &["akia", "asia", "abia", "acca"], r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}\b", Check::Form),
+    (
+        "age-key",
+        &["age-secret-key"],
+        r"\bAGE-SECRET-KEY-1[0-9A-Z]{58}\b",
+        Check::Form,
+    ),
+    (
+        "aws-access-key-id",
+        &["akia", "asia", "abia", "acca"],
+        r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}\b",
+        Check::Form,
+    ),
     (
         "aws-secret-access-key",
         &["aws"],
         r#"(?i)aws[^\n]{0,24}(?:secret|key)[^\n]{0,12}?[=:\s"']+(?P<v>[A-Za-z0-9/+]{40})(?:[^A-Za-z0-9/+=]|$)"#,
         Check::Random,
     ),
-    ("github-token", &["ghp_", "gho_", "ghu_", "ghs_", "ghr_"], r"\bgh[pousr]_[A-Za-z0-9]{36,255}\b", Check::Form),
-    ("github-token", &["github_pat_"], r"\bgithub_pat_[A-Za-z0-9_]{22,255}\b", Check::Form),
-    ("gitlab-token", &["gl"], r"\bgl(?:pat|ptt|dt|rt|cbt|soat|ft|imt|agent|oas)-[A-Za-z0-9_\-]{20,}", Check::Form),
-    ("slack-token", &["xox", "xapp-"], r"\b(?:xox[abceoprs]|xapp)-[A-Za-z0-9\-]{10,}", Check::Form),
+    (
+        "github-token",
+        &["ghp_", "gho_", "ghu_", "ghs_", "ghr_"],
+        r"\bgh[pousr]_[A-Za-z0-9]{36,255}\b",
+        Check::Form,
+    ),
+    (
+        "github-token",
+        &["github_pat_"],
+        r"\bgithub_pat_[A-Za-z0-9_]{22,255}\b",
+        Check::Form,
+    ),
+    (
+        "gitlab-token",
+        &["gl"],
+        r"\bgl(?:pat|ptt|dt|rt|cbt|soat|ft|imt|agent|oas)-[A-Za-z0-9_\-]{20,}",
+        Check::Form,
+    ),
+    (
+        "slack-token",
+        &["xox", "xapp-"],
+        r"\b(?:xox[abceoprs]|xapp)-[A-Za-z0-9\-]{10,}",
+        Check::Form,
+    ),
     (
         "slack-webhook",
         &["hooks.slack.com"],
         r"hooks\.slack\.com/(?:services|workflows)/[A-Za-z0-9/]{20,}",
         Check::Form,
     ),
-    ("stripe-key", &["k_live_", "k_test_"], r"\b[sr]k_(?:live|test)_[A-Za-z0-9]{16,}", Check::Form),
-    ("google-api-key", &["aiza"], r"\bAIza[0-9A-Za-z_\-]{35}", Check::Form),
-    ("google-oauth-token", &["ya29."], r"\bya29\.[0-9A-Za-z_\-]{20,}", Check::Form),
-    ("ai-api-key", &["sk-"], r"\bsk-(?:ant-|proj-|svcacct-|or-)?(?P<v>[A-Za-z0-9_\-]{32,})", Check::Random),
+    (
+        "stripe-key",
+        &["k_live_", "k_test_"],
+        r"\b[sr]k_(?:live|test)_[A-Za-z0-9]{16,}",
+        Check::Form,
+    ),
+    (
+        "google-api-key",
+        &["aiza"],
+        r"\bAIza[0-9A-Za-z_\-]{35}",
+        Check::Form,
+    ),
+    (
+        "google-oauth-token",
+        &["ya29."],
+        r"\bya29\.[0-9A-Za-z_\-]{20,}",
+        Check::Form,
+    ),
+    (
+        "ai-api-key",
+        &["sk-"],
+        r"\bsk-(?:ant-|proj-|svcacct-|or-)?(?P<v>[A-Za-z0-9_\-]{32,})",
+        Check::Random,
+    ),
     (
         "vendor-token",
         &["npm_", "hf_", "hvs.", "dop_v1_", "dckr_pat_", "pypi-"],
         r"\b(?:npm_[A-Za-z0-9]{36}|hf_[A-Za-z0-9]{30,}|hvs\.[A-Za-z0-9_\-]{20,}|dop_v1_[a-f0-9]{64}|dckr_pat_[A-Za-z0-9_\-]{20,}|pypi-[A-Za-z0-9_\-]{50,})",
         Check::Form,
     ),
-    ("jwt", &["eyj"], r"\beyJ[A-Za-z0-9_\-]{8,}\.eyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]*", Check::Form),
-    ("bearer-token", &["bearer"], r"(?i)\bbearer\s+(?P<v>[A-Za-z0-9._~+/=\-]{12,})", Check::Token),
+    (
+        "jwt",
+        &["eyj"],
+        r"\beyJ[A-Za-z0-9_\-]{8,}\.eyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]*",
+        Check::Form,
+    ),
+    (
+        "bearer-token",
+        &["bearer"],
+        r"(?i)\bbearer\s+(?P<v>[A-Za-z0-9._~+/=\-]{12,})",
+        Check::Token,
+    ),
     (
         "basic-authorization",
         &["basic"],
@@ -124,7 +184,12 @@ const SOURCES: &[Source] = &[
 /// The rules, compiled once. A test proves that every pattern compiles, so none is ever left out.
 static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| {
     let compile = |(class, keywords, pattern, check): &Source| {
-        Regex::new(pattern).ok().map(|pattern| Rule { class, keywords, pattern, check: *check })
+        Regex::new(pattern).ok().map(|pattern| Rule {
+            class,
+            keywords,
+            pattern,
+            check: *check,
+        })
     };
     SOURCES.iter().filter_map(compile).collect()
 });
@@ -134,10 +199,15 @@ static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| {
 pub fn find(text: &str) -> Vec<Hit> {
     let lower = text.to_ascii_lowercase();
     let mut hits: Vec<Hit> = Vec::new();
-    for rule in RULES.iter().filter(|rule| rule.keywords.iter().any(|word| lower.contains(word))) {
+    for rule in RULES
+        .iter()
+        .filter(|rule| rule.keywords.iter().any(|word| lower.contains(word)))
+    {
         for found in rule.pattern.captures_iter(text) {
             if let Some(hit) = judge(rule, &found)
-                && !hits.iter().any(|seen| seen.start < hit.end && hit.start < seen.end)
+                && !hits
+                    .iter()
+                    .any(|seen| seen.start < hit.end && hit.start < seen.end)
             {
                 hits.push(hit);
             }
@@ -157,13 +227,19 @@ fn judge(rule: &Rule, found: &Captures<'_>) -> Option<Hit> {
         Check::Password => !is_placeholder(value) && !is_reference(value) && looks_chosen(value),
         Check::Token => !is_placeholder(value) && !is_reference(value) && looks_like_token(value),
     };
-    counts.then_some(Hit { start: secret.start(), end: secret.end(), class: rule.class })
+    counts.then_some(Hit {
+        start: secret.start(),
+        end: secret.end(),
+        class: rule.class,
+    })
 }
 
 /// `<password>`, `$TOKEN`, `${x}`, `$(x)`, `{{ x }}`, `***`, `xxxx`, `...`: a gap to be filled, not a value.
 fn is_placeholder(value: &str) -> bool {
     let first = value.chars().next();
-    matches!(first, Some('<' | '$' | '{' | '%' | '[')) || value.chars().all(|c| Some(c) == first) || value.starts_with("...")
+    matches!(first, Some('<' | '$' | '{' | '%' | '['))
+        || value.chars().all(|c| Some(c) == first)
+        || value.starts_with("...")
 }
 
 /// A path, a URL, a digest or an image: says where something stands.
@@ -176,9 +252,16 @@ fn is_reference(value: &str) -> bool {
 
 /// How many of lower case, upper case, digits and other characters occur.
 fn classes(value: &str) -> usize {
-    let tests: [fn(&u8) -> bool; 4] =
-        [u8::is_ascii_lowercase, u8::is_ascii_uppercase, u8::is_ascii_digit, |b| !b.is_ascii_alphanumeric()];
-    tests.iter().filter(|test| value.as_bytes().iter().any(test)).count()
+    let tests: [fn(&u8) -> bool; 4] = [
+        u8::is_ascii_lowercase,
+        u8::is_ascii_uppercase,
+        u8::is_ascii_digit,
+        |b| !b.is_ascii_alphanumeric(),
+    ];
+    tests
+        .iter()
+        .filter(|test| value.as_bytes().iter().any(test))
+        .count()
 }
 
 /// Shannon entropy in bits a byte.
@@ -220,7 +303,8 @@ fn looks_like_token(value: &str) -> bool {
     if is_words(value) {
         return false;
     }
-    let name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.' | '/' | ':' | '_');
+    let name =
+        |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.' | '/' | ':' | '_');
     if !value.chars().all(name) {
         return classes(value) >= 3 || is_random(value);
     }
@@ -241,7 +325,10 @@ mod tests {
     fn every_pattern_compiles() {
         for (class, keywords, pattern, _) in SOURCES {
             assert!(Regex::new(pattern).is_ok(), "{class}");
-            assert!(keywords.iter().all(|word| *word == word.to_ascii_lowercase()), "{class}");
+            assert!(
+                keywords.iter().all(|word| *word == word.to_ascii_lowercase()),
+                "{class}"
+            );
         }
         assert_eq!(RULES.len(), SOURCES.len());
     }
@@ -251,31 +338,70 @@ mod tests {
         let random = "Zx8Kq2LmW9vTr4Yp6BnD1sGf7HjC3uEa5Xo0";
         let aws = "wJalrXUtnFEMI/K7MDENG/bPxRfiCY0123456789";
         vec![
-            ("private-key", format!("apply this: -----BEGIN RSA {} KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----", "PRIVATE")),
-            ("private-key", format!("-----BEGIN {} KEY-----\ncut off", "PRIVATE")),
-            ("aws-access-key-id", format!("use {}IOSFODNN7ABCDEFG for the bucket", "AKIA")),
+            (
+                "private-key",
+                format!(
+                    "apply this: -----BEGIN RSA {} KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----",
+                    "PRIVATE"
+                ),
+            ),
+            (
+                "private-key",
+                format!("-----BEGIN {} KEY-----\ncut off", "PRIVATE"),
+            ),
+            (
+                "aws-access-key-id",
+                format!("use {}IOSFODNN7ABCDEFG for the bucket", "AKIA"),
+            ),
             ("aws-secret-access-key", format!("AWS_SECRET_ACCESS_KEY={aws}")),
             ("github-token", format!("clone with ghp_{random}")),
             ("github-token", format!("github_pat_{random}")),
             ("gitlab-token", format!("glpat-{}", &random[..20])),
             ("slack-token", format!("xoxb-123456789012-{}", &random[..16])),
-            ("slack-webhook", format!("https://hooks.slack.com/services/T0000/B0000/{}", &random[..24])),
+            (
+                "slack-webhook",
+                format!("https://hooks.slack.com/services/T0000/B0000/{}", &random[..24]),
+            ),
             ("stripe-key", format!("sk_live_{}", &random[..24])),
             ("google-api-key", format!("AIza{}", &random[..35])),
             ("ai-api-key", format!("sk-proj-{random}")),
             ("vendor-token", format!("hf_{random}")),
-            ("jwt", format!("log in with eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.{random}")),
-            ("bearer-token", format!("curl -H 'Authorization: Bearer {random}'")),
-            ("basic-authorization", "Authorization: Basic YWRtaW46aHVudGVyMg==".to_owned()),
-            ("url-with-password", "set DATABASE_URL to postgres://app:hunter2@db:5432/app".to_owned()),
-            ("url-with-password", "https://:s3cr3t@registry.example.org/v2".to_owned()),
+            (
+                "jwt",
+                format!("log in with eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.{random}"),
+            ),
+            (
+                "bearer-token",
+                format!("curl -H 'Authorization: Bearer {random}'"),
+            ),
+            (
+                "basic-authorization",
+                "Authorization: Basic YWRtaW46aHVudGVyMg==".to_owned(),
+            ),
+            (
+                "url-with-password",
+                "set DATABASE_URL to postgres://app:hunter2@db:5432/app".to_owned(),
+            ),
+            (
+                "url-with-password",
+                "https://:s3cr3t@registry.example.org/v2".to_owned(),
+            ),
             ("kubeconfig", format!("client-key-data: {random}")),
-            ("registry-auth", r#"{"auths":{"r.io":{"auth":"YWRtaW46aHVudGVyMg=="}}}"#.to_owned()),
+            (
+                "registry-auth",
+                r#"{"auths":{"r.io":{"auth":"YWRtaW46aHVudGVyMg=="}}}"#.to_owned(),
+            ),
             ("password", "password=hunter2".to_owned()),
             ("password", "passwd: S3cr3t!".to_owned()),
             ("password", "the password is Tr0ub4dor&3".to_owned()),
-            ("password", "set the password of user admin to Winter2026!".to_owned()),
-            ("password", "kubectl create secret generic db --from-literal=password=c0rrect-horse".to_owned()),
+            (
+                "password",
+                "set the password of user admin to Winter2026!".to_owned(),
+            ),
+            (
+                "password",
+                "kubectl create secret generic db --from-literal=password=c0rrect-horse".to_owned(),
+            ),
             ("password", r#"{"password": "p4ssw0rd"}"#.to_owned()),
             ("token", format!("the secret is {random}")),
             ("token", format!("token: {}", random.to_lowercase())),

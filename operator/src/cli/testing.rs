@@ -4,14 +4,15 @@ use jiff::Timestamp;
 use kube::core::ObjectMeta;
 use kubechat_crds::chat_request::{InterpretationStatus, PlanRef};
 use kubechat_crds::command_plan::{
-    Access, CommandPlanSpec, DiffLine, Effect, Requirement, Risk, RiskFactor, Rollback, RollbackKind, StepStatus, Target,
+    Access, CommandPlanSpec, DiffLine, Effect, Requirement, Risk, RiskFactor, Rollback, RollbackKind,
+    StepStatus, Target,
 };
 use kubechat_crds::common::DecisionRecord;
 use kubechat_crds::condition::{self, types};
 use kubechat_crds::intent::{Action, IntentParams};
 use kubechat_crds::{
-    ApprovalSummary, ChatRequest, ChatRequestSpec, ChatRequestStatus, CommandPlan, CommandPlanStatus, DecisionKind, Identity,
-    Level, PlanPhase, RequestPhase, Step, StepState, Via,
+    ApprovalSummary, ChatRequest, ChatRequestSpec, ChatRequestStatus, CommandPlan, CommandPlanStatus,
+    DecisionKind, Identity, Level, PlanPhase, RequestPhase, Step, StepState, Via,
 };
 
 /// The time the tests take place.
@@ -33,7 +34,10 @@ pub(crate) fn request() -> ChatRequest {
         metadata: meta("ask-1"),
         spec: ChatRequestSpec {
             prompt: "scale nginx to 5 replicas".into(),
-            requester: Some(Identity { username: "alice".into(), ..Identity::default() }),
+            requester: Some(Identity {
+                username: "alice".into(),
+                ..Identity::default()
+            }),
             ..ChatRequestSpec::default()
         },
         status: Some(ChatRequestStatus {
@@ -43,7 +47,10 @@ pub(crate) fn request() -> ChatRequest {
                 confidence: 95,
                 ..InterpretationStatus::default()
             }),
-            plan_ref: Some(PlanRef { name: "ask-1-plan".into(), digest: digest() }),
+            plan_ref: Some(PlanRef {
+                name: "ask-1-plan".into(),
+                digest: digest(),
+            }),
             ..ChatRequestStatus::default()
         }),
     }
@@ -67,6 +74,7 @@ fn step() -> Step {
             name: "nginx".into(),
             ..Target::default()
         }],
+        selected_by: vec![],
         params: IntentParams::default(),
         command: "kubectl scale deployment/nginx --replicas=5 -n demo".into(),
         patch: None,
@@ -101,8 +109,14 @@ pub(crate) fn plan() -> CommandPlan {
     let mut plan = CommandPlan {
         metadata: meta("ask-1-plan"),
         spec: CommandPlanSpec {
-            chat_request_ref: kubechat_crds::command_plan::RequestRef { name: "ask-1".into(), uid: "u".into() },
-            requester: Identity { username: "alice".into(), ..Identity::default() },
+            chat_request_ref: kubechat_crds::command_plan::RequestRef {
+                name: "ask-1".into(),
+                uid: "u".into(),
+            },
+            requester: Identity {
+                username: "alice".into(),
+                ..Identity::default()
+            },
             steps: vec![step()],
             risk: Risk {
                 level: Level::Caution,
@@ -133,11 +147,20 @@ pub(crate) fn plan() -> CommandPlan {
                 eligible: vec!["group approvers".into()],
                 decisions: vec![],
             }),
-            steps: vec![StepStatus { id: "s1".into(), ..StepStatus::default() }],
+            steps: vec![StepStatus {
+                id: "s1".into(),
+                ..StepStatus::default()
+            }],
             ..CommandPlanStatus::default()
         }),
     };
-    set_plan(&mut plan, PlanPhase::AwaitingApproval, "Unknown", "AwaitingApproval", "");
+    set_plan(
+        &mut plan,
+        PlanPhase::AwaitingApproval,
+        "Unknown",
+        "AwaitingApproval",
+        "",
+    );
     plan
 }
 
@@ -153,17 +176,39 @@ pub(crate) fn decision(username: &str) -> DecisionRecord {
 }
 
 /// Puts the request into a phase, with its condition `Succeeded`.
-pub(crate) fn set_request(request: &mut ChatRequest, phase: RequestPhase, status: &str, reason: &str, message: &str) {
+pub(crate) fn set_request(
+    request: &mut ChatRequest,
+    phase: RequestPhase,
+    status: &str,
+    reason: &str,
+    message: &str,
+) {
     let of = request.status.get_or_insert_default();
     of.phase = Some(phase);
-    condition::set(&mut of.conditions, types::SUCCEEDED, status, reason, message, None, now());
+    condition::set(
+        &mut of.conditions,
+        types::SUCCEEDED,
+        status,
+        reason,
+        message,
+        None,
+        now(),
+    );
 }
 
 /// Puts the plan into a phase, with its condition `Succeeded`.
 pub(crate) fn set_plan(plan: &mut CommandPlan, phase: PlanPhase, status: &str, reason: &str, message: &str) {
     let of = plan.status.get_or_insert_default();
     of.phase = Some(phase);
-    condition::set(&mut of.conditions, types::SUCCEEDED, status, reason, message, None, now());
+    condition::set(
+        &mut of.conditions,
+        types::SUCCEEDED,
+        status,
+        reason,
+        message,
+        None,
+        now(),
+    );
 }
 
 /// Puts a step into a state.

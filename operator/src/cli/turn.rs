@@ -32,22 +32,50 @@ impl Turn {
     /// Name by which this turn is followed: the request's, else the plan's.
     pub(crate) fn name(&self) -> String {
         let request = self.request.as_ref().map(ResourceExt::name_any);
-        request.or_else(|| self.plan.as_ref().map(ResourceExt::name_any)).unwrap_or_default()
+        request
+            .or_else(|| self.plan.as_ref().map(ResourceExt::name_any))
+            .unwrap_or_default()
     }
 
     /// Name of the plan, known before the plan itself was read.
     pub(crate) fn plan_name(&self) -> Option<String> {
-        let planned = self.request.as_ref().and_then(|r| r.status.as_ref()).and_then(|s| s.plan_ref.as_ref());
-        planned.map(|plan| plan.name.clone()).or_else(|| self.plan.as_ref().map(ResourceExt::name_any))
+        let planned = self
+            .request
+            .as_ref()
+            .and_then(|r| r.status.as_ref())
+            .and_then(|s| s.plan_ref.as_ref());
+        planned
+            .map(|plan| plan.name.clone())
+            .or_else(|| self.plan.as_ref().map(ResourceExt::name_any))
     }
 
-    /// Where the turn stands. The request speaks for the whole; without it the plan does.
+    /// Where the turn stands. The request says when it is over; until then the plan, where there is one, knows more.
     pub(crate) fn standing(&self) -> Standing {
         match (&self.request, &self.plan) {
-            (Some(request), _) => request_standing(request),
+            (Some(request), Some(plan)) => match (request_standing(request), plan_standing(plan)) {
+                (Standing::Finished(exit), _) => Standing::Finished(exit),
+                (Standing::Working | Standing::AwaitingApproval, Standing::AwaitingApproval) => {
+                    Standing::AwaitingApproval
+                }
+                (
+                    Standing::Working | Standing::AwaitingApproval,
+                    Standing::Working | Standing::Finished(_),
+                ) => Standing::Working,
+            },
+            (Some(request), None) => request_standing(request),
             (None, Some(plan)) => plan_standing(plan),
             (None, None) => Standing::Working,
         }
+    }
+
+    /// What holds a waiting plan up besides people: no usable policy, or the kill switch. The whole message.
+    pub(crate) fn held_by(&self) -> Option<&str> {
+        let status = self.plan.as_ref().and_then(|plan| plan.status.as_ref())?;
+        let waits =
+            condition::find(&status.conditions, types::AWAITING_APPROVAL).filter(|c| c.status == "True")?;
+        let held =
+            [reason::NO_POLICY, reason::POLICY_NOT_READY, reason::SUSPENDED].contains(&waits.reason.as_str());
+        held.then_some(waits.message.as_str())
     }
 
     /// Why it stands there, in KubeChat's words: the message of the condition that decides.
@@ -65,7 +93,9 @@ impl Turn {
 }
 
 fn request_standing(request: &ChatRequest) -> Standing {
-    let Some(status) = &request.status else { return Standing::Working };
+    let Some(status) = &request.status else {
+        return Standing::Working;
+    };
     let ended = ending(&status.conditions);
     let waits = condition::is_true(&status.conditions, types::AWAITING_APPROVAL);
     match (ended, status.phase) {
@@ -79,7 +109,9 @@ fn request_standing(request: &ChatRequest) -> Standing {
 }
 
 fn plan_standing(plan: &CommandPlan) -> Standing {
-    let Some(status) = &plan.status else { return Standing::Working };
+    let Some(status) = &plan.status else {
+        return Standing::Working;
+    };
     let ended = ending(&status.conditions);
     let waits = condition::is_true(&status.conditions, types::AWAITING_APPROVAL);
     match (ended, status.phase) {
@@ -121,7 +153,9 @@ fn request_exit(phase: RequestPhase, why: &str) -> Exit {
     match phase {
         RequestPhase::NeedsInput => Exit::NeedsInput,
         RequestPhase::Denied | RequestPhase::Blocked => Exit::Refused,
-        RequestPhase::Expired | RequestPhase::Cancelled | RequestPhase::Stale | RequestPhase::Interrupted => Exit::NotDone,
+        RequestPhase::Expired | RequestPhase::Cancelled | RequestPhase::Stale | RequestPhase::Interrupted => {
+            Exit::NotDone
+        }
         RequestPhase::Failed
         | RequestPhase::Pending
         | RequestPhase::Interpreting
@@ -137,7 +171,9 @@ fn request_exit(phase: RequestPhase, why: &str) -> Exit {
 fn plan_exit(phase: PlanPhase, why: &str) -> Exit {
     match phase {
         PlanPhase::Denied | PlanPhase::Blocked => Exit::Refused,
-        PlanPhase::Expired | PlanPhase::Cancelled | PlanPhase::Stale | PlanPhase::Interrupted => Exit::NotDone,
+        PlanPhase::Expired | PlanPhase::Cancelled | PlanPhase::Stale | PlanPhase::Interrupted => {
+            Exit::NotDone
+        }
         PlanPhase::Failed
         | PlanPhase::AwaitingApproval
         | PlanPhase::Approved
@@ -150,9 +186,11 @@ fn plan_exit(phase: PlanPhase, why: &str) -> Exit {
 fn reason_exit(why: &str) -> Exit {
     match why {
         reason::NEEDS_INPUT => Exit::NeedsInput,
-        reason::FORBIDDEN | reason::FORBIDDEN_CLASS | reason::DENIED | reason::REFUSED_IDENTITY | reason::APPLIER_IDENTITY => {
-            Exit::Refused
-        }
+        reason::FORBIDDEN
+        | reason::FORBIDDEN_CLASS
+        | reason::DENIED
+        | reason::REFUSED_IDENTITY
+        | reason::APPLIER_IDENTITY => Exit::Refused,
         _ => Exit::NotDone,
     }
 }
@@ -182,7 +220,10 @@ pub(crate) fn expires_in(plan: &CommandPlan, now: Timestamp) -> Option<i64> {
 /// requester confirm it, and that was not done yet. Admission and the operator judge again.
 pub(crate) fn may_self_confirm(plan: &CommandPlan, me: &str, now: Timestamp) -> bool {
     let decided = |status: &kubechat_crds::CommandPlanStatus| {
-        status.approvals.as_ref().is_some_and(|approvals| approvals.decisions.iter().any(|d| d.username == me))
+        status
+            .approvals
+            .as_ref()
+            .is_some_and(|approvals| approvals.decisions.iter().any(|d| d.username == me))
     };
     !me.is_empty()
         && plan.spec.requester.username == me
@@ -194,92 +235,17 @@ pub(crate) fn may_self_confirm(plan: &CommandPlan, me: &str, now: Timestamp) -> 
 
 /// How many steps are done, and how many there are.
 pub(crate) fn steps_done(plan: &CommandPlan) -> (usize, usize) {
-    let states = plan.status.iter().flat_map(|status| &status.steps).map(|step| step.state);
-    let done = states.filter(|state| matches!(state, StepState::Done | StepState::RolledBack)).count();
+    let states = plan
+        .status
+        .iter()
+        .flat_map(|status| &status.steps)
+        .map(|step| step.state);
+    let done = states
+        .filter(|state| matches!(state, StepState::Done | StepState::RolledBack))
+        .count();
     (done, plan.spec.steps.len())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cli::testing::{now, plan, request, set_plan, set_request};
-    use kubechat_crds::Level;
-
-    #[test]
-    fn exit_code_follows_from_how_the_turn_ended() {
-        use RequestPhase as P;
-        for (phase, status, why, wanted) in [
-            (P::Pending, "Unknown", "Pending", Standing::Working),
-            (P::Planning, "Unknown", "Planning", Standing::Working),
-            (P::Executing, "Unknown", "Executing", Standing::Working),
-            (P::AwaitingApproval, "Unknown", "AwaitingApproval", Standing::AwaitingApproval),
-            (P::Succeeded, "True", "Answered", Standing::Finished(Exit::Done)),
-            (P::NeedsInput, "False", "NeedsInput", Standing::Finished(Exit::NeedsInput)),
-            (P::Denied, "False", "Denied", Standing::Finished(Exit::Refused)),
-            (P::Blocked, "False", "ForbiddenClass", Standing::Finished(Exit::Refused)),
-            (P::Failed, "False", "Forbidden", Standing::Finished(Exit::Refused)),
-            (P::Failed, "False", "StepFailed", Standing::Finished(Exit::NotDone)),
-            (P::Stale, "False", "Stale", Standing::Finished(Exit::NotDone)),
-            (P::Expired, "False", "Expired", Standing::Finished(Exit::NotDone)),
-            (P::Cancelled, "False", "Cancelled", Standing::Finished(Exit::NotDone)),
-            (P::Interrupted, "False", "OutcomeUnknown", Standing::Finished(Exit::NotDone)),
-        ] {
-            let mut request = request();
-            set_request(&mut request, phase, status, why, "because");
-            let turn = Turn { request: Some(request), plan: None };
-            assert_eq!(turn.standing(), wanted, "{phase:?}");
-            assert_eq!(turn.message(), Some("because"));
-        }
-    }
-
-    #[test]
-    fn a_phase_alone_never_ends_a_turn() {
-        let mut request = request();
-        set_request(&mut request, RequestPhase::Succeeded, "Unknown", "Executing", "");
-        assert_eq!(Turn { request: Some(request), plan: None }.standing(), Standing::Working);
-        assert_eq!(Turn::default().standing(), Standing::Working);
-    }
-
-    #[test]
-    fn an_untrusted_object_is_the_end_though_it_never_succeeds_or_fails() {
-        let mut request = request();
-        set_request(&mut request, RequestPhase::Pending, "Unknown", "Pending", "");
-        let conditions = &mut request.status.as_mut().unwrap().conditions;
-        condition::set(conditions, types::STALLED, "True", "UntrustedOrigin", "no seal", None, now());
-        let turn = Turn { request: Some(request), plan: None };
-        assert_eq!(turn.standing(), Standing::Finished(Exit::NotDone));
-        assert_eq!(turn.message(), Some("no seal"));
-    }
-
-    #[test]
-    fn without_its_request_the_plan_speaks() {
-        let mut plan = plan();
-        assert_eq!(Turn { request: None, plan: Some(plan.clone()) }.standing(), Standing::AwaitingApproval);
-        set_plan(&mut plan, PlanPhase::Blocked, "False", "PolicyDeny", "");
-        assert_eq!(Turn { request: None, plan: Some(plan) }.standing(), Standing::Finished(Exit::Refused));
-    }
-
-    #[test]
-    fn only_the_requester_may_be_asked_to_confirm_and_only_once_and_in_time() {
-        assert!(may_self_confirm(&plan(), "alice", now()));
-        let refused: [(&str, fn(&mut CommandPlan), &str); 8] = [
-            ("somebody else", |_| {}, "bob"),
-            ("nobody", |p| p.spec.requester.username.clear(), ""),
-            ("policy does not let", |p| p.spec.requirement[0].self_confirm = false, "alice"),
-            ("destructive", |p| p.spec.risk.level = Level::Destructive, "alice"),
-            ("nothing to confirm", |p| p.spec.requirement.clear(), "alice"),
-            ("plan only", |p| set_plan(p, PlanPhase::PlanOnly, "True", "PlanOnly", ""), "alice"),
-            ("expired", |p| p.spec.expires_at = "2020-01-01T00:00:00Z".into(), "alice"),
-            ("finished", |p| set_plan(p, PlanPhase::Succeeded, "True", "Executed", ""), "alice"),
-        ];
-        for (case, change, me) in refused {
-            let mut plan = plan();
-            change(&mut plan);
-            assert!(!may_self_confirm(&plan, me, now()), "{case}");
-        }
-        let mut decided = plan();
-        let approvals = decided.status.as_mut().unwrap().approvals.as_mut().unwrap();
-        approvals.decisions.push(crate::cli::testing::decision("alice"));
-        assert!(!may_self_confirm(&decided, "alice", now()));
-    }
-}
+#[path = "turn_tests.rs"]
+mod tests;

@@ -57,8 +57,11 @@ impl Log {
 
 pub(crate) fn raw(path: &Path) -> Connection {
     let db = Connection::open(path).unwrap();
-    db.execute_batch("PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON")
-        .unwrap();
+    db.execute_batch(
+        "PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON;
+                      PRAGMA synchronous = OFF",
+    )
+    .unwrap();
     let mut find = db
         .prepare("SELECT name FROM sqlite_schema WHERE type = 'trigger'")
         .unwrap();

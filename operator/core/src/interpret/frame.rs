@@ -4,7 +4,7 @@
 //! taken by some phrase or the whole prompt is unclear; a slot said twice is a contradiction, never overwritten.
 
 use super::Ask;
-use super::parser::Parser;
+use super::parser::{KindRef, Parser};
 use super::phrase::Np;
 use super::vocab::{Noun, Verb};
 use super::words::Quantity;
@@ -18,8 +18,8 @@ pub(super) enum Amount {
     By(i64),
     /// `two more`, `two fewer` (negative).
     More(i64),
-    /// `5 replicas`, without a preposition; whether the word for replicas stood there.
-    Bare(i64, bool),
+    /// `5 replicas`, without a preposition.
+    Bare(i64),
     /// `to 50%`, `twice as many`.
     Percent(i64),
     /// `by 50%`
@@ -72,6 +72,8 @@ pub(super) struct Frame<'a> {
     pub(super) verb: Verb,
     /// The verb's first word, for the few that share a class but not a meaning.
     pub(super) word: String,
+    /// How many words the verb phrase has.
+    pub(super) phrase_len: usize,
     /// Tokens of the clause, end exclusive.
     pub(super) start: usize,
     pub(super) end: usize,
@@ -116,6 +118,7 @@ impl<'a> Frame<'a> {
         Self {
             verb,
             word: word.to_owned(),
+            phrase_len: 1,
             start,
             end: start,
             targets: Vec::new(),
@@ -277,7 +280,8 @@ impl<'a> Parser<'a> {
 
     /// A word that is a verb elsewhere but names what the clause is about (`with a limit of`, `the log of`).
     fn nominal_ahead(&self, frame: &Frame<'_>) -> bool {
-        super::vocab::noun(self.key(0)).is_some() && !frame.is_read()
+        let noun = matches!(super::vocab::noun(self.key(0)), Some(Noun::Limit | Noun::Request));
+        noun && !frame.resources.is_empty() && matches!(self.key(1), "to" | "of" | "at" | "=" | ":")
     }
 
     pub(super) fn hard_stop(&self) -> bool {
@@ -320,18 +324,20 @@ impl<'a> Parser<'a> {
     pub(super) fn target(&mut self, frame: &mut Frame<'a>) -> Result<bool, Ask> {
         let from = self.pos;
         let prepositions: &[&str] = &["of", "for", "on", "to", "from", "with", "about", "in", "at", "into", "behind", "run by"];
+        let preposition = self.key(0);
         let led = self.eat_phrase(prepositions);
         let nps = self.noun_phrases()?;
         if nps.is_empty() {
             self.pos = from;
             return Ok(false);
         }
-        self.place(frame, nps, led)?;
+        self.place(frame, nps, if led { preposition } else { "" })?;
         Ok(true)
     }
 
     /// Puts noun phrases where they belong.
-    fn place(&mut self, frame: &mut Frame<'a>, nps: Vec<Np<'a>>, led: bool) -> Result<(), Ask> {
+    fn place(&mut self, frame: &mut Frame<'a>, nps: Vec<Np<'a>>, preposition: &str) -> Result<(), Ask> {
+        let led = !preposition.is_empty();
         // `the nginx container`, `the tier label`: the name belongs to the noun after it.
         if let [np] = nps.as_slice()
             && let [name] = np.names.as_slice()
@@ -361,20 +367,65 @@ impl<'a> Parser<'a> {
             frame.last = Slot::Namespace;
             return Ok(());
         }
+        let mut nps = nps;
+        if frame.is_read() && frame.targets.is_empty() {
+            self.rows(frame, &mut nps);
+        }
         if !frame.targets.is_empty() {
-            return self.second_target(frame, nps, led);
+            return self.second_target(frame, nps, preposition);
         }
         frame.targets = nps;
         frame.last = Slot::Target;
         Ok(())
     }
 
+    /// "list deploymnts", "list widgets": a word after these verbs is a kind, if need be as written.
+    fn rows(&mut self, frame: &mut Frame<'a>, nps: &mut [Np<'a>]) {
+        let [np] = nps else { return };
+        let [name] = np.names.as_slice() else { return };
+        let plain = np.kind.is_none() && !np.generic && !frame.has(Noun::Replicas) && !self.is_quoted_before();
+        if !(plain && matches!(frame.verb, Verb::List | Verb::Show | Verb::Count)) {
+            return;
+        }
+        let (name, here) = (name.clone(), self.pos);
+        self.pos = here.saturating_sub(1);
+        let plural = self.tok(0).is_some_and(|t| t.text == name && (frame.verb != Verb::Show || t.key.ends_with('s')));
+        let found = if plural { self.mistyped_kind(0) } else { None };
+        self.pos = here;
+        let kind = match found {
+            Some(kind) => {
+                frame.unsure = true;
+                KindRef::Known(kind.info)
+            }
+            None if frame.verb == Verb::Show => return,
+            None => KindRef::Written(name),
+        };
+        *np = Np { kind: Some(kind), plural: true, names: Vec::new(), ..std::mem::take(np) };
+    }
+
+    fn is_quoted_before(&self) -> bool {
+        self.pos.checked_sub(1).and_then(|at| self.toks.get(at)).is_some_and(|t| t.shape == super::token::Shape::Quoted)
+    }
+
     /// A second mention of objects in one clause: `the deployment ... of web`.
-    fn second_target(&self, frame: &mut Frame<'a>, mut nps: Vec<Np<'a>>, led: bool) -> Result<(), Ask> {
+    fn second_target(&self, frame: &mut Frame<'a>, mut nps: Vec<Np<'a>>, preposition: &str) -> Result<(), Ask> {
+        let led = !preposition.is_empty();
         if let ([first], [second]) = (frame.targets.as_mut_slice(), nps.as_mut_slice()) {
             let kind_then_name = first.is_bare_kind() && second.kind.is_none() && !second.names.is_empty();
-            if kind_then_name && led && frame.verb != Verb::Delete && !first.plural {
+            if kind_then_name && matches!(preposition, "of" | "for") && first.kind_name() != Some("Namespace") && frame.verb != Verb::Delete && !first.plural {
                 first.names.append(&mut second.names);
+                return Ok(());
+            }
+            let pods = frame.verb == Verb::Count || frame.verb == Verb::Show || frame.verb == Verb::List || frame.verb == Verb::Ask;
+            if pods && first.is_bare_kind() && first.kind_name() == Some("Pod") && !second.names.is_empty() {
+                first.owner = Some(Box::new(std::mem::take(second)));
+                return Ok(());
+            }
+            let workload = matches!(second.kind_name(), Some("Deployment" | "StatefulSet" | "DaemonSet" | "Pod"));
+            let images = matches!(frame.verb, Verb::Set | Verb::Update | Verb::Upgrade | Verb::Bump | Verb::SetImage);
+            if images && led && first.kind.is_none() && first.names.len() == 1 && workload && !second.names.is_empty() {
+                once(&mut frame.container, first.names.remove(0), "the container")?;
+                *first = std::mem::take(second);
                 return Ok(());
             }
             let name_then_kind = first.kind.is_none() && second.is_bare_kind() && !second.plural && !led;

@@ -1,0 +1,309 @@
+//! The rules interpreter: from what a person wrote to typed intents, without a model and without the cluster.
+//!
+//! ```text
+//! prompt -> token (spans, invisible characters dropped) -> kubectl lines | sentences
+//! sentences: clause (moods, clauses, corrections) -> frame (one verb, phrases in any order) -> reads | changes -> Intent
+//! ```
+//!
+//! **Invariants:** pure (no clock, no I/O); a change comes only out of a verb that means it; every word is understood or
+//! the whole prompt is [`Interpretation::NeedsInput`]; work is linear in the length of the prompt. Called by the
+//! operator for turns of the Rules provider and wherever another provider falls back to rules.
+
+mod amounts;
+mod attributes;
+mod changes;
+mod clause;
+mod correction;
+mod flags;
+mod followup;
+mod frame;
+mod guard;
+mod kinds;
+mod kubectl;
+mod lexicon;
+mod names;
+mod openings;
+mod parser;
+mod phrase;
+mod places;
+mod quantities;
+mod reads;
+mod scope;
+mod sentence;
+mod token;
+mod typo;
+mod vocab;
+mod words;
+
+use kubechat_crds::intent::{Action, Intent, IntentParams, IntentTarget, Span};
+
+pub use lexicon::{KindInfo, Lexicon};
+
+use clause::Mood;
+use parser::Parser;
+use scope::Scope;
+use token::{Clean, Token};
+
+/// Longest prompt that is read, in bytes; the API has the same limit.
+pub const MAX_PROMPT_BYTES: usize = 16 * 1024;
+/// Most intents of one prompt: the limit of steps of a plan.
+pub const MAX_INTENTS: usize = 64;
+
+/// What the interpreter knows besides the prompt.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// Kinds of the cluster.
+    pub lexicon: &'a Lexicon,
+    /// Intents of the session's earlier turns, newest last. "it" is their target when there is exactly one.
+    pub previous: &'a [Intent],
+}
+
+/// What a prompt comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Interpretation {
+    /// Reads and changes, in order.
+    Intents(Vec<Intent>),
+    /// Nothing is done until the person says more.
+    NeedsInput {
+        /// What was not understood, what was not done, what to say.
+        message: String,
+        /// Sentences or names to choose from.
+        candidates: Vec<String>,
+    },
+    /// No request: a short text on what KubeChat can do.
+    Chat {
+        /// The text.
+        text: String,
+    },
+    /// "undo that": the inverse of the session's last plan.
+    UndoPrevious,
+    /// "what happens if I ...": an answer, never a plan.
+    WhatIf(Vec<Intent>),
+}
+
+/// An interpretation and the sentence that says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Understood {
+    /// What is to be done.
+    pub interpretation: Interpretation,
+    /// One sentence: what was understood, with corrected typing errors and ignored characters.
+    pub understood: String,
+}
+
+/// Why a prompt is not acted on.
+#[derive(Clone, Debug)]
+struct Ask {
+    message: String,
+    candidates: Vec<String>,
+    /// The message needs no better explanation than itself.
+    final_word: bool,
+}
+
+impl Ask {
+    fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), candidates: Vec::new(), final_word: false }
+    }
+
+    fn with(message: impl Into<String>, candidates: Vec<String>) -> Self {
+        Self { message: message.into(), candidates, final_word: false }
+    }
+
+    const fn firm(mut self) -> Self {
+        self.final_word = true;
+        self
+    }
+
+    fn into_interpretation(self) -> Interpretation {
+        Interpretation::NeedsInput { message: self.message, candidates: self.candidates }
+    }
+}
+
+/// An intent without its place in the prompt.
+#[derive(Clone, Debug)]
+struct Draft {
+    action: Action,
+    target: IntentTarget,
+    params: IntentParams,
+}
+
+/// Understands a prompt. Pure: the same prompt and context give the same answer.
+#[must_use]
+pub fn interpret(prompt: &str, ctx: &Context<'_>) -> Understood {
+    let cleaned = if prompt.len() > MAX_PROMPT_BYTES { Clean::default() } else { token::clean(prompt) };
+    let mut typos = Vec::new();
+    let interpretation = if prompt.len() > MAX_PROMPT_BYTES {
+        Ask::new(format!("The prompt is longer than {MAX_PROMPT_BYTES} bytes; send it in parts")).into_interpretation()
+    } else {
+        read(&cleaned, ctx, &mut typos)
+    };
+    let understood = sentence::understood(&interpretation, &typos, &cleaned.invisible, cleaned.dropped);
+    Understood { interpretation, understood }
+}
+
+fn read(cleaned: &Clean, ctx: &Context<'_>, typos: &mut Vec<(String, String)>) -> Interpretation {
+    if cleaned.control.is_some() {
+        let message = "The prompt holds control characters; nothing was done. Type it as plain text";
+        return Ask::new(message).into_interpretation();
+    }
+    if !cleaned.text.chars().any(char::is_alphanumeric) {
+        return Ask::with("The prompt is empty; say what to do", vec!["list pods".to_owned()]).into_interpretation();
+    }
+    let text = cleaned.text.replace("\\\n", "  ");
+    let tokens = token::tokens(&text, 0);
+    if let Err(ask) = guard::screen(&tokens) {
+        return ask.into_interpretation();
+    }
+    let mut turn = Turn {
+        scope: Scope { lexicon: ctx.lexicon, session: ctx.previous, turn: Vec::new() },
+        cleaned,
+        typos,
+        mood: None,
+        undo: false,
+        parts: 0,
+    };
+    for part in parts(&text) {
+        let done = match part {
+            Part::Kubectl { args, start, end } => turn.kubectl(args, start, end),
+            Part::Sentences { start, end } => {
+                let within: Vec<Token> = tokens.iter().filter(|t| t.start >= start && t.start < end).cloned().collect();
+                turn.sentences(&within)
+            }
+        };
+        if let Err(answer) = done {
+            turn.typos.clear();
+            return answer;
+        }
+    }
+    turn.finish()
+}
+
+/// A run of lines of the prompt.
+enum Part<'t> {
+    /// One pasted line: its arguments and its place in the clean text.
+    Kubectl { args: &'t str, start: usize, end: usize },
+    /// Lines in between, in a person's words.
+    Sentences { start: usize, end: usize },
+}
+
+fn parts(text: &str) -> Vec<Part<'_>> {
+    let mut out: Vec<Part<'_>> = Vec::new();
+    let mut at = 0;
+    for line in text.split('\n') {
+        let (start, end) = (at, at + line.len());
+        at = end + 1;
+        if let Some(args) = kubectl::arguments(line) {
+            out.push(Part::Kubectl { args, start, end });
+        } else if let Some(Part::Sentences { end: last, .. }) = out.last_mut() {
+            *last = end;
+        } else if !line.trim().is_empty() {
+            out.push(Part::Sentences { start, end });
+        }
+    }
+    out
+}
+
+struct Turn<'a, 't> {
+    scope: Scope<'a>,
+    cleaned: &'t Clean,
+    typos: &'t mut Vec<(String, String)>,
+    mood: Option<Mood>,
+    undo: bool,
+    parts: usize,
+}
+
+impl Turn<'_, '_> {
+    fn kubectl(&mut self, args: &str, start: usize, end: usize) -> Result<(), Interpretation> {
+        let drafts = kubectl::read(args, self.scope.lexicon).map_err(Ask::into_interpretation)?;
+        self.parts += 1;
+        for draft in drafts {
+            self.push(draft, 100, start, end)?;
+        }
+        Ok(())
+    }
+
+    fn sentences(&mut self, tokens: &[Token]) -> Result<(), Interpretation> {
+        if guard::forbids(tokens) {
+            let text = "Nothing will be done. Changes are only made when asked for, and shown as a plan first.".to_owned();
+            return Err(Interpretation::Chat { text });
+        }
+        self.clauses(tokens).map_err(|ask| match guard::small_talk(tokens) {
+            Some(chat) if self.scope.turn.is_empty() => chat,
+            Some(_) | None => guard::refine(tokens, ask),
+        })
+    }
+
+    fn clauses(&mut self, tokens: &[Token]) -> Result<(), Ask> {
+        if let Some(drafts) = followup::read(tokens, &self.scope)? {
+            self.parts += 1;
+            return drafts.into_iter().try_for_each(|draft| self.add(draft, 90, tokens));
+        }
+        let mut parser = Parser::new(tokens, self.scope.lexicon);
+        let found = parser.sentences()?;
+        let typos = std::mem::take(&mut parser.typos);
+        if found.frames.is_empty() {
+            return Err(Ask::new("There is no request in that"));
+        }
+        if self.mood.is_some_and(|m| m != found.mood) {
+            return Err(Ask::new("Ask about consequences and request changes in separate prompts"));
+        }
+        self.mood = Some(found.mood);
+        for frame in &found.frames {
+            self.parts += 1;
+            let confidence = if frame.unsure || !typos.is_empty() || frame.targets.iter().any(|np| np.pronoun) { 90 } else { 100 };
+            let words = tokens.get(frame.start..frame.end).unwrap_or_default();
+            let change = if frame.is_read() { changes::Change::Read } else { changes::build(frame, &self.scope)? };
+            let drafts = match change {
+                changes::Change::Drafts(drafts) => drafts,
+                changes::Change::Read => reads::build(frame, &self.scope)?,
+                changes::Change::Undo => {
+                    self.undo = true;
+                    Vec::new()
+                }
+            };
+            drafts.into_iter().try_for_each(|draft| self.add(draft, confidence, words))?;
+        }
+        self.typos.extend(typos);
+        Ok(())
+    }
+
+    fn add(&mut self, draft: Draft, confidence: i32, words: &[Token]) -> Result<(), Ask> {
+        let start = words.first().map_or(0, |t| t.start);
+        let end = words.iter().rev().find(|t| t.shape != token::Shape::Mark).or(words.last()).map_or(start, |t| t.end);
+        self.push(draft, confidence, start, end).map_err(|_| too_many())
+    }
+
+    fn push(&mut self, draft: Draft, confidence: i32, start: usize, end: usize) -> Result<(), Interpretation> {
+        if self.scope.turn.len() >= MAX_INTENTS {
+            return Err(too_many().into_interpretation());
+        }
+        let at = |byte: usize| i32::try_from(self.cleaned.original(byte)).unwrap_or(i32::MAX);
+        let span = Span { start: at(start), end: at(end) };
+        let Draft { action, target, params } = draft;
+        self.scope.turn.push(Intent { action, target, params, confidence, span });
+        Ok(())
+    }
+
+    fn finish(self) -> Interpretation {
+        let intents = self.scope.turn;
+        if self.undo {
+            return if self.parts == 1 {
+                Interpretation::UndoPrevious
+            } else {
+                Ask::new("Undo and other requests go in separate prompts").into_interpretation()
+            };
+        }
+        let changes = intents.iter().any(|i| !i.action.is_read());
+        match self.mood.unwrap_or_default() {
+            Mood::WhatIf => Interpretation::WhatIf(intents),
+            Mood::HowTo if changes => {
+                let say = sentence::phrases(&intents);
+                Ask::with(format!("Nothing was done. To do it, say: {say}"), vec![say]).into_interpretation()
+            }
+            Mood::HowTo | Mood::Request => Interpretation::Intents(intents),
+        }
+    }
+}
+
+fn too_many() -> Ask {
+    Ask::new(format!("That is more than {MAX_INTENTS} requests in one prompt; send them in parts")).firm()
+}

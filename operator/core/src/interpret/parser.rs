@@ -12,6 +12,8 @@ pub(super) struct Parser<'a> {
     pub(super) lex: &'a Lexicon,
     /// `(written, read as)`.
     pub(super) typos: Vec<(String, String)>,
+    /// Inside "pods of": an owner has no owner of its own, so that nesting stays flat.
+    pub(super) in_owner: bool,
 }
 
 /// A kind as the prompt gave it.
@@ -34,7 +36,7 @@ impl KindRef<'_> {
 
 impl<'a> Parser<'a> {
     pub(super) const fn new(toks: &'a [Token], lex: &'a Lexicon) -> Self {
-        Self { toks, pos: 0, lex, typos: Vec::new() }
+        Self { toks, pos: 0, lex, typos: Vec::new(), in_owner: false }
     }
 
     pub(super) fn tok(&self, ahead: usize) -> Option<&'a Token> {
@@ -81,8 +83,19 @@ impl<'a> Parser<'a> {
     /// Takes words that carry nothing.
     pub(super) fn fillers(&mut self) -> bool {
         let from = self.pos;
-        while self.eat_phrase(vocab::FILLERS) {}
+        while self.eat_phrase(vocab::FILLERS) || self.emoticon() {}
         self.pos > from
+    }
+
+    /// `:)` and pictures.
+    fn emoticon(&mut self) -> bool {
+        let picture = |t: &&Token| t.shape == Shape::Word && t.key.chars().all(|c| c > '\u{2190}' && !c.is_alphanumeric());
+        let len = match (self.key(0), self.key(1)) {
+            (":" | ";", ")" | "(" | "-)" | "d" | "p") => 2,
+            _ => usize::from(self.tok(0).as_ref().is_some_and(picture)),
+        };
+        self.pos += len;
+        len > 0
     }
 
     /// Runs a parser and goes back if it found nothing.
@@ -135,6 +148,7 @@ impl<'a> Parser<'a> {
             && vocab::state_at(|i| self.key(ahead + i)).is_none()
             && words::number(|i| self.key(ahead + i)).is_none()
             && words::compact_duration(key).is_none()
+            && words::quantity(|_| "", |i| if i == 0 { tok.text.as_str() } else { "" }).is_none()
             && !names::is_version(&tok.text)
             && !key.starts_with(|c: char| c == '+' || c == '.')
     }
@@ -144,7 +158,7 @@ impl<'a> Parser<'a> {
         let tok = self.tok(0)?;
         let fits = match tok.shape {
             Shape::Quoted => true,
-            Shape::Word => self.is_name(0) || (vocab::VAGUE.contains(&self.key(0)) && !self.is_name(1)),
+            Shape::Word => self.is_name(0) || vocab::GENERIC.contains(&self.key(0)) || (vocab::VAGUE.contains(&self.key(0)) && !self.is_name(1)),
             Shape::Mark => false,
         };
         if !fits {

@@ -182,13 +182,16 @@ impl<'a> Parser<'a> {
                 }
                 self.pos += found.len;
                 out.push(El::Kind(KindRef::Known(found.info), found.plural));
+            } else if after_kind && vocab::GENERIC.contains(&self.key(0)) {
+                out.push(El::Name(tok.text.clone()));
+                self.pos += 1;
             } else if vocab::GENERIC.contains(&self.key(0)) {
                 np.generic = true;
                 self.pos += 1;
                 if out.is_empty() && !self.is_name(0) && !self.is_quoted(0) && !np.all {
                     out.push(El::Name(tok.text.clone()));
                 }
-            } else if self.element_name(after_kind) {
+            } else if self.element_name(after_kind, !out.is_empty()) {
                 out.push(El::Name(tok.text.clone()));
                 self.pos += 1;
             } else {
@@ -199,7 +202,11 @@ impl<'a> Parser<'a> {
     }
 
     /// Whether the word here is a name inside this phrase. Verbs are names only right after a kind.
-    fn element_name(&self, after_kind: bool) -> bool {
+    fn element_name(&self, after_kind: bool, continued: bool) -> bool {
+        // "I want web restarted": the participle is no part of the name.
+        if continued && self.verb_here(0, Form::Participle).is_some() {
+            return false;
+        }
         if self.is_name(0) {
             return after_kind || self.verb_here(0, Form::Base).is_none();
         }
@@ -230,6 +237,11 @@ impl<'a> Parser<'a> {
             (Some(El::Name(name)), None, _) => self.lone_name(np, name)?,
             (Some(El::Kind(kind, plural)), Some(El::Name(name)), None) => {
                 (np.kind, np.plural, np.names) = (Some(kind), plural, vec![name]);
+            }
+            // `the web pods` are the pods of web.
+            (Some(El::Name(name)), Some(El::Kind(kind, true)), None) if kind.name() == "Pod" => {
+                let owner = Np { names: vec![name], ..Np::default() };
+                (np.kind, np.plural, np.owner) = (Some(kind), true, Some(Box::new(owner)));
             }
             (Some(El::Name(name)), Some(El::Kind(kind, plural)), None) => {
                 (np.kind, np.plural, np.names, np.kind_last) = (Some(kind), plural, vec![name], true);
@@ -318,7 +330,7 @@ impl<'a> Parser<'a> {
 
     /// `pods of web`, `the pods behind deployment web`.
     fn owner(&mut self, np: &mut Np<'a>) -> Result<(), Ask> {
-        if np.kind_name() != Some("Pod") || !np.is_bare_kind() {
+        if np.kind_name() != Some("Pod") || !np.is_bare_kind() || self.in_owner {
             return Ok(());
         }
         let from = self.pos;
@@ -329,7 +341,10 @@ impl<'a> Parser<'a> {
             || self.is_name(0) && self.kind_at(1).is_some_and(|k| k.info.kind != "Namespace")
             || self.text(0).split_once('/').is_some_and(|(l, _)| !matches!(l, "ns" | "namespace"));
         if sure || (maybe && kind_next) {
-            let owner = self.noun_phrase()?;
+            self.in_owner = true;
+            let owner = self.noun_phrase();
+            self.in_owner = false;
+            let owner = owner?;
             let usable = owner.filter(|o| (!o.names.is_empty() || o.pronoun) && o.kind_name() != Some("Namespace"));
             if let Some(owner) = usable {
                 np.owner = Some(Box::new(owner));

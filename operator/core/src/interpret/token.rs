@@ -246,6 +246,10 @@ impl Scanner<'_> {
             self.push(second, start, Shape::Word);
             return;
         }
+        if text == "-" || text == "--" {
+            self.push("—", start, Shape::Mark);
+            return;
+        }
         let stem = text.strip_suffix("'s").or_else(|| text.strip_suffix("'S"));
         match stem {
             Some(stem) if !stem.is_empty() && lower != "let's" => {

@@ -67,11 +67,13 @@ const VERBS: &[(Verb, &[&str])] = &[
         &[
             "show", "display", "get", "print", "view", "see", "fetch", "look at", "look up", "check", "check on", "check out",
             "ls", "pull up", "retrieve", "have a look at", "take a look at", "dump", "read", "watch", "tell", "give me",
-            "give us", "find", "find out", "report", "output", "know",
+            "give us", "find", "find out", "report", "output", "know", "pull", "grab", "collect", "query", "provide", "return", "share", "send me", "hand me", "print out", "look into", "peek at", "review", "browse",
+            "open", "present", "bring up", "verify",
         ],
     ),
     (Verb::List, &["list", "enumerate", "list out", "list up"]),
-    (Verb::Describe, &["describe", "inspect", "detail", "examine", "desc", "tell me about", "tell me more about"]),
+    (Verb::Describe, &["describe", "inspect", "detail", "examine", "desc", "tell me about", "tell me more about", "show me more about", "show more about", "give me more about",
+            "more about", "more on", "everything about", "show me everything about", "tell me everything about", "what can you tell me about", "what do you know about", "learn more about"]),
     (Verb::Logs, &["tail", "log"]),
     (Verb::Count, &["count", "tally", "count up", "how many"]),
     (Verb::RolloutStatus, &["rollout status"]),
@@ -96,7 +98,7 @@ const VERBS: &[(Verb, &[&str])] = &[
     (Verb::Drop, &["drop"]),
     (Verb::Kill, &["kill", "kill off"]),
     (Verb::Label, &["label", "tag", "relabel"]),
-    (Verb::Unlabel, &["unlabel", "untag"]),
+    (Verb::Unlabel, &["unlabel", "untag", "unset"]),
     (Verb::Annotate, &["annotate"]),
     (
         Verb::Cordon,
@@ -115,7 +117,7 @@ const VERBS: &[(Verb, &[&str])] = &[
     ),
     (
         Verb::Set,
-        &["set", "make", "put", "change", "adjust", "configure", "modify", "ensure", "make sure", "mark", "turn", "edit"],
+        &["set", "make", "put", "change", "adjust", "configure", "modify", "ensure", "make sure", "mark", "turn"],
     ),
     (Verb::Update, &["update", "switch", "move", "pin", "point"]),
     (Verb::Upgrade, &["upgrade", "downgrade"]),
@@ -143,6 +145,8 @@ pub(super) const CORRECTABLE: &[&str] = &[
 
 /// English words one edit away from a correctable verb or kind. They mean themselves.
 pub(super) const NEIGHBOURS: &[&str] = &[
+    "prod", "pond", "plod", "port", "ports", "post", "posts", "pool", "pools", "least", "leash", "cease", "tease", "hole", "pole", "sole", "mole", "vole", "robe", "mobs",
+    "cron", "crop", "crown", "employ", "server", "secrete", "serve", "rolls", "roll", "nodded", "noted", "coded", "pots", "poodle", "jot", "jots", "labels",
     "last", "lost", "lint", "lift", "fist", "mist", "gist", "shot", "slow", "shop", "snow", "shoe", "stale", "sale",
     "scape", "scare", "scalp", "scaly", "remote", "relete", "libel", "lapel", "court", "county", "mount", "crate",
     "chance", "charge", "have", "valve", "salve", "pounce", "trouble", "revers", "revere", "reverb", "device", "modes",
@@ -253,7 +257,9 @@ pub(super) const FILLERS: &[&str] = &[
     "thanks a lot", "thanks in advance", "many thanks", "would you", "will you", "could you", "can you", "ok", "okay",
     "please", "pls", "plz", "plss", "kindly", "now", "immediately", "asap", "thanks", "thx", "ty", "cheers", "just",
     "quickly", "currently", "kubechat", "folks", "team", "simply", "actually", "then", "too", "as well", "real quick",
-    "at the moment", "straight away", "again", "exactly", "entirely", "completely", "also", "over there",
+    "at the moment", "straight away", "again", "when you get a chance", "when you have time", "when you have a moment", "when you can", "whenever you can", "if you can",
+    "if possible", "if you don't mind", "if you please", "if that is ok", "if it is not too much trouble", "if you could", "a good idea", "a bad idea", "risky", "dangerous", "harmful", "break anything", "break something", "cause problems",
+    "cause downtime", "cause an outage", "be safe", "exactly", "entirely", "completely", "also", "over there",
 ];
 
 /// Adjectives that pick objects in ways the grammar does not model. Before a noun they are never a name.
@@ -285,7 +291,8 @@ const FUNCTION: &[&str] = &[
     "yesterday", "later", "soon", "daily", "nightly", "weekly", "hourly", "avoid", "ignore", "skip", "forget", "cancel",
     "'s", "&", "+", "replicas", "seconds", "minutes", "hours", "days", "lines", "line", "percent", "times", "twice", "hello", "hi",
     "hey", "hm", "um", "uh", "such", "own", "until", "unlike", "not", "us", "non", "apps", "app", "application",
-    "applications", "workload", "workloads", "ago", "past", "recent", "zero", "dozen", "gone", "going", "nevermind",
+    "applications", "workload", "workloads", "ago", "past", "doing", "fine", "alive", "happening", "online", "rolling", "rolled", "complete", "deploying", "working", "really", "seriously",
+    "rush", "worries", "break", "hurt", "cause", "number", "count", "amount", "finish", "succeed", "schedulable", "hurry", "problem", "problems", "issue", "issues", "finishing", "looking", "lately", "recently", "exist", "exists", "recent", "zero", "dozen", "gone", "going", "nevermind",
 ];
 
 /// Nouns that stand for any object: `the web app`, `workload api`.

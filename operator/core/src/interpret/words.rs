@@ -230,7 +230,7 @@ mod tests {
             ("fiveish", None),
         ];
         for (text, want) in cases {
-            assert_eq!(with(text, number), want, "{text}");
+            assert_eq!(with(text, |k| number(k)), want, "{text}");
         }
     }
 
@@ -247,7 +247,7 @@ mod tests {
             ("10 parsecs", None),
         ];
         for (text, want) in cases {
-            assert_eq!(with(text, duration), want, "{text}");
+            assert_eq!(with(text, |k| duration(k)), want, "{text}");
         }
     }
 

@@ -8,7 +8,11 @@ use super::{Look, Page, Tone};
 /// What was understood, in one sentence; empty before the prompt was read.
 pub(crate) fn understood(look: &Look, request: &ChatRequest) -> String {
     let mut page = Page::new(look);
-    if let Some(interpretation) = request.status.as_ref().and_then(|status| status.interpretation.as_ref()) {
+    if let Some(interpretation) = request
+        .status
+        .as_ref()
+        .and_then(|status| status.interpretation.as_ref())
+    {
         understood_line(&mut page, interpretation);
     }
     page.finish()
@@ -37,7 +41,11 @@ fn body(page: &mut Page<'_>, answer: &Answer) {
         table(page, shown);
     }
     for finding in &answer.findings {
-        let about = finding.object.as_ref().map(|object| format!(" ({object})")).unwrap_or_default();
+        let about = finding
+            .object
+            .as_ref()
+            .map(|object| format!(" ({object})"))
+            .unwrap_or_default();
         let tone = match finding.severity.as_str() {
             "Error" => Tone::Bad,
             "Warning" => Tone::Warn,
@@ -54,7 +62,11 @@ fn body(page: &mut Page<'_>, answer: &Answer) {
     }
     if let Some(suggestion) = &answer.suggestion {
         page.gap();
-        page.line(0, Tone::Strong, "This one would work (save it and run kubectl create -f on it):");
+        page.line(
+            0,
+            Tone::Strong,
+            "This one would work (save it and run kubectl create -f on it):",
+        );
         // Not wrapped: it is to be copied.
         for line in suggestion.lines() {
             page.spans(2, &[(Tone::Plain, line)]);
@@ -68,7 +80,11 @@ fn table(page: &mut Page<'_>, table: &Table) {
     page.table(&columns, &table.rows);
     let shown = i64::try_from(table.rows.len()).unwrap_or(i64::MAX);
     if table.total > shown {
-        page.line(0, Tone::Faint, &format!("{shown} of {} rows are shown.", table.total));
+        page.line(
+            0,
+            Tone::Faint,
+            &format!("{shown} of {} rows are shown.", table.total),
+        );
     }
     if let Some(more) = &table.continue_ {
         page.line(0, Tone::Faint, more);
@@ -82,7 +98,10 @@ mod tests {
     use kubechat_crds::ObjectId;
     use kubechat_crds::chat_request::Finding;
 
-    const LOOK: Look = Look { width: Some(80), color: false };
+    const LOOK: Look = Look {
+        width: Some(80),
+        color: false,
+    };
 
     fn with(answer: Answer) -> ChatRequest {
         let mut request = request();
@@ -96,7 +115,10 @@ mod tests {
             text: "2 pods in demo.".into(),
             table: Some(Table {
                 columns: vec!["NAME".into(), "STATUS".into()],
-                rows: vec![vec!["nginx-1".into(), "Running".into()], vec!["nginx-2".into(), "Pending".into()]],
+                rows: vec![
+                    vec!["nginx-1".into(), "Running".into()],
+                    vec!["nginx-2".into(), "Pending".into()],
+                ],
                 total: 7,
                 continue_: Some("Ask for a selector to see the rest.".into()),
             }),
@@ -107,7 +129,10 @@ mod tests {
             "2 pods in demo.\n\nNAME     STATUS\nnginx-1  Running\nnginx-2  Pending\n\
              2 of 7 rows are shown.\nAsk for a selector to see the rest.\n"
         );
-        assert_eq!(understood(&LOOK, &request), "Understood: Scale nginx to 5 replicas.\n");
+        assert_eq!(
+            understood(&LOOK, &request),
+            "Understood: Scale nginx to 5 replicas.\n"
+        );
     }
 
     #[test]
@@ -133,7 +158,11 @@ mod tests {
             findings: vec![Finding {
                 id: "x".into(),
                 severity: "Error".into(),
-                object: Some(ObjectId { kind: "Pod".into(), name: "p".into(), ..ObjectId::default() }),
+                object: Some(ObjectId {
+                    kind: "Pod".into(),
+                    name: "p".into(),
+                    ..ObjectId::default()
+                }),
                 text: "crash\u{200b}loop".into(),
             }],
             candidates: vec!["a\u{1b}c".into()],

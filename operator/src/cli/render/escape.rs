@@ -95,7 +95,9 @@ mod tests {
             let found = dangerous.is_match(c.encode_utf8(&mut buffer));
             assert!(!found || unsafe_to_show(c), "{c:?} would reach the terminal");
         }
-        for plain in ['a', 'ä', 'ß', '漢', '🚀', 'é', '\u{301}', 'क', ' ', '~', '"', '\\'] {
+        for plain in [
+            'a', 'ä', 'ß', '漢', '🚀', 'é', '\u{301}', 'क', ' ', '~', '"', '\\',
+        ] {
             assert!(!unsafe_to_show(plain), "{plain:?}");
         }
     }

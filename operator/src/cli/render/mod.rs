@@ -72,7 +72,11 @@ pub(crate) struct Hints {
 impl Hints {
     /// A command for this person.
     pub(crate) fn own(&self, words: &str) -> String {
-        let Self { program, namespace, connection } = self;
+        let Self {
+            program,
+            namespace,
+            connection,
+        } = self;
         format!("{program} {words} -n {namespace}{connection}")
     }
 
@@ -92,7 +96,10 @@ pub(crate) struct Page<'l> {
 impl<'l> Page<'l> {
     /// An empty page.
     pub(crate) fn new(look: &'l Look) -> Self {
-        Self { look, text: String::new() }
+        Self {
+            look,
+            text: String::new(),
+        }
     }
 
     /// The text; ends with a line break unless it is empty.
@@ -128,14 +135,21 @@ impl<'l> Page<'l> {
 
     /// One line of several tones, never wrapped: headings, and commands that are to be copied.
     pub(crate) fn spans(&mut self, indent: usize, spans: &[(Tone, &str)]) {
-        let escaped: Vec<_> = spans.iter().map(|(tone, text)| (*tone, escape::line(text))).collect();
-        let spans: Vec<_> = escaped.iter().map(|(tone, text)| (*tone, text.as_ref())).collect();
+        let escaped: Vec<_> = spans
+            .iter()
+            .map(|(tone, text)| (*tone, escape::line(text)))
+            .collect();
+        let spans: Vec<_> = escaped
+            .iter()
+            .map(|(tone, text)| (*tone, text.as_ref()))
+            .collect();
         self.put(indent, &spans);
     }
 
     /// A table.
     pub(crate) fn table(&mut self, columns: &[&str], rows: &[Vec<String>]) {
-        self.text.push_str(&table::table(self.look, columns, rows, |_, _| Tone::Plain));
+        self.text
+            .push_str(&table::table(self.look, columns, rows, |_, _| Tone::Plain));
     }
 
     /// An empty line, unless the page is empty or has one already.
@@ -146,12 +160,17 @@ impl<'l> Page<'l> {
     }
 
     fn wrap(&self, indent: usize, text: &str) -> Vec<String> {
-        let Some(width) = self.look.width else { return vec![text.to_owned()] };
+        let Some(width) = self.look.width else {
+            return vec![text.to_owned()];
+        };
         let room = width.max(MIN_WIDTH).saturating_sub(indent).max(MIN_WIDTH / 2);
         let options = textwrap::Options::new(room)
             .word_splitter(WordSplitter::NoHyphenation)
             .wrap_algorithm(WrapAlgorithm::FirstFit);
-        textwrap::wrap(text, options).into_iter().map(std::borrow::Cow::into_owned).collect()
+        textwrap::wrap(text, options)
+            .into_iter()
+            .map(std::borrow::Cow::into_owned)
+            .collect()
     }
 
     /// Writes escaped pieces as one line.
@@ -183,9 +202,20 @@ pub(crate) fn short(seconds: i64) -> String {
     }
 }
 
+/// Time that is left, to the minute where that matters: `90s`, `59m`, `7h 59m`, `3d`.
+pub(crate) fn left(seconds: i64) -> String {
+    match seconds {
+        s @ 7200..172_800 => format!("{}h {}m", s / 3600, s % 3600 / 60),
+        s => short(s),
+    }
+}
+
 /// How long ago that was.
 pub(crate) fn age(then: Option<Timestamp>, now: Timestamp) -> String {
-    then.map_or_else(|| "-".to_owned(), |then| short(now.as_second() - then.as_second()))
+    then.map_or_else(
+        || "-".to_owned(),
+        |then| short(now.as_second() - then.as_second()),
+    )
 }
 
 /// `one thing`, `2 things`.
@@ -197,7 +227,10 @@ pub(crate) fn count(number: i64, one: &str, many: &str) -> String {
 mod tests {
     use super::*;
 
-    const PLAIN: Look = Look { width: Some(40), color: false };
+    const PLAIN: Look = Look {
+        width: Some(40),
+        color: false,
+    };
 
     #[test]
     fn ages_read_like_kubectls() {
@@ -213,13 +246,21 @@ mod tests {
         ] {
             assert_eq!(short(seconds), shown);
         }
+        for (seconds, shown) in [(60, "60s"), (7199, "119m"), (28_799, "7h 59m"), (172_800, "2d")] {
+            assert_eq!(left(seconds), shown);
+        }
         assert_eq!(age(None, Timestamp::UNIX_EPOCH), "-");
     }
 
     #[test]
     fn long_text_wraps_under_itself_and_words_with_dashes_stay_whole() {
         let mut page = Page::new(&PLAIN);
-        page.field(2, "why", Tone::Plain, "this is rather long for one line of --forty-columns\nnext");
+        page.field(
+            2,
+            "why",
+            Tone::Plain,
+            "this is rather long for one line of --forty-columns\nnext",
+        );
         assert_eq!(
             page.finish(),
             "  why: this is rather long for one line\n       of --forty-columns\n       next\n"
@@ -228,17 +269,26 @@ mod tests {
 
     #[test]
     fn nothing_is_wrapped_where_there_is_no_terminal() {
-        let mut page = Page::new(&Look { width: None, color: false });
+        let mut page = Page::new(&Look {
+            width: None,
+            color: false,
+        });
         page.line(0, Tone::Bad, &"word ".repeat(100));
         assert_eq!(page.finish().lines().count(), 1);
     }
 
     #[test]
     fn colour_comes_from_the_tone_and_never_from_the_text() {
-        let mut page = Page::new(&Look { width: None, color: true });
+        let mut page = Page::new(&Look {
+            width: None,
+            color: true,
+        });
         page.line(0, Tone::Bad, "\u{1b}[32mgreen");
         page.spans(0, &[(Tone::Plain, "a\nb"), (Tone::Good, "ok")]);
-        assert_eq!(page.finish(), "\u{1b}[31m\\u{1b}[32mgreen\u{1b}[0m\na\\nb\u{1b}[32mok\u{1b}[0m\n");
+        assert_eq!(
+            page.finish(),
+            "\u{1b}[31m\\u{1b}[32mgreen\u{1b}[0m\na\\nb\u{1b}[32mok\u{1b}[0m\n"
+        );
     }
 
     #[test]
@@ -248,7 +298,10 @@ mod tests {
             namespace: "demo".into(),
             connection: " --context alice".into(),
         };
-        assert_eq!(hints.own("watch a"), "kubectl kubechat watch a -n demo --context alice");
+        assert_eq!(
+            hints.own("watch a"),
+            "kubectl kubechat watch a -n demo --context alice"
+        );
         assert_eq!(hints.other("approve a"), "kubectl kubechat approve a -n demo");
     }
 }

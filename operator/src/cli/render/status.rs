@@ -67,10 +67,10 @@ pub(crate) fn ending(look: &Look, turn: &Turn, hints: &Hints) -> String {
         Standing::Finished(exit) => exit,
         Standing::Working | Standing::AwaitingApproval => return page.finish(),
     };
-    match (exit, &turn.plan) {
-        (Exit::Done, Some(plan)) => succeeded(&mut page, plan, hints),
-        (Exit::Done, None) => {}
-        (_, _) => failed(&mut page, turn, exit, hints),
+    if exit != Exit::Done {
+        failed(&mut page, turn, exit, hints);
+    } else if let Some(plan) = &turn.plan {
+        succeeded(&mut page, plan, hints);
     }
     page.finish()
 }
@@ -78,18 +78,36 @@ pub(crate) fn ending(look: &Look, turn: &Turn, hints: &Hints) -> String {
 fn succeeded(page: &mut Page<'_>, plan: &CommandPlan, hints: &Hints) {
     let name = plan.name_any();
     if plan_phase(plan) == PlanPhase::PlanOnly {
-        page.line(0, Tone::Strong, "Planned only: nothing was executed, and this plan never will be.");
+        page.line(
+            0,
+            Tone::Strong,
+            "Planned only: nothing was executed, and this plan never will be.",
+        );
         return;
     }
     let (done, all) = steps_done(plan);
     let steps = count(i64::try_from(all).unwrap_or(i64::MAX), "step", "steps");
-    page.line(0, Tone::Good, &format!("Done: {done} of {steps}, as {}.", plan.spec.requester.username));
+    page.line(
+        0,
+        Tone::Good,
+        &format!("Done: {done} of {steps}, as {}.", plan.spec.requester.username),
+    );
     let status = plan.status.as_ref();
-    if let Some(verdict) = status.and_then(|s| s.evidence.as_ref()).map(|e| e.verdict.as_str()).filter(|v| !v.is_empty()) {
+    if let Some(verdict) = status
+        .and_then(|s| s.evidence.as_ref())
+        .map(|e| e.verdict.as_str())
+        .filter(|v| !v.is_empty())
+    {
         page.line(0, Tone::Plain, verdict);
     }
     if status.is_some_and(|s| s.rollback_available) {
-        page.spans(0, &[(Tone::Faint, "Undo it: "), (Tone::Plain, &hints.own(&format!("rollback {name}")))]);
+        page.spans(
+            0,
+            &[
+                (Tone::Faint, "Undo it: "),
+                (Tone::Plain, &hints.own(&format!("rollback {name}"))),
+            ],
+        );
     } else {
         page.line(0, Tone::Faint, "KubeChat cannot undo it; the plan says why.");
     }
@@ -104,32 +122,58 @@ fn failed(page: &mut Page<'_>, turn: &Turn, exit: Exit, hints: &Hints) {
     };
     page.field(0, word, tone, turn.message().unwrap_or("no reason was given"));
     if let Some(blocked) = request.and_then(|status| status.blocked.as_ref()) {
-        page.line(0, Tone::Plain, &format!("Policy {}, rule {}.", blocked.policy, blocked.rule));
+        page.line(
+            0,
+            Tone::Plain,
+            &format!("Policy {}, rule {}.", blocked.policy, blocked.rule),
+        );
     }
     if let Some(plan) = &turn.plan {
-        what_was_done(page, plan, hints);
+        what_was_done(page, turn, plan, hints);
     }
     match exit {
+        Exit::NotDone
+            if turn
+                .message()
+                .is_some_and(|message| message.contains("kubechat again")) => {}
         Exit::NotDone => {
             let again = hints.own(&format!("again {}", turn.name()));
             page.spans(0, &[(Tone::Faint, "Ask the same again: "), (Tone::Plain, &again)]);
         }
-        Exit::NeedsInput => page.line(0, Tone::Faint, "Nothing was done. Ask again and say which one you mean."),
-        Exit::Done | Exit::Error | Exit::Usage | Exit::Refused | Exit::Waiting | Exit::Audit(_) | Exit::Interrupted => {}
+        Exit::NeedsInput => page.line(0, Tone::Faint, "Nothing was done. Ask again, more exactly."),
+        Exit::Done
+        | Exit::Error
+        | Exit::Usage
+        | Exit::Refused
+        | Exit::Waiting
+        | Exit::Audit(_)
+        | Exit::Interrupted => {}
     }
 }
 
-fn what_was_done(page: &mut Page<'_>, plan: &CommandPlan, hints: &Hints) {
+fn what_was_done(page: &mut Page<'_>, turn: &Turn, plan: &CommandPlan, hints: &Hints) {
     let Some(status) = &plan.status else { return };
-    let sent = status.steps.iter().any(|step| !matches!(step.state, StepState::Pending | StepState::Skipped));
+    let sent = status
+        .steps
+        .iter()
+        .any(|step| !matches!(step.state, StepState::Pending | StepState::Skipped));
     if !sent {
-        page.line(0, Tone::Plain, "Nothing was sent to the cluster.");
+        if !turn
+            .message()
+            .is_some_and(|message| message.contains("Nothing was"))
+        {
+            page.line(0, Tone::Plain, "Nothing was sent to the cluster.");
+        }
         return;
     }
     for step in &status.steps {
         let (word, tone) = state(step.state);
         page.field(2, &step.id, tone, word);
-        if let Some(excerpt) = step.excerpt.as_deref().filter(|_| matches!(step.state, StepState::Failed | StepState::Unknown)) {
+        if let Some(excerpt) = step
+            .excerpt
+            .as_deref()
+            .filter(|_| matches!(step.state, StepState::Failed | StepState::Unknown))
+        {
             page.line(6, Tone::Plain, excerpt);
         }
     }
@@ -144,10 +188,17 @@ mod tests {
     use super::*;
     use crate::cli::testing::{plan, request, set_plan, set_request, set_step};
 
-    const LOOK: Look = Look { width: None, color: false };
+    const LOOK: Look = Look {
+        width: None,
+        color: false,
+    };
 
     fn hints() -> Hints {
-        Hints { program: "kubechat", namespace: "demo".into(), connection: String::new() }
+        Hints {
+            program: "kubechat",
+            namespace: "demo".into(),
+            connection: String::new(),
+        }
     }
 
     fn turn(phase: RequestPhase, plan_phase: PlanPhase, ok: bool, reason: &str, message: &str) -> Turn {
@@ -155,12 +206,21 @@ mod tests {
         let status = if ok { "True" } else { "False" };
         set_request(&mut request, phase, status, reason, message);
         set_plan(&mut plan, plan_phase, status, reason, message);
-        Turn { request: Some(request), plan: Some(plan) }
+        Turn {
+            request: Some(request),
+            plan: Some(plan),
+        }
     }
 
     #[test]
     fn success_says_who_did_it_and_how_to_undo_it() {
-        let mut turn = turn(RequestPhase::Succeeded, PlanPhase::Succeeded, true, "Executed", "");
+        let mut turn = turn(
+            RequestPhase::Succeeded,
+            PlanPhase::Succeeded,
+            true,
+            "Executed",
+            "",
+        );
         let plan = turn.plan.as_mut().unwrap();
         set_step(plan, 0, StepState::Done);
         plan.status.as_mut().unwrap().rollback_available = true;
@@ -172,7 +232,13 @@ mod tests {
 
     #[test]
     fn a_failure_says_what_was_and_was_not_done() {
-        let mut turn = turn(RequestPhase::Failed, PlanPhase::Failed, false, "StepFailed", "step s1 was refused");
+        let mut turn = turn(
+            RequestPhase::Failed,
+            PlanPhase::Failed,
+            false,
+            "StepFailed",
+            "step s1 was refused",
+        );
         assert_eq!(
             ending(&LOOK, &turn, &hints()),
             "Failed: step s1 was refused\nNothing was sent to the cluster.\n\
@@ -190,8 +256,17 @@ mod tests {
 
     #[test]
     fn a_refusal_names_the_rule_and_does_not_invite_to_ask_again() {
-        let mut turn = turn(RequestPhase::Blocked, PlanPhase::Blocked, false, "Blocked", "kube-system is protected");
-        let blocked = kubechat_crds::chat_request::Blocked { policy: "baseline".into(), rule: "kube-system".into() };
+        let mut turn = turn(
+            RequestPhase::Blocked,
+            PlanPhase::Blocked,
+            false,
+            "Blocked",
+            "kube-system is protected",
+        );
+        let blocked = kubechat_crds::chat_request::Blocked {
+            policy: "baseline".into(),
+            rule: "kube-system".into(),
+        };
         turn.request.as_mut().unwrap().status.as_mut().unwrap().blocked = Some(blocked);
         turn.plan = None;
         assert_eq!(

@@ -1,0 +1,100 @@
+//! The program under test, and how its parts are called.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+
+use super::{Part, Product, install};
+use crate::accounts;
+use crate::cluster::Ports;
+use crate::process::Program;
+
+/// Names the program to test instead of the one beside the harness.
+const BINARY_VARIABLE: &str = "KUBECHAT_BIN";
+
+impl Product {
+    /// An operator; the second one differs from the first only in its port and its log.
+    pub(super) fn operator_program(&self, part: Part) -> Program {
+        let port = health_port(&self.ports, part);
+        let store = format!("sqlite:{}", self.audit_db.display());
+        self.program(part, "operator", install::OPERATOR_ACCOUNT)
+            .args(["--audit-store", &store])
+            .args(["--audit-key".into(), self.audit_key().into_os_string()])
+            .args([
+                "--listen",
+                &format!("127.0.0.1:{port}"),
+                "--webhook-url",
+                &self.webhook_url(),
+            ])
+            .args(["--log-format", "json"])
+    }
+
+    /// The webhook.
+    pub(super) fn webhook_program(&self) -> Program {
+        let (admission, health) = (self.ports.webhook, self.ports.webhook_health);
+        self.program(Part::Webhook, "webhook", install::WEBHOOK_ACCOUNT)
+            .args([
+                "--listen",
+                &format!("127.0.0.1:{admission}"),
+                "--health-listen",
+                &format!("127.0.0.1:{health}"),
+            ])
+    }
+
+    fn program(&self, part: Part, command: &str, account: &str) -> Program {
+        Program::new(part.name(), &self.binary, self.log(part.name()))
+            .args([
+                command.into(),
+                "--kubeconfig".into(),
+                self.kubeconfig(account).into_os_string(),
+            ])
+            .args(["--namespace", accounts::SYSTEM])
+    }
+}
+
+/// The port of a part's `/healthz`, `/readyz` and `/metrics`.
+pub(super) const fn health_port(ports: &Ports, part: Part) -> u16 {
+    match part {
+        Part::Operator => ports.operator,
+        Part::Webhook => ports.webhook_health,
+        Part::SecondOperator => ports.second_operator,
+    }
+}
+
+pub(super) fn with_options(program: Program, args: &[String], env: &[(String, String)]) -> Program {
+    env.iter().fold(program.args(args), |program, (name, value)| {
+        program.env(name, value)
+    })
+}
+
+/// The given program, else that of `KUBECHAT_BIN`, else `kubechat` beside the harness (or beside its `deps`
+/// folder).
+///
+/// # Errors
+/// When there is none; the message says how to build it.
+pub fn find_binary(given: Option<&Path>) -> Result<PathBuf> {
+    let named = given
+        .map(Path::to_owned)
+        .or_else(|| std::env::var_os(BINARY_VARIABLE).map(PathBuf::from));
+    if let Some(path) = named {
+        ensure!(
+            path.is_file(),
+            "there is no program {}; correct {BINARY_VARIABLE}",
+            path.display()
+        );
+        return std::path::absolute(path).context("the program's path cannot be made absolute");
+    }
+    let harness = std::env::current_exe().context("the harness does not know where it is")?;
+    let beside = harness
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .map(|folder| folder.join("kubechat"))
+        .find(|path| path.is_file());
+    beside.with_context(|| {
+        format!(
+            "kubechat is not built beside {}; build it with: cargo build -p kubechat-operator",
+            harness.display()
+        )
+    })
+}

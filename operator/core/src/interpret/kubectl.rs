@@ -1,0 +1,388 @@
+//! Pasted kubectl command lines as intents. Nothing is run: a line is split as a shell would, without anything a
+//! shell would do, and every flag has a meaning here or is refused by name.
+
+use kubechat_crds::intent::{Action, IntentParams, IntentTarget};
+
+use super::flags::{self, Flag};
+use super::lexicon::Lexicon;
+use super::{Ask, Draft, changes, guard, names, scope};
+
+/// Words people put before a line they paste.
+const LEAD: &[&str] = &[
+    "run", "execute", "please", "do", "can", "could", "you", "would", "hey", "kubechat", "kubechat,", "the", "this", "following", "command", "command:", "this:", "following:", "for", "me",
+    "me:", "just", "run:", "please,", "then", "now", "and", "try", "use", "$", ">", "#", "sudo-less", "hi", "hi,", "hello", "hello,",
+];
+
+const SUBCOMMANDS: &[&str] = &[
+    "get", "describe", "logs", "scale", "rollout", "set", "delete", "label", "annotate", "cordon", "uncordon", "create", "events", "top", "apply", "exec", "edit", "patch", "drain", "taint",
+    "run", "expose", "autoscale", "cp", "port-forward", "attach", "explain", "auth", "diff", "replace", "wait", "config", "debug", "proxy", "kustomize", "version", "cluster-info", "api-resources",
+];
+
+/// The part of a line that is a kubectl command, from its first argument on.
+pub(super) fn arguments(line: &str) -> Option<&str> {
+    let mut rest = line.trim();
+    for quote in ['`', '"', '\''] {
+        rest = rest.strip_prefix(quote).and_then(|r| r.strip_suffix(quote)).unwrap_or(rest).trim();
+    }
+    loop {
+        let rest_now = rest.trim_start_matches([' ', '`', '"', '\'']);
+        let word = rest_now.split([' ', '`']).next().unwrap_or_default();
+        let after = rest_now.get(word.len()..).unwrap_or_default();
+        let closed = after.trim_end().trim_end_matches(['.', '?', '!']).trim_end_matches('`');
+        match word {
+            "kubectl" => return Some(closed),
+            "k" if SUBCOMMANDS.contains(&closed.split_whitespace().next().unwrap_or_default()) => return Some(closed),
+            "" => return None,
+            lead if LEAD.contains(&lead.to_lowercase().as_str()) => rest = after,
+            _ => return None,
+        }
+    }
+}
+
+/// Splits as a POSIX shell splits words; anything a shell would act on is refused. `;` ends a command.
+fn shell_words(text: &str) -> Result<Vec<Vec<String>>, Ask> {
+    let mut commands: Vec<Vec<String>> = vec![Vec::new()];
+    let mut word: Option<String> = None;
+    let mut quote: Option<char> = None;
+    for c in text.chars() {
+        match (quote, c) {
+            (Some(q), c) if c == q => quote = None,
+            (Some('"'), '$' | '`' | '\\') => return Err(shell_sign(c)),
+            (Some(_), c) => word.get_or_insert_default().push(c),
+            (None, '\'' | '"') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None, '|' | '>' | '<' | '&' | '`' | '$' | '(' | ')' | '*' | '\\' | '{' | '}' | '~') => return Err(shell_sign(c)),
+            (None, ';' | ' ') => {
+                if let (Some(done), Some(command)) = (word.take(), commands.last_mut()) {
+                    command.push(done);
+                }
+                if c == ';' {
+                    commands.push(Vec::new());
+                }
+            }
+            (None, c) => word.get_or_insert_default().push(c),
+        }
+    }
+    if quote.is_some() {
+        return Err(Ask::new("A quote in the kubectl line is not closed"));
+    }
+    if let (Some(done), Some(command)) = (word, commands.last_mut()) {
+        command.push(done);
+    }
+    commands.retain(|c| !c.is_empty());
+    Ok(commands)
+}
+
+fn shell_sign(c: char) -> Ask {
+    Ask::new(format!(
+        "The kubectl line holds '{c}': pipes, redirects, variables and other work of a shell are not done. Paste the plain command"
+    ))
+}
+
+#[derive(Default)]
+struct Command {
+    words: Vec<String>,
+    flags: Vec<(String, Flag)>,
+}
+
+/// The intents of the arguments of one pasted line.
+pub(super) fn read(text: &str, lexicon: &Lexicon) -> Result<Vec<Draft>, Ask> {
+    let mut out = Vec::new();
+    let commands = shell_words(text)?;
+    if commands.is_empty() {
+        return Err(Ask::new("The kubectl line holds no command"));
+    }
+    for (at, mut words) in commands.into_iter().enumerate() {
+        if at > 0 {
+            let again = matches!(words.first().map(String::as_str), Some("kubectl" | "k"));
+            if !again {
+                return Err(Ask::new("After ';' another kubectl command is expected"));
+            }
+            words.remove(0);
+        }
+        out.extend(command(&words, lexicon)?);
+    }
+    Ok(out)
+}
+
+fn command(args: &[String], lexicon: &Lexicon) -> Result<Vec<Draft>, Ask> {
+    let first = args.iter().find(|a| !a.starts_with('-'));
+    if let Some(ask) = first.and_then(|word| guard::unsupported_word(word)) {
+        return Err(ask);
+    }
+    let mut parsed = Command::default();
+    let mut at = 0;
+    while let Some(arg) = args.get(at) {
+        at += 1;
+        if arg == "--" {
+            return Err(Ask::new("'--' is not modelled here; nothing was done"));
+        }
+        if !arg.starts_with('-') || arg == "-" {
+            parsed.words.push(arg.clone());
+            continue;
+        }
+        let (flag, used) = flags::read(arg, args.get(at).map(String::as_str))?;
+        at += usize::from(used);
+        let name = arg.split('=').next().unwrap_or(arg).to_owned();
+        if parsed.flags.iter().any(|(_, f)| std::mem::discriminant(f) == std::mem::discriminant(&flag)) {
+            return Err(Ask::new(format!("The flag {} is given twice", names::shown(&name))));
+        }
+        parsed.flags.push((name, flag));
+    }
+    dispatch(&parsed, lexicon)
+}
+
+fn dispatch(command: &Command, lexicon: &Lexicon) -> Result<Vec<Draft>, Ask> {
+    let words: Vec<&str> = command.words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["get", "events" | "event" | "ev"] | ["events"] => one(command, Action::Events, vec![IntentTarget::default()]),
+        ["get", rest @ ..] => {
+            let targets = resources(rest, lexicon)?;
+            let named = targets.iter().all(|t| !t.names.is_empty());
+            one(command, if named { Action::Get } else { Action::List }, targets)
+        }
+        ["describe", rest @ ..] => one(command, Action::Describe, resources(rest, lexicon)?),
+        ["logs", rest @ ..] => logs(command, rest, lexicon),
+        ["scale", rest @ ..] => one(command, Action::Scale, resources(rest, lexicon)?),
+        ["rollout", "restart", rest @ ..] => one(command, Action::Restart, resources(rest, lexicon)?),
+        ["rollout", "status", rest @ ..] => one(command, Action::RolloutStatus, resources(rest, lexicon)?),
+        ["rollout", "undo", rest @ ..] => one(command, Action::RolloutUndo, resources(rest, lexicon)?),
+        ["set", "image", rest @ ..] => set_image(command, rest, lexicon),
+        ["set", "resources", rest @ ..] => one(command, Action::SetResources, resources(rest, lexicon)?),
+        ["delete", rest @ ..] => one(command, Action::Delete, resources(rest, lexicon)?),
+        ["label", rest @ ..] => pairs(command, Action::Label, rest, lexicon),
+        ["annotate", rest @ ..] => pairs(command, Action::Annotate, rest, lexicon),
+        [verb @ ("cordon" | "uncordon"), rest @ ..] => {
+            let names = rest.iter().map(|n| n.strip_prefix("node/").unwrap_or(n).to_owned()).collect();
+            let target = IntentTarget { kind: Some("Node".to_owned()), names, ..IntentTarget::default() };
+            one(command, if *verb == "cordon" { Action::Cordon } else { Action::Uncordon }, vec![target])
+        }
+        ["create", "namespace" | "ns", name] => {
+            let target = IntentTarget { kind: Some("Namespace".to_owned()), names: vec![(*name).to_owned()], ..IntentTarget::default() };
+            one(command, Action::CreateNamespace, vec![target])
+        }
+        ["rollout" | "set" | "create", second, ..] => {
+            Err(guard::not_in_this_version(&format!("kubectl {} {}", words.first().unwrap_or(&""), plain(second)), &["scale NAME to 3"]))
+        }
+        [first, ..] => Err(guard::not_in_this_version(&format!("kubectl {}", plain(first)), &["list pods", "describe NAME"])),
+        [] => Err(Ask::new("The kubectl line holds no command")),
+    }
+}
+
+fn plain(word: &str) -> String {
+    names::shown(word).trim_matches('\'').to_owned()
+}
+
+/// `deploy/web svc/api`, `pods web-1 web-2`, `pods,services`.
+fn resources(words: &[&str], lexicon: &Lexicon) -> Result<Vec<IntentTarget>, Ask> {
+    let Some(first) = words.first() else {
+        return Err(Ask::new("The kubectl line names no resource"));
+    };
+    let mut out: Vec<IntentTarget> = Vec::new();
+    if first.contains('/') {
+        for word in words {
+            let (kind, name) = word.split_once('/').filter(|(k, n)| !k.is_empty() && !n.is_empty()).ok_or_else(|| {
+                Ask::new(format!("{} is not of the form kind/name like the words before it", names::shown(word)))
+            })?;
+            let target = of_kind(kind, lexicon)?;
+            match out.iter_mut().find(|t| t.kind == target.kind && t.group == target.group) {
+                Some(known) => known.names.push(name.to_owned()),
+                None => out.push(IntentTarget { names: vec![name.to_owned()], ..target }),
+            }
+        }
+        return Ok(out);
+    }
+    let rest: Vec<String> = words.iter().skip(1).map(|w| (*w).to_owned()).collect();
+    for kind in first.split(',') {
+        out.push(IntentTarget { names: rest.clone(), ..of_kind(kind, lexicon)? });
+    }
+    Ok(out)
+}
+
+fn of_kind(word: &str, lexicon: &Lexicon) -> Result<IntentTarget, Ask> {
+    if word == "all" {
+        return Err(Ask::with("'all' is no kind; say which kinds", vec!["list pods".to_owned(), "list deployments".to_owned()]));
+    }
+    if let Some(info) = lexicon.exact(word) {
+        let group = Some(info.group.clone()).filter(|g| !g.is_empty());
+        return Ok(IntentTarget { kind: Some(info.kind.clone()), group, ..IntentTarget::default() });
+    }
+    if !names::is_subdomain(&word.to_lowercase()) {
+        return Err(Ask::new(format!("{} is not a kind of resource", names::shown(word))));
+    }
+    Ok(IntentTarget { kind: Some(word.to_owned()), ..IntentTarget::default() })
+}
+
+fn logs(command: &Command, words: &[&str], lexicon: &Lexicon) -> Result<Vec<Draft>, Ask> {
+    let (target, container) = match words {
+        [] => (of_kind("pods", lexicon)?, None),
+        [name] if name.contains('/') => (resources(words, lexicon)?.remove(0), None),
+        [name, rest @ ..] if rest.len() < 2 => {
+            let target = match name.contains('/') {
+                true => resources(&[name], lexicon)?.remove(0),
+                false => IntentTarget { names: vec![(*name).to_owned()], ..of_kind("pods", lexicon)? },
+            };
+            (target, rest.first().map(|c| (*c).to_owned()))
+        }
+        _ => return Err(Ask::new("kubectl logs takes one pod and one container")),
+    };
+    let mut drafts = one(command, Action::Logs, vec![target])?;
+    if let (Some(draft), Some(container)) = (drafts.first_mut(), container) {
+        draft.params.container = Some(container);
+    }
+    Ok(drafts)
+}
+
+fn set_image(command: &Command, words: &[&str], lexicon: &Lexicon) -> Result<Vec<Draft>, Ask> {
+    let (images, objects): (Vec<&str>, Vec<&str>) = words.iter().partition(|w| w.contains('='));
+    if images.is_empty() {
+        return Err(Ask::new("kubectl set image needs CONTAINER=IMAGE"));
+    }
+    let mut out = Vec::new();
+    for pair in images {
+        let (container, image) = pair.split_once('=').unwrap_or_default();
+        if !names::is_label(container) || !names::is_image(image) {
+            return Err(Ask::new(format!("{} is not CONTAINER=IMAGE", names::shown(pair))));
+        }
+        for mut draft in one(command, Action::SetImage, resources(&objects, lexicon)?)? {
+            draft.params.image = Some(image.to_owned());
+            draft.params.container = Some(container.to_owned());
+            out.push(draft);
+        }
+    }
+    Ok(out)
+}
+
+fn pairs(command: &Command, action: Action, words: &[&str], lexicon: &Lexicon) -> Result<Vec<Draft>, Ask> {
+    let is_pair = |w: &&&str| w.contains('=') || (w.len() > 1 && w.ends_with('-'));
+    let (pairs, objects): (Vec<&str>, Vec<&str>) = words.iter().partition(|w| is_pair(&w));
+    if pairs.is_empty() {
+        return Err(Ask::new(format!("kubectl {action} needs KEY=VALUE or KEY-")));
+    }
+    let mut drafts = one(command, action, resources(&objects, lexicon)?)?;
+    for draft in &mut drafts {
+        for pair in &pairs {
+            match pair.split_once('=') {
+                Some((key, value)) => {
+                    changes::check_pair(key, value, action)?;
+                    draft.params.set.insert(key.to_owned(), value.to_owned());
+                }
+                None => {
+                    let key = pair.trim_end_matches('-');
+                    changes::check_pair(key, "", action)?;
+                    draft.params.remove.push(key.to_owned());
+                }
+            }
+        }
+        draft.params.overwrite.get_or_insert(false);
+    }
+    Ok(drafts)
+}
+
+/// Targets with the flags put in; a flag that the command does not take is refused by name.
+fn one(command: &Command, action: Action, targets: Vec<IntentTarget>) -> Result<Vec<Draft>, Ask> {
+    let mut out = Vec::new();
+    for mut target in targets {
+        let mut params = IntentParams::default();
+        for (name, flag) in &command.flags {
+            if !takes(action, flag) {
+                return Err(Ask::new(format!("The flag {} is not modelled for {action}; nothing was done", names::shown(name))));
+            }
+            put(flag, &mut target, &mut params)?;
+        }
+        needs(action, &target, &params)?;
+        for name in &target.names {
+            scope::check_name(name, target.kind.as_deref(), action)?;
+        }
+        out.push(Draft { action, target, params });
+    }
+    Ok(out)
+}
+
+fn takes(action: Action, flag: &Flag) -> bool {
+    let change = !action.is_read();
+    match flag {
+        Flag::Namespace(_) => !matches!(action, Action::Cordon | Action::Uncordon | Action::CreateNamespace),
+        Flag::AllNamespaces => matches!(
+            action,
+            Action::List | Action::Get | Action::Describe | Action::Events | Action::Delete | Action::Label | Action::Annotate
+        ),
+        Flag::Selector(_) => {
+            !matches!(action, Action::Events | Action::CreateNamespace)
+        }
+        Flag::All => matches!(action, Action::Delete | Action::Label | Action::Annotate | Action::Scale | Action::SetImage | Action::SetResources),
+        Flag::Replicas(_) | Flag::CurrentReplicas(_) => action == Action::Scale,
+        Flag::Requests(_) | Flag::Limits(_) => action == Action::SetResources,
+        Flag::Container(_) => matches!(action, Action::SetResources | Action::Logs),
+        Flag::ToRevision(_) => action == Action::RolloutUndo,
+        Flag::Force | Flag::GracePeriod(_) | Flag::IgnoreNotFound(_) => action == Action::Delete || matches!((action, flag), (Action::Get | Action::List, Flag::IgnoreNotFound(_))),
+        Flag::Tail(_) | Flag::Since(_) | Flag::Previous => action == Action::Logs,
+        Flag::Overwrite(_) => matches!(action, Action::Label | Action::Annotate),
+        Flag::DryRun(_) => change,
+        Flag::Output(_) => matches!(action, Action::Get | Action::List | Action::Events),
+        Flag::Image(_) => false,
+    }
+}
+
+fn put(flag: &Flag, target: &mut IntentTarget, params: &mut IntentParams) -> Result<(), Ask> {
+    let count = |n: i64| i32::try_from(n).ok();
+    match flag {
+        Flag::Namespace(name) => target.namespace = Some(name.clone()),
+        Flag::AllNamespaces => target.all_namespaces = true,
+        Flag::Selector(text) => target.selector = Some(text.clone()),
+        Flag::All => target.all = true,
+        Flag::Replicas(n) => params.replicas = count(*n),
+        Flag::CurrentReplicas(n) => params.current_replicas = count(*n),
+        Flag::Requests(text) => params.requests = amounts(text)?,
+        Flag::Limits(text) => params.limits = amounts(text)?,
+        Flag::ToRevision(n) => params.revision = Some(*n).filter(|n| *n > 0),
+        Flag::Force => params.force = Some(true),
+        Flag::GracePeriod(n) => params.grace_period_seconds = Some(*n),
+        Flag::Tail(n) => params.tail = Some(*n),
+        Flag::Since(n) => params.since_seconds = Some(*n),
+        Flag::Previous => params.previous = Some(true),
+        Flag::Container(name) => params.container = Some(name.clone()),
+        Flag::Overwrite(on) => params.overwrite = Some(*on),
+        Flag::DryRun(on) => params.dry_run = Some(true).filter(|_| *on),
+        Flag::Output(output) => params.output = Some(*output),
+        Flag::IgnoreNotFound(on) => params.ignore_not_found = Some(true).filter(|_| *on),
+        Flag::Image(_) => {}
+    }
+    Ok(())
+}
+
+/// `cpu=500m,memory=512Mi`, taken literally.
+fn amounts(text: &str) -> Result<std::collections::BTreeMap<String, String>, Ask> {
+    let mut out = std::collections::BTreeMap::new();
+    for part in text.split(',') {
+        let wrong = || Ask::new(format!("{} is not KEY=QUANTITY", names::shown(part)));
+        let (key, value) = part.split_once('=').ok_or_else(wrong)?;
+        let quantity = value.starts_with(|c: char| c.is_ascii_digit()) && value.chars().all(|c| c.is_ascii_alphanumeric() || c == '.');
+        if !names::is_key(key) || !quantity {
+            return Err(wrong());
+        }
+        out.insert(key.to_owned(), value.to_owned());
+    }
+    Ok(out)
+}
+
+fn needs(action: Action, target: &IntentTarget, params: &IntentParams) -> Result<(), Ask> {
+    let picked = !target.names.is_empty() || target.selector.is_some();
+    let missing = |what: &str| Err(Ask::new(format!("The kubectl line needs {what}")));
+    if action == Action::Scale && params.replicas.is_none() {
+        return missing("--replicas");
+    }
+    if action == Action::SetResources && params.requests.is_empty() && params.limits.is_empty() {
+        return missing("--requests or --limits");
+    }
+    let lists = matches!(action, Action::List | Action::Get | Action::Events);
+    if !(picked || target.all || lists) {
+        return missing("a name, a selector or --all");
+    }
+    if (target.all || target.selector.is_some()) && !target.names.is_empty() {
+        return Err(Ask::new("The kubectl line names objects and selects others; say one of the two"));
+    }
+    Ok(())
+}

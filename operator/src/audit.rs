@@ -1,0 +1,186 @@
+//! What the operator writes to the audit log: levels of the AuditPolicy applied, the actor taken from the stamp.
+//!
+//! **Invariant:** whoever gets an error here must not act. Executions, approvals, outbound calls and configuration changes
+//! are recorded whatever a policy says.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use kubechat_audit::{Actor, AuditStore, Draft, EventType, Ids, IntentOutcome, Outcome, ResultOutcome, Risk, Target};
+use kubechat_crds::audit_policy::AuditLevel;
+use kubechat_crds::{AuditPolicySpec, ChatRequest, CommandPlan, Identity};
+use serde_json::Value;
+
+use crate::error::Error;
+
+/// The audit log as the operator uses it.
+#[derive(Clone)]
+pub struct Audit {
+    store: Arc<dyn AuditStore>,
+    levels: Arc<RwLock<AuditPolicySpec>>,
+}
+
+impl std::fmt::Debug for Audit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Audit")
+    }
+}
+
+impl Audit {
+    /// Over a store; everything is recorded in full until a policy says otherwise.
+    #[must_use]
+    pub fn new(store: Arc<dyn AuditStore>) -> Self {
+        Self { store, levels: Arc::default() }
+    }
+
+    /// Takes the levels of the AuditPolicy.
+    pub fn honour(&self, policy: &AuditPolicySpec) {
+        *self.levels.write().unwrap_or_else(PoisonError::into_inner) = policy.clone();
+    }
+
+    /// Records an event, as far as the policy wants it. Returns its number, or `None` where it is switched off.
+    ///
+    /// # Errors
+    /// When it cannot be committed: then what it tells of must not happen.
+    pub async fn record(&self, draft: Draft) -> Result<Option<u64>, Error> {
+        let Some(draft) = self.level(draft) else { return Ok(None) };
+        Ok(self.store.append(vec![draft]).await?.first().map(|a| a.seq))
+    }
+
+    /// Records the intent of a step: the execution lock.
+    ///
+    /// # Errors
+    /// When it cannot be committed: then the step must not be sent.
+    pub async fn intent(&self, draft: Draft, step_id: &str) -> Result<IntentOutcome, Error> {
+        Ok(self.store.append_intent(self.leveled(draft), step_id).await?)
+    }
+
+    /// Records the result of a step.
+    ///
+    /// # Errors
+    /// When it cannot be committed; it is safe to try again.
+    pub async fn result(&self, draft: Draft) -> Result<ResultOutcome, Error> {
+        Ok(self.store.append_result(self.leveled(draft)).await?)
+    }
+
+    /// The recorded intent of a step and its result, if any.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn known(&self, step_id: &str) -> Result<Option<kubechat_audit::store::StepRecord>, Error> {
+        Ok(self.store.intent(step_id).await?)
+    }
+
+    /// Keeps bytes that undo a step, under the turn's UID and their digest.
+    ///
+    /// # Errors
+    /// When the store does not take them: then the plan must not be made.
+    pub async fn keep(&self, request_uid: &str, digest: &str, bytes: Vec<u8>) -> Result<(), Error> {
+        Ok(self.store.put_rollback(request_uid, digest, bytes).await?)
+    }
+
+    /// The bytes kept under a digest, proven to be those; `None` when they are gone.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn kept(&self, request_uid: &str, digest: &str) -> Result<Option<Vec<u8>>, Error> {
+        let bytes = self.store.rollback(request_uid, digest).await?;
+        Ok(bytes.filter(|b| format!("sha256:{}", kubechat_crds::sha256_hex(b)) == digest))
+    }
+
+    /// Forgets the bytes of a turn.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn forget(&self, request_uid: &str) -> Result<(), Error> {
+        self.store.delete_rollback(request_uid, None).await?;
+        Ok(())
+    }
+
+    /// The head of the log: proves that the store answers.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn head(&self) -> Result<kubechat_audit::Head, Error> {
+        Ok(self.store.head().await?)
+    }
+
+    fn level(&self, draft: Draft) -> Option<Draft> {
+        let draft = self.leveled(draft);
+        let off = self.of(draft.event_type) == AuditLevel::Off && draft.event_type.can_be_switched_off();
+        (!off).then_some(draft)
+    }
+
+    fn leveled(&self, mut draft: Draft) -> Draft {
+        if self.of(draft.event_type) != AuditLevel::Full {
+            draft.payload = Value::Null;
+        }
+        draft
+    }
+
+    fn of(&self, event: EventType) -> AuditLevel {
+        let levels = self.levels.read().unwrap_or_else(PoisonError::into_inner);
+        levels.levels.get(event.as_str()).copied().unwrap_or_default()
+    }
+}
+
+/// A person as actor.
+#[must_use]
+pub fn actor(identity: &Identity) -> Actor {
+    if identity.username.is_empty() {
+        return Actor::named("(unstamped)");
+    }
+    Actor {
+        username: identity.username.clone(),
+        uid: Some(identity.uid.clone()).filter(|u| !u.is_empty()),
+        groups: identity.groups.clone(),
+        extra: identity.extra.clone(),
+    }
+}
+
+/// What a turn's entries refer to.
+#[must_use]
+pub fn turn_ids(request: &ChatRequest) -> Ids {
+    Ids {
+        session: request.spec.session_ref.as_ref().map(|s| s.name.clone()),
+        request: request.metadata.name.clone(),
+        request_uid: request.metadata.uid.clone(),
+        ..Ids::default()
+    }
+}
+
+/// What a plan's entries refer to.
+#[must_use]
+pub fn plan_ids(plan: &CommandPlan) -> Ids {
+    Ids {
+        request: Some(plan.spec.chat_request_ref.name.clone()),
+        request_uid: Some(plan.spec.chat_request_ref.uid.clone()),
+        plan: plan.metadata.name.clone(),
+        plan_uid: plan.metadata.uid.clone(),
+        ..Ids::default()
+    }
+}
+
+/// An entry about a plan.
+#[must_use]
+pub fn about_plan(plan: &CommandPlan, event: EventType, verb: &str, outcome: Outcome, reason: &str) -> Draft {
+    let mut draft = Draft::new(event, actor(&plan.spec.requester), verb, outcome, reason);
+    draft.ids = plan_ids(plan);
+    draft.risk = Some(Risk {
+        level: plan.spec.risk.level.as_str().to_owned(),
+        score: u8::try_from(plan.spec.risk.score).unwrap_or(100).min(100),
+    });
+    draft
+}
+
+/// A target of a step.
+#[must_use]
+pub fn target(target: &kubechat_crds::command_plan::Target) -> Target {
+    Target {
+        group: Some(target.group.clone()).filter(|g| !g.is_empty()),
+        version: Some(target.version.clone()),
+        kind: Some(target.kind.clone()),
+        namespace: target.namespace.clone(),
+        name: Some(target.name.clone()),
+        uid: target.uid.clone(),
+    }
+}

@@ -1,0 +1,279 @@
+//! Objects of any kind as JSON, read and written with the client of a person.
+
+use http::{Method, Request};
+use kube::Client;
+use kubechat_core::plan::KindRef;
+use serde_json::Value;
+
+use super::client::call;
+use crate::error::Error;
+
+/// Objects one list call returns.
+pub const PAGE: u32 = 500;
+const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
+
+/// Objects of one kind in one namespace (or all, or cluster-wide).
+#[derive(Clone, Copy, Debug)]
+pub struct Objects<'a> {
+    client: &'a ClientDebug,
+    kind: &'a KindRef,
+    namespace: Option<&'a str>,
+}
+
+/// A client that can stand in a Debug struct.
+#[derive(Clone)]
+pub struct ClientDebug(pub Client);
+
+impl std::fmt::Debug for ClientDebug {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Client")
+    }
+}
+
+/// One page of a list.
+#[derive(Debug, serde::Deserialize)]
+pub struct List {
+    /// List metadata.
+    #[serde(default)]
+    pub metadata: ListMeta,
+    /// Objects, without apiVersion and kind.
+    #[serde(default)]
+    pub items: Vec<Value>,
+}
+
+/// What a list says of itself.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListMeta {
+    /// Token of the next page; empty on the last one.
+    #[serde(default, rename = "continue")]
+    pub continue_: String,
+    /// Objects behind this page.
+    #[serde(default)]
+    pub remaining_item_count: Option<i64>,
+    /// Version of the list.
+    #[serde(default)]
+    pub resource_version: String,
+}
+
+/// One page of a server-made table (KEP-2896: what kubectl prints).
+#[derive(Debug, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TablePage {
+    /// List metadata.
+    #[serde(default)]
+    pub metadata: ListMeta,
+    /// Columns.
+    #[serde(default)]
+    pub column_definitions: Vec<Column>,
+    /// Rows.
+    #[serde(default)]
+    pub rows: Vec<Row>,
+}
+
+/// A column of a table.
+#[derive(Debug, Clone, serde::Deserialize)]
+pub struct Column {
+    /// Title.
+    pub name: String,
+    /// 0 is shown always, more in wide output.
+    #[serde(default)]
+    pub priority: i32,
+}
+
+/// A row of a table.
+#[derive(Debug, serde::Deserialize)]
+pub struct Row {
+    /// Cells.
+    #[serde(default)]
+    pub cells: Vec<Value>,
+    /// The object's metadata.
+    #[serde(default)]
+    pub object: Value,
+}
+
+impl<'a> Objects<'a> {
+    /// Objects of a kind; `namespace` is ignored for cluster-scoped kinds, and `None` means all namespaces.
+    #[must_use]
+    pub fn new(client: &'a ClientDebug, kind: &'a KindRef, namespace: Option<&'a str>) -> Self {
+        Self { client, kind, namespace: namespace.filter(|_| kind.namespaced) }
+    }
+
+    fn path(&self, name: Option<&str>, subresource: Option<&str>) -> String {
+        let mut path = if self.kind.group.is_empty() {
+            format!("/api/{}", self.kind.version)
+        } else {
+            format!("/apis/{}/{}", self.kind.group, self.kind.version)
+        };
+        if let Some(namespace) = self.namespace {
+            path.push_str(&format!("/namespaces/{namespace}"));
+        }
+        path.push_str(&format!("/{}", self.kind.resource));
+        for part in [name, subresource].into_iter().flatten() {
+            path.push_str(&format!("/{part}"));
+        }
+        path
+    }
+
+    async fn send<T: serde::de::DeserializeOwned>(&self, what: String, request: Result<Request<Vec<u8>>, http::Error>) -> Result<T, Error> {
+        let request = request.map_err(|e| Error::Internal(format!("{what}: {e}")))?;
+        call(what, self.client.0.request(request)).await
+    }
+
+    /// One object.
+    ///
+    /// # Errors
+    /// What the API server said.
+    pub async fn get(&self, name: &str) -> Result<Value, Error> {
+        let request = Request::get(self.path(Some(name), None)).body(vec![]);
+        self.send(format!("get {} {name}", self.kind.kind.to_lowercase()), request).await
+    }
+
+    /// One object, or `None` when there is none.
+    ///
+    /// # Errors
+    /// Anything but 404.
+    pub async fn find(&self, name: &str) -> Result<Option<Value>, Error> {
+        match self.get(name).await {
+            Ok(object) => Ok(Some(object)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// One page of objects, with apiVersion and kind put back.
+    ///
+    /// # Errors
+    /// What the API server said.
+    pub async fn list(&self, query: &Query<'_>) -> Result<List, Error> {
+        let request = Request::get(format!("{}?{}", self.path(None, None), query.text())).body(vec![]);
+        let mut list: List = self.send(format!("list {}", self.kind.resource), request).await?;
+        for item in list.items.iter_mut().filter_map(Value::as_object_mut) {
+            item.insert("apiVersion".into(), self.kind.api_version().into());
+            item.insert("kind".into(), self.kind.kind.clone().into());
+        }
+        Ok(list)
+    }
+
+    /// One page as the server prints it.
+    ///
+    /// # Errors
+    /// What the API server said.
+    pub async fn table(&self, name: Option<&str>, query: &Query<'_>) -> Result<TablePage, Error> {
+        let request = Request::get(format!("{}?{}", self.path(name, None), query.text())).header(http::header::ACCEPT, TABLE).body(vec![]);
+        self.send(format!("list {}", self.kind.resource), request).await
+    }
+
+    /// Patches an object: a JSON object is a merge patch, an array a JSON patch. Returns the object (or subresource) after it.
+    ///
+    /// # Errors
+    /// What the API server said.
+    pub async fn patch(&self, name: &str, subresource: Option<&str>, patch: &Value, dry_run: bool) -> Result<Value, Error> {
+        let content = if patch.is_array() { "application/json-patch+json" } else { "application/merge-patch+json" };
+        let uri = format!("{}?{}", self.path(Some(name), subresource), write_query(dry_run));
+        let request = Request::builder()
+            .method(Method::PATCH)
+            .uri(uri)
+            .header(http::header::CONTENT_TYPE, content)
+            .body(serde_json::to_vec(patch)?);
+        self.send(format!("patch {} {name}", self.kind.kind.to_lowercase()), request).await
+    }
+
+    /// Creates an object.
+    ///
+    /// # Errors
+    /// What the API server said.
+    pub async fn create(&self, manifest: &Value, dry_run: bool) -> Result<Value, Error> {
+        let uri = format!("{}?{}", self.path(None, None), write_query(dry_run));
+        let request = Request::post(uri).header(http::header::CONTENT_TYPE, "application/json").body(serde_json::to_vec(manifest)?);
+        self.send(format!("create {}", self.kind.kind.to_lowercase()), request).await
+    }
+
+    /// Deletes an object, bound to its UID and version; background propagation.
+    ///
+    /// # Errors
+    /// What the API server said.
+    pub async fn delete(&self, name: &str, uid: &str, version: Option<&str>, grace: Option<i64>, dry_run: bool) -> Result<Value, Error> {
+        let mut body = serde_json::json!({"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background", "preconditions": {"uid": uid}});
+        if let Some(version) = version {
+            body["preconditions"]["resourceVersion"] = version.into();
+        }
+        if let Some(grace) = grace {
+            body["gracePeriodSeconds"] = grace.into();
+        }
+        if dry_run {
+            body["dryRun"] = serde_json::json!(["All"]);
+        }
+        let request = Request::delete(self.path(Some(name), None))
+            .header(http::header::CONTENT_TYPE, "application/json")
+            .body(serde_json::to_vec(&body)?);
+        self.send(format!("delete {} {name}", self.kind.kind.to_lowercase()), request).await
+    }
+
+    /// The end of a log.
+    ///
+    /// # Errors
+    /// What the API server said.
+    pub async fn logs(&self, pod: &str, query: &str) -> Result<String, Error> {
+        let request = Request::get(format!("{}?{query}", self.path(Some(pod), Some("log"))))
+            .body(vec![])
+            .map_err(|e| Error::Internal(e.to_string()))?;
+        call(format!("logs of pod {pod}"), self.client.0.request_text(request)).await
+    }
+}
+
+fn write_query(dry_run: bool) -> String {
+    let dry = if dry_run { "&dryRun=All" } else { "" };
+    format!("fieldManager={}{dry}", kubechat_crds::FIELD_MANAGER)
+}
+
+/// What a list selects.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Query<'a> {
+    /// Label selector.
+    pub labels: Option<&'a str>,
+    /// Field selector.
+    pub fields: Option<&'a str>,
+    /// Objects of a page; 0 takes [`PAGE`].
+    pub limit: u32,
+    /// Token of the next page.
+    pub continue_: Option<&'a str>,
+}
+
+impl Query<'_> {
+    fn text(&self) -> String {
+        let limit = if self.limit == 0 { PAGE } else { self.limit };
+        let mut text = format!("limit={limit}");
+        for (key, value) in [("labelSelector", self.labels), ("fieldSelector", self.fields), ("continue", self.continue_)] {
+            if let Some(value) = value {
+                text.push_str(&format!("&{key}={}", encode(value)));
+            }
+        }
+        text
+    }
+}
+
+/// Percent-encodes a query value (RFC 3986 unreserved characters stay).
+#[must_use]
+pub fn encode(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn selectors_are_encoded_so_that_they_cannot_add_parameters() {
+        let query = Query { labels: Some("a=b&limit=1"), ..Query::default() };
+        assert_eq!(query.text(), "limit=500&labelSelector=a%3Db%26limit%3D1");
+    }
+}

@@ -1,0 +1,72 @@
+//! Reads: answered at once, live, with the requester's rights.
+
+mod describe;
+mod events;
+mod list;
+mod logs;
+mod rollout;
+
+use kubechat_core::plan::Found;
+use kubechat_crds::ObjectId;
+use kubechat_crds::chat_request::{Answer, Citation};
+use kubechat_crds::intent::{Action, Intent};
+use serde_json::Value;
+
+use super::{Stop, Turn, answer};
+
+/// The answer to all reads of a turn.
+pub async fn answer(turn: &Turn<'_>, intents: &[Intent]) -> Result<Answer, Stop> {
+    let mut answers = vec![];
+    for intent in intents {
+        answers.push(one(turn, intent).await?);
+    }
+    Ok(answer::join(answers))
+}
+
+async fn one(turn: &Turn<'_>, intent: &Intent) -> Result<Answer, Stop> {
+    match intent.action {
+        Action::List => list::list(turn, intent).await,
+        Action::Get => list::get(turn, intent).await,
+        Action::Count => list::count(turn, intent).await,
+        Action::Describe => describe::describe(turn, intent).await,
+        Action::Events => events::events(turn, intent).await,
+        Action::Logs => logs::logs(turn, intent).await,
+        Action::RolloutStatus => rollout::status(turn, intent).await,
+        Action::Scale
+        | Action::Restart
+        | Action::SetImage
+        | Action::SetResources
+        | Action::Delete
+        | Action::Label
+        | Action::Annotate
+        | Action::Cordon
+        | Action::Uncordon
+        | Action::CreateNamespace
+        | Action::RolloutUndo
+        | Action::Recreate => Err(Stop::failed(kubechat_core::reason::INVALID, format!("{} is no read", intent.action))),
+    }
+}
+
+/// What an answer rests on.
+fn citation(found: &Found) -> Citation {
+    let text = |pointer: &str| found.object.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+    Citation {
+        object: ObjectId {
+            group: found.kind.group.clone(),
+            kind: found.kind.kind.clone(),
+            namespace: text("/metadata/namespace"),
+            name: text("/metadata/name").unwrap_or_default(),
+            uid: text("/metadata/uid"),
+        },
+        resource_version: text("/metadata/resourceVersion").unwrap_or_default(),
+    }
+}
+
+/// ` in namespace x`, ` in all namespaces`, or nothing.
+fn place(namespaced: bool, namespace: Option<&str>) -> String {
+    match (namespaced, namespace) {
+        (true, Some(namespace)) => format!(" in namespace {namespace}"),
+        (true, None) => " in all namespaces".to_owned(),
+        (false, _) => String::new(),
+    }
+}

@@ -1,0 +1,171 @@
+//! What every controller works with.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use kube::Client;
+use kube::runtime::events::{Event, EventType, Recorder};
+use kube::runtime::reflector::Store;
+use kube::api::ObjectMeta;
+use kubechat_core::plan::KindRef;
+use kubechat_core::policy::{Effective, PolicyProblem};
+use kubechat_core::seal::{Sealable, SealKeys, verify};
+use kubechat_crds::{Approval, ChatRequest, ChatSession, CommandPlan, Identity, RiskPolicy};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::audit::Audit;
+use crate::cluster::discovery::Discovery;
+use crate::cluster::impersonate::Impersonator;
+use crate::cluster::objects::{ClientDebug, Objects};
+use crate::error::Error;
+use crate::leader::Leadership;
+use crate::metrics::Metrics;
+use crate::selfcheck::Admission;
+
+/// Events that wait to be sent; more are dropped, because an Event is a courtesy and not the record.
+const MAX_EVENTS: usize = 256;
+
+/// Shared by all controllers of the leader.
+#[derive(Clone)]
+pub struct Context {
+    /// The operator's own rights.
+    pub client: Client,
+    /// Acts as people.
+    pub people: Arc<Impersonator>,
+    /// The audit log.
+    pub audit: Audit,
+    /// Keys of the seal.
+    pub seal: Arc<RwLock<SealKeys>>,
+    /// KubeChat's namespace.
+    pub namespace: String,
+    /// UID of namespace kube-system.
+    pub cluster_uid: String,
+    /// Kinds of the cluster.
+    pub discovery: Arc<Discovery>,
+    /// Whether this process still leads.
+    pub leadership: Leadership,
+    /// Whether admission still stamps.
+    pub admission: Arc<Admission>,
+    /// Metrics.
+    pub metrics: Arc<Metrics>,
+    /// Caches.
+    pub stores: Stores,
+    /// Events, sent in the background.
+    pub events: Events,
+    /// Turns handled a moment ago.
+    pub handled: Arc<crate::controllers::Handled>,
+    /// Failed tries in a row, by kind and object.
+    pub attempts: Arc<Mutex<HashMap<String, u32>>>,
+}
+
+/// Caches of our own kinds.
+#[derive(Clone)]
+pub struct Stores {
+    /// Turns.
+    pub requests: Store<ChatRequest>,
+    /// Plans.
+    pub plans: Store<CommandPlan>,
+    /// Decisions.
+    pub approvals: Store<Approval>,
+    /// Sessions.
+    pub sessions: Store<ChatSession>,
+    /// Policies.
+    pub policies: Store<RiskPolicy>,
+}
+
+impl Context {
+    /// All policies of the cluster together, from the cache.
+    ///
+    /// # Errors
+    /// `NoPolicy` or `PolicyNotReady`.
+    pub fn policies(&self) -> Result<Effective, PolicyProblem> {
+        let all: Vec<RiskPolicy> = self.stores.policies.state().iter().map(|p| (**p).clone()).collect();
+        Effective::from_policies(&all)
+    }
+
+    /// Whether an object carries a valid seal of the webhook for this stamp. The cached object may write a time in another
+    /// form than the person did, so one that does not verify is read once more as it is stored.
+    ///
+    /// # Errors
+    /// When the API server does not answer.
+    pub async fn sealed<S: Serialize>(
+        &self,
+        kind: &str,
+        resource: &str,
+        metadata: &ObjectMeta,
+        spec: &S,
+        stamp: Option<&Identity>,
+    ) -> Result<bool, Error> {
+        let Some(stamp) = stamp.filter(|s| s.seal.is_some()) else { return Ok(false) };
+        if self.holds(kind, metadata, &serde_json::to_value(spec)?, stamp) {
+            return Ok(true);
+        }
+        let kind_ref = KindRef {
+            group: kubechat_crds::GROUP.to_owned(),
+            version: kubechat_crds::VERSION.to_owned(),
+            kind: kind.to_owned(),
+            resource: resource.to_owned(),
+            namespaced: true,
+            scalable: false,
+        };
+        let client = ClientDebug(self.client.clone());
+        let api = Objects::new(&client, &kind_ref, metadata.namespace.as_deref());
+        let stored = api.find(metadata.name.as_deref().unwrap_or_default()).await?;
+        let same = stored.as_ref().filter(|o| o.pointer("/metadata/uid").and_then(Value::as_str) == metadata.uid.as_deref());
+        Ok(same.and_then(|o| o.get("spec")).is_some_and(|raw| self.holds(kind, metadata, raw, stamp)))
+    }
+
+    /// Whether the seal holds for exactly this spec.
+    #[must_use]
+    pub fn holds(&self, kind: &str, metadata: &ObjectMeta, spec: &Value, stamp: &Identity) -> bool {
+        let keys = self.seal.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let object = Sealable {
+            kind,
+            namespace: metadata.namespace.as_deref().unwrap_or_default(),
+            name: metadata.name.as_deref().unwrap_or_default(),
+            generate_name: metadata.generate_name.as_deref().unwrap_or_default(),
+            spec,
+        };
+        verify(&keys, &object, stamp).is_ok()
+    }
+}
+
+/// Sends Events in the background.
+#[derive(Clone)]
+pub struct Events {
+    queue: tokio::sync::mpsc::Sender<(Event, k8s_openapi::api::core::v1::ObjectReference)>,
+}
+
+impl Events {
+    /// The sender, and the task that empties its queue.
+    #[must_use]
+    pub fn new(recorder: Recorder) -> (Self, impl Future<Output = ()> + Send) {
+        let (queue, mut waiting) = tokio::sync::mpsc::channel::<(Event, k8s_openapi::api::core::v1::ObjectReference)>(MAX_EVENTS);
+        let send = async move {
+            while let Some((event, about)) = waiting.recv().await {
+                let sent = tokio::time::timeout(crate::cluster::client::DEADLINE, recorder.publish(&event, &about)).await;
+                match sent {
+                    Ok(Ok(())) => {}
+                    Ok(Err(problem)) => tracing::debug!(%problem, "an Event was not taken"),
+                    Err(_) => tracing::debug!("an Event was not taken in time"),
+                }
+            }
+        };
+        (Self { queue }, send)
+    }
+
+    /// Tells of something; dropped when too many wait.
+    pub fn tell(&self, about: k8s_openapi::api::core::v1::ObjectReference, warning: bool, reason: &str, note: &str) {
+        let event = Event {
+            type_: if warning { EventType::Warning } else { EventType::Normal },
+            reason: reason.to_owned(),
+            note: Some(kubechat_crds::condition::clip(note.to_owned(), 1000)),
+            action: "Reconcile".to_owned(),
+            secondary: None,
+        };
+        if self.queue.try_send((event, about)).is_err() {
+            tracing::debug!(reason, "an Event was dropped: too many wait");
+        }
+    }
+}

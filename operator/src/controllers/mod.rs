@@ -1,0 +1,140 @@
+//! One controller a kind: observe -> decide (in `kubechat_core`) -> apply -> report.
+
+pub mod ai_provider;
+pub mod approval;
+pub mod approver_key;
+pub mod audit_policy;
+pub mod chat_request;
+pub mod chat_session;
+pub mod command_plan;
+pub mod risk_policy;
+pub mod status;
+mod turn;
+
+pub use turn::Handled;
+
+use std::future::Future;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::{StreamExt, TryFutureExt};
+use kube::runtime::controller::{self, Action, Config};
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Resource, ResourceExt};
+use kubechat_core::backoff;
+use tokio::sync::mpsc;
+
+use crate::cluster::watch::Watched;
+use crate::context::Context;
+use crate::error::Error;
+use crate::metrics::ReconcileLabels;
+
+/// Objects of one kind that may wait to be looked at.
+pub const QUEUE: usize = 8192;
+/// Longest reconcile; the audit log's and the API server's own deadlines are shorter.
+const RECONCILE_DEADLINE: Duration = Duration::from_secs(180);
+/// Objects whose failed tries are remembered.
+const MAX_ATTEMPTS: usize = 100_000;
+
+/// Runs one controller until its queue ends; in-flight reconciles are finished.
+pub async fn run<K, F, Fut>(kind: &'static str, ctx: Arc<Context>, store: Store<K>, queue: mpsc::Receiver<ObjectRef<K>>, concurrency: u16, reconcile: F)
+where
+    K: Watched,
+    F: Fn(Arc<K>, Arc<Context>) -> Fut + Send + Sync + Clone + 'static,
+    Fut: Future<Output = Result<Action, Error>> + Send + 'static,
+{
+    let queue = futures::stream::unfold(queue, |mut queue| async move { queue.recv().await.map(|r| (Ok::<_, std::convert::Infallible>(r), queue)) });
+    let reconciler = move |object: Arc<K>, ctx: Arc<Context>| Box::pin(observed(kind, reconcile.clone(), object, ctx));
+    let on_error = move |object: Arc<K>, error: &Error, ctx: Arc<Context>| retry(kind, &*object, error, &ctx);
+    let config = Config::default().concurrency(concurrency);
+    let mut results = std::pin::pin!(controller::applier(reconciler, on_error, ctx, store, queue, config));
+    while let Some(result) = results.next().await {
+        match result {
+            Ok(_) | Err(controller::Error::ObjectNotFound(_)) => {}
+            Err(problem) => tracing::debug!(kind, %problem, "reconcile did not succeed"),
+        }
+    }
+}
+
+/// A reconcile with its deadline and metrics.
+async fn observed<K, F, Fut>(kind: &'static str, reconcile: F, object: Arc<K>, ctx: Arc<Context>) -> Result<Action, Error>
+where
+    K: Watched,
+    F: Fn(Arc<K>, Arc<Context>) -> Fut,
+    Fut: Future<Output = Result<Action, Error>>,
+{
+    let began = Instant::now();
+    let metrics = Arc::clone(&ctx.metrics);
+    let key = key(kind, &*object);
+    let attempts = Arc::clone(&ctx.attempts);
+    let timeout = Error::Timeout { what: format!("reconcile {key}"), seconds: RECONCILE_DEADLINE.as_secs() };
+    let result = tokio::time::timeout(RECONCILE_DEADLINE, reconcile(object, ctx)).map_err(|_| timeout).await.and_then(|r| r);
+    let outcome = result.as_ref().map_or_else(Error::reason, |_| "ok");
+    metrics.reconciles.get_or_create(&ReconcileLabels { kind, outcome }).inc();
+    metrics.reconcile_seconds.get_or_create(&ReconcileLabels { kind, outcome }).observe(began.elapsed().as_secs_f64());
+    if result.is_ok() {
+        attempts.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+    }
+    result
+}
+
+/// When a failed reconcile is tried again.
+fn retry<K: Watched>(kind: &'static str, object: &K, error: &Error, ctx: &Context) -> Action {
+    let key = key(kind, object);
+    let attempt = {
+        let mut attempts = ctx.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+        if attempts.len() > MAX_ATTEMPTS {
+            attempts.clear();
+        }
+        let count = attempts.entry(key.clone()).or_default();
+        *count += 1;
+        *count
+    };
+    tracing::warn!(kind, object = %key, attempt, reason = error.reason(), problem = %error, "reconcile failed");
+    match backoff::requeue(error.class(), attempt, rand::random()) {
+        Some(wait) => Action::requeue(wait),
+        None => Action::await_change(),
+    }
+}
+
+fn key<K: Watched>(kind: &str, object: &K) -> String {
+    format!("{kind}/{}/{}", object.namespace().unwrap_or_default(), object.name_any())
+}
+
+/// The action after success: looked at again later, in case an event was missed.
+#[must_use]
+pub fn resync() -> Action {
+    Action::requeue(backoff::spread(backoff::RESYNC, rand::random()))
+}
+
+/// Comes back at a time, at the latest with the usual resync.
+#[must_use]
+pub fn at(when: jiff::Timestamp) -> Action {
+    let wait = when.duration_since(jiff::Timestamp::now());
+    let wait = Duration::try_from(wait).unwrap_or(Duration::ZERO) + Duration::from_millis(50);
+    Action::requeue(wait.min(backoff::spread(backoff::RESYNC, rand::random())))
+}
+
+/// How an Event names an object.
+#[must_use]
+pub fn reference<K: Resource<DynamicType = ()>>(object: &K) -> k8s_openapi::api::core::v1::ObjectReference {
+    object.object_ref(&())
+}
+
+/// Records that a configuration object was created or changed, by whom admission says.
+async fn configuration(ctx: &Context, kind: &str, name: &str, generation: Option<i64>, by: Option<&kubechat_crds::Identity>) -> Result<(), Error> {
+    use kubechat_audit::{Actor, Draft, EventType, Outcome, Target};
+    let actor = by.map_or_else(|| Actor::named("(unstamped)"), crate::audit::actor);
+    let verb = if generation == Some(1) { "create" } else { "update" };
+    let mut draft = Draft::new(EventType::ConfigurationChange, actor, verb, Outcome::Success, "ConfigurationChanged");
+    draft.target = Some(Target {
+        group: Some(kubechat_crds::GROUP.to_owned()),
+        version: Some(kubechat_crds::VERSION.to_owned()),
+        kind: Some(kind.to_owned()),
+        name: Some(name.to_owned()),
+        ..Target::default()
+    });
+    draft.message = format!("generation {}", generation.unwrap_or_default());
+    ctx.audit.record(draft).await?;
+    Ok(())
+}

@@ -1,0 +1,93 @@
+//! Writing status: only what changed, as a merge patch.
+
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+
+use crate::cluster::client::call;
+use crate::context::Context;
+use crate::error::Error;
+
+/// What our kinds must be to have their status written.
+pub trait Reported: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug {}
+impl<K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug> Reported for K {}
+
+/// Writes the difference between two statuses of a namespaced object; nothing when there is none.
+///
+/// # Errors
+/// What the API server said.
+pub async fn write<K, S>(ctx: &Context, object: &K, old: Option<&S>, new: &S) -> Result<(), Error>
+where
+    K: Reported + Resource<Scope = k8s_openapi::NamespaceResourceScope>,
+    S: Serialize,
+{
+    let api: Api<K> = Api::namespaced(ctx.client.clone(), &object.namespace().unwrap_or_default());
+    patch(&api, object, old, new).await
+}
+
+/// As [`write`], for cluster-scoped objects.
+///
+/// # Errors
+/// What the API server said.
+pub async fn write_cluster<K, S>(ctx: &Context, object: &K, old: Option<&S>, new: &S) -> Result<(), Error>
+where
+    K: Reported + Resource<Scope = k8s_openapi::ClusterResourceScope>,
+    S: Serialize,
+{
+    patch(&Api::all(ctx.client.clone()), object, old, new).await
+}
+
+async fn patch<K: Reported, S: Serialize>(api: &Api<K>, object: &K, old: Option<&S>, new: &S) -> Result<(), Error> {
+    let old = old.map(serde_json::to_value).transpose()?.unwrap_or_else(|| json!({}));
+    let new = serde_json::to_value(new)?;
+    let Some(change) = difference(&old, &new) else { return Ok(()) };
+    // The UID keeps a status from landing on an object that was created again under the name.
+    let body = json!({ "metadata": { "uid": object.uid() }, "status": change });
+    let params = PatchParams { field_manager: Some(kubechat_crds::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    match call("write status", api.patch_status(&object.name_any(), &params, &Patch::Merge(body))).await {
+        Ok(_) => Ok(()),
+        // Gone, or another object by now: nothing to report on.
+        Err(error) if error.is_not_found() => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// The JSON merge patch (RFC 7386) that turns `old` into `new`; `None` when they are equal.
+fn difference(old: &Value, new: &Value) -> Option<Value> {
+    if old == new {
+        return None;
+    }
+    let (Value::Object(a), Value::Object(b)) = (old, new) else { return Some(new.clone()) };
+    let mut patch = Map::new();
+    for (key, value) in b {
+        match a.get(key) {
+            Some(before) => {
+                if let Some(change) = difference(before, value) {
+                    patch.insert(key.clone(), change);
+                }
+            }
+            None => {
+                patch.insert(key.clone(), value.clone());
+            }
+        }
+    }
+    for key in a.keys().filter(|k| !b.contains_key(*k)) {
+        patch.insert(key.clone(), Value::Null);
+    }
+    Some(Value::Object(patch))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unchanged_status_is_not_written_and_a_changed_one_only_where_it_changed() {
+        let old = json!({"a": 1, "b": {"c": 1, "d": 2}, "gone": 1, "list": [1]});
+        assert_eq!(difference(&old, &old), None);
+        let new = json!({"a": 1, "b": {"c": 3, "d": 2}, "list": [1, 2], "added": {"x": 1}});
+        assert_eq!(difference(&old, &new).unwrap(), json!({"b": {"c": 3}, "gone": null, "list": [1, 2], "added": {"x": 1}}));
+    }
+}

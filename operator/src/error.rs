@@ -1,0 +1,108 @@
+//! Why a reconcile did not succeed, and with that when it is tried again.
+
+use kubechat_core::backoff::Class;
+use kubechat_core::reason;
+
+/// An error of the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The API server answered with an error, or not at all.
+    #[error("{what}: {}", api_message(source))]
+    Api {
+        /// What was tried.
+        what: String,
+        /// The client's error.
+        #[source]
+        source: kube::Error,
+    },
+    /// No answer in time.
+    #[error("{what}: the API server did not answer within {seconds} s")]
+    Timeout {
+        /// What was tried.
+        what: String,
+        /// The deadline.
+        seconds: u64,
+    },
+    /// The audit log could not be written, so nothing was done.
+    #[error("the audit log cannot be written ({0}); nothing was done. Check the store given by --audit-store")]
+    Audit(#[from] kubechat_audit::Error),
+    /// This process does not lead (any more).
+    #[error("this operator is not the leader (any more); nothing was sent")]
+    NotLeader,
+    /// Something has to come first.
+    #[error("{message}")]
+    Dependency {
+        /// Reason constant.
+        reason: &'static str,
+        /// What is missing.
+        message: String,
+    },
+    /// The API server does not let the requester act, or the operator act for him.
+    #[error("{0}")]
+    Identity(String),
+    /// A programming error or an object that cannot be written as JSON.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl Error {
+    /// When it is tried again.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Api { source: kube::Error::Api(status), .. } if status.code == 409 => Class::Conflict,
+            Self::Api { .. } | Self::Timeout { .. } | Self::Audit(_) | Self::NotLeader | Self::Internal(_) => Class::Transient,
+            Self::Dependency { .. } => Class::Dependency,
+            Self::Identity(_) => Class::Invalid,
+        }
+    }
+
+    /// The reason in conditions, Events and metrics.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Api { source: kube::Error::Api(status), .. } if status.code == 403 => reason::FORBIDDEN,
+            Self::Api { .. } | Self::Timeout { .. } => reason::UNREACHABLE,
+            Self::Audit(_) => reason::AUDIT_UNAVAILABLE,
+            Self::NotLeader => reason::PROGRESSING,
+            Self::Dependency { reason, .. } => reason,
+            Self::Identity(_) => reason::FORBIDDEN,
+            Self::Internal(_) => reason::INVALID,
+        }
+    }
+
+    /// The API server's status, if it gave one.
+    #[must_use]
+    pub fn status(&self) -> Option<&kube::core::Status> {
+        match self {
+            Self::Api { source: kube::Error::Api(status), .. } => Some(status),
+            Self::Api { .. }
+            | Self::Timeout { .. }
+            | Self::Audit(_)
+            | Self::NotLeader
+            | Self::Dependency { .. }
+            | Self::Identity(_)
+            | Self::Internal(_) => None,
+        }
+    }
+
+    /// Whether the API server said that there is no such object.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        self.status().is_some_and(|s| s.code == 404)
+    }
+}
+
+impl From<serde_json::Error> for Error {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Internal(format!("not JSON: {error}"))
+    }
+}
+
+/// The API server's own words where it gave some.
+fn api_message(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => other.to_string(),
+    }
+}

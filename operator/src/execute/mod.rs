@@ -1,0 +1,329 @@
+//! Executing an approved plan: per step, intent -> sent -> result, as the requester, at most once.
+//!
+//! **Invariants:** everything is read anew before the first write; the intent is committed to the audit log before anything
+//! is sent, and an intent that is there already is never sent again; leadership is checked right before every send; the
+//! first failure stops the plan; what cannot be known is Unknown and stays so.
+
+pub mod effect;
+pub mod gather;
+mod send;
+mod steps;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kubechat_audit::{EventType, Outcome};
+use kubechat_core::authz;
+use kubechat_core::plan::access_needed;
+use kubechat_core::lifecycle::OneShot;
+use kubechat_core::lifecycle::command_plan::{Verdict, decide};
+use kubechat_core::{plan as plans, reason, risk};
+use kubechat_crds::command_plan::StepStatus;
+use kubechat_crds::{CommandPlan, CommandPlanStatus, PlanPhase, StepState};
+
+use crate::audit::about_plan;
+use crate::cluster::access::{Subject, first_refused};
+use crate::context::Context;
+use crate::error::Error;
+use gather::Fresh;
+
+/// What came of trying to execute.
+#[derive(Debug)]
+pub enum Progress {
+    /// Not yet: the approvals (or a policy) do not suffice after all. The verdict and the status to report.
+    NotYet(Box<(Verdict, CommandPlanStatus)>),
+    /// The steps were sent; their effect is waited for.
+    Sent(Box<CommandPlanStatus>),
+    /// It is finished.
+    Finished(Box<CommandPlanStatus>),
+}
+
+/// Begins or goes on with a plan. `ctx` must be of a leader.
+///
+/// # Errors
+/// What is worth trying again; nothing was sent, or its fate is recorded.
+pub async fn advance(ctx: &Context, name: &str, namespace: &str) -> Result<Progress, Error> {
+    ctx.leadership.check()?;
+    ctx.audit.head().await?;
+    let fresh = gather::fresh(ctx, name, namespace).await?;
+    let mut run = Run::new(ctx, &fresh);
+    if let Some(finished) = run.recover().await? {
+        return Ok(finished);
+    }
+    if run.all_done() {
+        return Ok(Progress::Sent(Box::new(run.status)));
+    }
+    if let Err(stop) = integrity(&fresh.plan) {
+        return run.end(PlanPhase::Failed, stop.0, &stop.1).await;
+    }
+    let (verdict, approvals) = decide(&fresh.observed());
+    run.status.approvals = Some(approvals);
+    match verdict {
+        Verdict::Go => {}
+        // A plan under way that may not go on is stopped where it is.
+        Verdict::Wait { reason, message } if run.begun() => {
+            return run.end(PlanPhase::Interrupted, reason, &format!("stopped midway: {message}")).await;
+        }
+        Verdict::End(ending) if run.begun() => {
+            return run.end(PlanPhase::Interrupted, ending.reason, &format!("stopped midway: {}", ending.message)).await;
+        }
+        other => return Ok(Progress::NotYet(Box::new((other, run.status)))),
+    }
+    ctx.admission.check(ctx).await?;
+    steps::run(run).await
+}
+
+/// Whether the plan is what it says it is: digest and judgement derived again.
+fn integrity(plan: &CommandPlan) -> Result<(), (&'static str, String)> {
+    let digest = plan.spec.compute_digest().map(|d| d.to_string()).unwrap_or_default();
+    if digest != plan.spec.digest {
+        return Err((reason::DIGEST_MISMATCH, "the plan's content does not have the digest it names; nothing was executed. Ask again".to_owned()));
+    }
+    let judged = risk::judge(&plan.spec);
+    if judged.level > plan.spec.risk.level || judged.score > plan.spec.risk.score {
+        return Err((reason::DIGEST_MISMATCH, "the plan is more dangerous than it says; nothing was executed. Ask again".to_owned()));
+    }
+    if let Some(forbidden) = plan.spec.steps.iter().find_map(|s| risk::check_forbidden(s).err()) {
+        return Err((reason::FORBIDDEN_CLASS, forbidden.to_string()));
+    }
+    Ok(())
+}
+
+/// One plan being executed.
+#[derive(Debug)]
+pub(crate) struct Run<'a> {
+    ctx: &'a Context,
+    fresh: &'a Fresh,
+    status: CommandPlanStatus,
+}
+
+impl std::fmt::Debug for Context {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Context")
+    }
+}
+
+impl<'a> Run<'a> {
+    fn new(ctx: &'a Context, fresh: &'a Fresh) -> Self {
+        let mut status = fresh.plan.status.clone().unwrap_or_default();
+        status.observed_generation = fresh.plan.metadata.generation;
+        if status.steps.len() != fresh.plan.spec.steps.len() {
+            status.steps = fresh.plan.spec.steps.iter().map(|s| StepStatus { id: s.id.clone(), ..StepStatus::default() }).collect();
+        }
+        Self { ctx, fresh, status }
+    }
+
+    fn plan(&self) -> &'a CommandPlan {
+        &self.fresh.plan
+    }
+
+    fn begun(&self) -> bool {
+        self.status.steps.iter().any(|s| s.state != StepState::Pending)
+    }
+
+    fn all_done(&self) -> bool {
+        !self.status.steps.is_empty() && self.status.steps.iter().all(|s| s.state == StepState::Done)
+    }
+
+    fn step_id(&self, index: usize) -> String {
+        let uid = self.plan().metadata.uid.as_deref().unwrap_or_default();
+        self.plan().spec.steps.get(index).map(|s| plans::step_id(uid, index, s)).unwrap_or_default()
+    }
+
+    /// Looks at what the audit log knows of each step: a recorded intent is never sent again.
+    async fn recover(&mut self) -> Result<Option<Progress>, Error> {
+        let mut forgotten = false;
+        for index in 0..self.plan().spec.steps.len() {
+            let Some(state) = self.status.steps.get(index).map(|s| s.state) else { continue };
+            match state {
+                StepState::Done | StepState::Skipped | StepState::RolledBack => continue,
+                StepState::Failed | StepState::Unknown => {
+                    let message = self.status.steps.get(index).and_then(|s| s.excerpt.clone()).unwrap_or_default();
+                    return self.stop(index, state, &message).await.map(Some);
+                }
+                StepState::Pending | StepState::IntentRecorded | StepState::Sent => {}
+            }
+            let Some(record) = self.ctx.audit.known(&self.step_id(index)).await? else { continue };
+            forgotten |= state == StepState::Pending;
+            let seq = record.seq;
+            let (state, message) = match record.result {
+                Some(result) => (settled(result.outcome), result.message.clone()),
+                None => self.settle_by_trace(index).await?,
+            };
+            self.set(index, state, None, &message);
+            if let Some(step) = self.status.steps.get_mut(index) {
+                step.audit_seq = i64::try_from(seq).ok();
+            }
+            if state != StepState::Done {
+                return self.stop(index, state, &message).await.map(Some);
+            }
+        }
+        if forgotten {
+            // The log knows of a step that the cluster has forgotten: its state was put back from a backup.
+            let message = "the audit log holds this plan's execution, but the cluster does not know of it (was it restored from a backup?). It is not executed again. Look at the objects and ask anew: kubechat again";
+            return self.end(PlanPhase::Interrupted, reason::INTERRUPTED, message).await.map(Some);
+        }
+        Ok(None)
+    }
+
+    /// A recorded intent without result: only the object can tell.
+    async fn settle_by_trace(&mut self, index: usize) -> Result<(StepState, String), Error> {
+        let plan = self.plan();
+        let Some(step) = plan.spec.steps.get(index) else { return Ok((StepState::Unknown, String::new())) };
+        let acting = authz::acting(&plan.spec.requester).map_err(|e| Error::Identity(e.to_string()))?;
+        let step_id = self.step_id(index);
+        let lost = match self.ctx.people.reader(&acting).await {
+            Ok(person) => send::untraced(person, step, &step_id).await?,
+            // Nobody can look as the requester any more, so nobody can know.
+            Err(Error::Identity(_)) => step.targets.iter().map(|t| t.name.clone()).collect(),
+            Err(error) => return Err(error),
+        };
+        let (state, outcome, message) = if lost.is_empty() {
+            (StepState::Done, Outcome::Success, "recognised by its mark after an interruption".to_owned())
+        } else {
+            let message = format!(
+                "the operator was interrupted between intent and result, and the object does not tell whether the change happened: {}. It is not sent again; look at it, then roll back or ask again",
+                lost.join(", ")
+            );
+            (StepState::Unknown, Outcome::Unknown, message)
+        };
+        self.record_result(index, outcome, reason_of(state), &message).await?;
+        Ok((state, message))
+    }
+
+    async fn record_result(&self, index: usize, outcome: Outcome, reason: &str, message: &str) -> Result<(), Error> {
+        let mut draft = about_plan(self.plan(), EventType::CommandExecution, "execute", outcome, reason);
+        draft.impersonated = true;
+        draft.ids.step_id = Some(self.step_id(index));
+        draft.message = message.to_owned();
+        if let Some(step) = self.plan().spec.steps.get(index) {
+            draft.verb = step.action.as_str().to_owned();
+            draft.target = step.targets.first().map(crate::audit::target);
+        }
+        self.ctx.audit.result(draft).await?;
+        Ok(())
+    }
+
+    fn set(&mut self, index: usize, state: StepState, reason: Option<&str>, message: &str) {
+        let now = Time(Timestamp::now());
+        let targets = self.plan().spec.steps.get(index).map_or(0, |s| s.targets.len());
+        let Some(step) = self.status.steps.get_mut(index) else { return };
+        step.state = state;
+        step.reason = reason.map(str::to_owned);
+        step.excerpt = Some(kubechat_crds::condition::clip(message.to_owned(), 4000)).filter(|m| !m.is_empty());
+        if step.start_time.is_none() {
+            step.start_time = Some(now.clone());
+        }
+        if state == StepState::Done {
+            step.done = i32::try_from(targets).unwrap_or(i32::MAX);
+        }
+        if !matches!(state, StepState::Pending | StepState::IntentRecorded | StepState::Sent) {
+            step.end_time = Some(now);
+        }
+    }
+
+    /// A step that did not get done stops the plan.
+    async fn stop(&mut self, index: usize, state: StepState, message: &str) -> Result<Progress, Error> {
+        let done: Vec<&str> = self.status.steps.iter().filter(|s| s.state == StepState::Done).map(|s| s.id.as_str()).collect();
+        let done = if done.is_empty() { "No step was done".to_owned() } else { format!("Done: {}", done.join(", ")) };
+        let id = self.plan().spec.steps.get(index).map(|s| s.id.clone()).unwrap_or_default();
+        let skipped = self.plan().spec.steps.len() - index - 1;
+        let rest = if skipped == 0 { String::new() } else { format!("; {skipped} later step(s) were not sent") };
+        let name = self.plan().metadata.name.clone().unwrap_or_default();
+        let undo = if self.status.steps.iter().any(|s| matches!(s.state, StepState::Done | StepState::Unknown)) {
+            format!(". Undo what was done: kubechat rollback {name}")
+        } else {
+            String::new()
+        };
+        let (phase, reason) = match state {
+            StepState::Unknown => (PlanPhase::Interrupted, reason::OUTCOME_UNKNOWN),
+            StepState::Pending
+            | StepState::IntentRecorded
+            | StepState::Sent
+            | StepState::Done
+            | StepState::Failed
+            | StepState::Skipped
+            | StepState::RolledBack => (PlanPhase::Failed, self.step_reason(index)),
+        };
+        let text = format!("step {id} is {state:?}: {message}. {done}{rest}{undo}");
+        self.end(phase, reason, &text).await
+    }
+
+    fn step_reason(&self, index: usize) -> &'static str {
+        match self.status.steps.get(index).and_then(|s| s.reason.as_deref()) {
+            Some(r) if r == reason::FORBIDDEN => reason::FORBIDDEN,
+            Some(_) | None => reason::STEP_FAILED,
+        }
+    }
+
+    /// Ends the plan in this phase; steps that were not begun are Skipped.
+    async fn end(&mut self, phase: PlanPhase, reason: &'static str, message: &str) -> Result<Progress, Error> {
+        for step in &mut self.status.steps {
+            if step.state == StepState::Pending {
+                step.state = StepState::Skipped;
+            }
+        }
+        let something = self.status.steps.iter().any(|s| matches!(s.state, StepState::Done | StepState::Unknown));
+        if !something {
+            let mut draft = about_plan(self.plan(), EventType::CommandExecution, "execute", Outcome::Denied, reason);
+            draft.message = message.to_owned();
+            self.ctx.audit.record(draft).await?;
+        }
+        let plan = self.plan();
+        finish(&mut self.status, plan, phase, reason, message);
+        Ok(Progress::Finished(Box::new(self.status.clone())))
+    }
+
+    /// The requester's own rights, asked again.
+    async fn rights(&self) -> Result<Option<String>, Error> {
+        let acting = match authz::acting(&self.plan().spec.requester) {
+            Ok(acting) => acting,
+            Err(refused) => return Ok(Some(refused.to_string())),
+        };
+        let subject = Subject::acting(&acting);
+        for step in &self.plan().spec.steps {
+            let questions = access_needed(step);
+            if let Some(refused) = first_refused(&self.ctx.client, &subject, &questions).await? {
+                return Ok(Some(format!(
+                    "{} may not {} any more; nothing was sent. Ask for the right and ask again, or ask somebody who has it",
+                    acting.username,
+                    refused.describe()
+                )));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn settled(outcome: Outcome) -> StepState {
+    match outcome {
+        Outcome::Success => StepState::Done,
+        Outcome::Failure | Outcome::Denied => StepState::Failed,
+        Outcome::Unknown | Outcome::Intent => StepState::Unknown,
+    }
+}
+
+fn reason_of(state: StepState) -> &'static str {
+    match state {
+        StepState::Done => reason::EXECUTED,
+        StepState::Unknown => reason::OUTCOME_UNKNOWN,
+        StepState::Pending
+        | StepState::IntentRecorded
+        | StepState::Sent
+        | StepState::Failed
+        | StepState::Skipped
+        | StepState::RolledBack => reason::STEP_FAILED,
+    }
+}
+
+/// Puts a plan's status into its final form.
+pub fn finish(status: &mut CommandPlanStatus, plan: &CommandPlan, phase: PlanPhase, reason: &str, message: &str) {
+    let now = Timestamp::now();
+    status.phase = Some(phase);
+    status.observed_generation = plan.metadata.generation;
+    status.completion_time = Some(Time(now));
+    let undoable = plan.spec.steps.iter().any(|s| s.rollback.kind != kubechat_crds::command_plan::RollbackKind::None);
+    status.rollback_available = undoable && status.steps.iter().any(|s| matches!(s.state, StepState::Done | StepState::Unknown));
+    let succeeded = matches!(phase, PlanPhase::Succeeded | PlanPhase::PlanOnly);
+    let mut shot = OneShot { conditions: &mut status.conditions, generation: plan.metadata.generation, now };
+    shot.finish(succeeded, reason, message);
+}

@@ -1,0 +1,192 @@
+//! The steps of one plan, in order.
+
+use kube::Client;
+use kubechat_audit::{EventType, IntentOutcome, Outcome};
+use kubechat_core::{authz, plan as plans, reason};
+use kubechat_crds::{CommandPlan, PlanPhase, Step, StepState};
+use serde_json::{Value, json};
+
+use super::send::{self, Sent};
+use super::{Progress, Run, gather};
+use crate::audit::about_plan;
+use crate::controllers::status;
+use crate::error::Error;
+use kubechat_core::lifecycle::OneShot;
+use kubechat_core::lifecycle::command_plan::{Verdict, decide};
+
+/// Sends what has not been sent.
+pub(super) async fn run(mut run: Run<'_>) -> Result<Progress, Error> {
+    let plan = run.plan();
+    if let Some(missing) = run.rights().await? {
+        return run.end(PlanPhase::Failed, reason::FORBIDDEN, &missing).await;
+    }
+    let acting = match authz::acting(&plan.spec.requester) {
+        Ok(acting) => acting,
+        Err(refused) => return run.end(PlanPhase::Failed, reason::REFUSED_IDENTITY, &refused.to_string()).await,
+    };
+    let person = match run.ctx.people.writer(&acting, &plan.spec.digest).await {
+        Ok(person) => person,
+        Err(Error::Identity(why)) => return run.end(PlanPhase::Failed, reason::FORBIDDEN, &why).await,
+        Err(error) => return Err(error),
+    };
+    // Nothing is sent while any target of any step is not as it was planned.
+    for (index, step) in plan.spec.steps.iter().enumerate() {
+        let pending = run.status.steps.get(index).is_some_and(|s| s.state == StepState::Pending);
+        if pending && !touched_before(plan, index) {
+            match send::check(&person, step).await? {
+                Ok(()) => {}
+                Err(changed) => return stale(&mut run, &changed).await,
+            }
+        }
+    }
+    for index in 0..plan.spec.steps.len() {
+        if run.status.steps.get(index).is_some_and(|s| s.state == StepState::Done) {
+            continue;
+        }
+        if index > 0 {
+            if let Some(stopped) = may_go_on(&mut run).await? {
+                return Ok(stopped);
+            }
+        }
+        if let Some(ended) = one(&mut run, &person, index).await? {
+            return Ok(ended);
+        }
+    }
+    Ok(Progress::Sent(Box::new(run.status)))
+}
+
+async fn stale(run: &mut Run<'_>, changed: &str) -> Result<Progress, Error> {
+    let name = run.plan().metadata.name.clone().unwrap_or_default();
+    let message = format!("{changed}, so it is not what was approved. Nothing more was sent. Ask again: kubechat again {name}");
+    let phase = if run.begun() { PlanPhase::Interrupted } else { PlanPhase::Stale };
+    run.end(phase, reason::STALE, &message).await
+}
+
+/// Whether an earlier step changes one of the step's targets: then its own precondition is void by design.
+fn touched_before(plan: &CommandPlan, index: usize) -> bool {
+    let key = |t: &kubechat_crds::command_plan::Target| (t.group.clone(), t.kind.clone(), t.namespace.clone(), t.name.clone());
+    let Some(step) = plan.spec.steps.get(index) else { return false };
+    let earlier: Vec<_> = plan.spec.steps.iter().take(index).flat_map(|s| s.targets.iter().map(key)).collect();
+    step.targets.iter().any(|t| earlier.contains(&key(t)))
+}
+
+/// Between steps: kill switch, cancel, approvals and policies once more.
+async fn may_go_on(run: &mut Run<'_>) -> Result<Option<Progress>, Error> {
+    let plan = run.plan();
+    let name = plan.metadata.name.as_deref().unwrap_or_default();
+    let namespace = plan.metadata.namespace.as_deref().unwrap_or_default();
+    let fresh = gather::fresh(run.ctx, name, namespace).await?;
+    let why = match decide(&fresh.observed()).0 {
+        Verdict::Go => return Ok(None),
+        Verdict::Wait { reason, message } => (reason, message),
+        Verdict::End(ending) => (ending.reason, ending.message),
+        Verdict::PlanOnly => (reason::PLAN_ONLY, "the plan is for showing only".to_owned()),
+    };
+    let done = run.status.steps.iter().filter(|s| s.state == StepState::Done).count();
+    let message = format!("stopped after {done} step(s): {}. Undo what was done: kubechat rollback {name}", why.1);
+    run.end(PlanPhase::Interrupted, why.0, &message).await.map(Some)
+}
+
+/// One step: dry-run, intent, status, send, result. `Some` when the plan ends here.
+async fn one(run: &mut Run<'_>, person: &Client, index: usize) -> Result<Option<Progress>, Error> {
+    let plan = run.plan();
+    let Some(step) = plan.spec.steps.get(index) else { return Ok(None) };
+    let body = match body(run, step).await? {
+        Ok(body) => body,
+        Err(why) => return run.end(PlanPhase::Failed, reason::INVALID, &why).await.map(Some),
+    };
+    let targets = match send::prepare(person, step, body.as_ref(), &run.step_id(index), touched_before(plan, index)).await? {
+        Ok(targets) => targets,
+        Err(send::NotReady::Changed(changed)) => return stale(run, &changed).await.map(Some),
+        Err(send::NotReady::Refused { reason, message }) => {
+            run.set(index, StepState::Skipped, Some(reason), &message);
+            let text = format!("the API server refused step {} before anything of it was sent: {message}", step.id);
+            return run.end(PlanPhase::Failed, reason, &text).await.map(Some);
+        }
+    };
+    let step_id = run.step_id(index);
+    let draft = intent(run, step, index);
+    run.ctx.leadership.check()?;
+    let seq = match run.ctx.audit.intent(draft, &step_id).await? {
+        IntentOutcome::Recorded { seq } => seq,
+        // Somebody was here before: never sent twice. The next reconcile settles it from the log.
+        IntentOutcome::AlreadyThere { .. } => return Err(Error::NotLeader),
+    };
+    run.set(index, StepState::Sent, None, "");
+    if let Some(status) = run.status.steps.get_mut(index) {
+        status.audit_seq = i64::try_from(seq).ok();
+    }
+    report(run, reason::EXECUTING, &format!("sending step {} of {}", index + 1, plan.spec.steps.len())).await?;
+    let sent = if run.ctx.leadership.check().is_ok() {
+        run.ctx.metrics.steps_sent.inc();
+        send::send(person, step, targets, &step_id).await
+    } else {
+        Sent::Failed { reason: reason::INTERRUPTED, message: "leadership was lost before the step was sent; it was not sent".to_owned(), done: 0, failed: vec![] }
+    };
+    settle(run, index, sent).await
+}
+
+/// Records what came of a sent step, first in the log, then in the status.
+async fn settle(run: &mut Run<'_>, index: usize, sent: Sent) -> Result<Option<Progress>, Error> {
+    let (state, outcome, why, message) = match sent {
+        Sent::Done => (StepState::Done, Outcome::Success, reason::EXECUTED, String::new()),
+        Sent::Failed { reason, message, done, failed } => {
+            if let Some(status) = run.status.steps.get_mut(index) {
+                status.done = done;
+                status.failed = failed;
+            }
+            (StepState::Failed, Outcome::Failure, reason, message)
+        }
+        Sent::Unknown { message } => (StepState::Unknown, Outcome::Unknown, reason::OUTCOME_UNKNOWN, message),
+    };
+    run.record_result(index, outcome, why, &message).await?;
+    run.set(index, state, Some(why).filter(|_| state != StepState::Done), &message);
+    if state == StepState::Done { Ok(None) } else { run.stop(index, state, &message).await.map(Some) }
+}
+
+/// What is sent: the patch or manifest in full, from the plan or from the audit database.
+async fn body(run: &Run<'_>, step: &Step) -> Result<Result<Option<String>, String>, Error> {
+    let inline = step.patch.clone().or_else(|| step.manifest.clone());
+    let Some(digest) = &step.manifest_digest else { return Ok(Ok(inline)) };
+    let uid = &run.plan().spec.chat_request_ref.uid;
+    Ok(match run.ctx.audit.kept(uid, digest).await? {
+        Some(bytes) => String::from_utf8(bytes).map(Some).map_err(|_| "the kept bytes are no text; nothing was sent".to_owned()),
+        None => Err(format!("the bytes of step {} ({digest}) are no longer kept, or are not those that were approved; nothing of it was sent", step.id)),
+    })
+}
+
+fn intent(run: &Run<'_>, step: &Step, index: usize) -> kubechat_audit::Draft {
+    let plan = run.plan();
+    let mut draft = about_plan(plan, EventType::CommandExecution, step.action.as_str(), Outcome::Intent, reason::EXECUTING);
+    draft.impersonated = true;
+    draft.target = step.targets.first().map(crate::audit::target);
+    draft.message = step.command.clone();
+    let decisions: Vec<Value> = run
+        .status
+        .approvals
+        .iter()
+        .flat_map(|a| &a.decisions)
+        .map(|d| json!({"approval": d.name, "by": d.username, "via": d.via, "decision": d.decision}))
+        .collect();
+    draft.payload = json!({
+        "digest": plan.spec.digest,
+        "step": step.id,
+        "index": index,
+        "stepId": plans::step_id(plan.metadata.uid.as_deref().unwrap_or_default(), index, step),
+        "targets": step.targets.iter().map(|t| json!({"kind": t.kind, "namespace": t.namespace, "name": t.name, "uid": t.uid})).take(100).collect::<Vec<_>>(),
+        "approvals": decisions,
+    });
+    draft
+}
+
+/// Reports progress before something is sent.
+async fn report(run: &mut Run<'_>, why: &str, message: &str) -> Result<(), Error> {
+    let plan = run.plan();
+    run.status.phase = Some(PlanPhase::Executing);
+    if run.status.start_time.is_none() {
+        run.status.start_time = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::now()));
+    }
+    let mut shot = OneShot { conditions: &mut run.status.conditions, generation: plan.metadata.generation, now: jiff::Timestamp::now() };
+    shot.working(why, message);
+    status::write(run.ctx, plan, plan.status.as_ref(), &run.status).await
+}

@@ -1,0 +1,183 @@
+//! Leader election over a Lease, fenced: the leader stops acting before another may start, the number of transitions is
+//! the fence of the audit log, and a lost lease ends the process.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kube::api::{ObjectMeta, PostParams};
+use kube::{Api, Client};
+use kubechat_core::lease::{Seen, Step, evaluate, may_act};
+
+use crate::cluster::client::call;
+use crate::error::Error;
+
+/// Name of the Lease.
+pub const LEASE: &str = "kubechat-operator";
+
+/// Whether this process leads, asked before every effect.
+#[derive(Clone, Debug)]
+pub struct Leadership {
+    renewed: Arc<Mutex<Instant>>,
+    lost: Arc<AtomicBool>,
+    duration: Duration,
+    /// How often the holder of the Lease changed: the fence of the audit log.
+    pub fence: u64,
+}
+
+impl Leadership {
+    /// Fails when this process may not act any more. Called right before every effect.
+    ///
+    /// # Errors
+    /// [`Error::NotLeader`].
+    pub fn check(&self) -> Result<(), Error> {
+        let since = self.renewed.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
+        if !self.lost.load(Ordering::SeqCst) && may_act(since, self.duration) { Ok(()) } else { Err(Error::NotLeader) }
+    }
+}
+
+/// An operator that wants to lead.
+#[derive(Debug)]
+pub struct Candidate {
+    api: ApiDebug,
+    me: String,
+    duration: Duration,
+    last: Option<(Seen, Instant)>,
+    /// When the last accepted renewal was sent: the lease counts from there, not from the answer.
+    sent: Instant,
+}
+
+struct ApiDebug(Api<Lease>);
+
+impl std::fmt::Debug for ApiDebug {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Api<Lease>")
+    }
+}
+
+impl Candidate {
+    /// A candidate of this name.
+    #[must_use]
+    pub fn new(client: Client, namespace: &str, me: &str, duration: Duration) -> Self {
+        let api = ApiDebug(Api::namespaced(client, namespace));
+        Self { api, me: me.to_owned(), duration, last: None, sent: Instant::now() }
+    }
+
+    /// Waits until this process leads.
+    pub async fn acquire(&mut self) -> Leadership {
+        loop {
+            match self.attempt().await {
+                Ok(Some(transitions)) => {
+                    return Leadership {
+                        renewed: Arc::new(Mutex::new(self.sent)),
+                        lost: Arc::new(AtomicBool::new(false)),
+                        duration: self.duration,
+                        fence: u64::try_from(transitions).unwrap_or_default(),
+                    };
+                }
+                Ok(None) => {}
+                Err(problem) => tracing::warn!(%problem, "the lease could not be taken; trying again"),
+            }
+            tokio::time::sleep(self.duration / 8).await;
+        }
+    }
+
+    /// Renews until the lease is lost, then returns.
+    pub async fn hold(&mut self, leadership: &Leadership) {
+        loop {
+            tokio::time::sleep(self.duration / 5).await;
+            match self.attempt().await {
+                Ok(Some(transitions)) if u64::try_from(transitions).ok() == Some(leadership.fence) => {
+                    *leadership.renewed.lock().unwrap_or_else(PoisonError::into_inner) = self.sent;
+                }
+                Ok(_) => break,
+                Err(problem) => {
+                    tracing::warn!(%problem, "the lease could not be renewed");
+                    if leadership.check().is_err() {
+                        break;
+                    }
+                }
+            }
+        }
+        leadership.lost.store(true, Ordering::SeqCst);
+    }
+
+    /// Gives the lease back, so that another may lead at once.
+    pub async fn release(&self, leadership: &Leadership) {
+        leadership.lost.store(true, Ordering::SeqCst);
+        let Ok(mut lease) = call("read the lease", self.api.0.get(LEASE)).await else { return };
+        let Some(spec) = lease.spec.as_mut().filter(|s| s.holder_identity.as_deref() == Some(self.me.as_str())) else { return };
+        spec.holder_identity = Some(String::new());
+        if let Err(problem) = call("release the lease", self.api.0.replace(LEASE, &PostParams::default(), &lease)).await {
+            tracing::warn!(%problem, "the lease was not released; it runs out by itself");
+        }
+    }
+
+    /// One look at the Lease and what follows. `Some` is the number of transitions while this process holds it.
+    async fn attempt(&mut self) -> Result<Option<i64>, Error> {
+        let found = match call("read the lease", self.api.0.get(LEASE)).await {
+            Ok(lease) => Some(lease),
+            Err(error) if error.is_not_found() => None,
+            Err(error) => return Err(error),
+        };
+        let seen = found.as_ref().map(|lease| seen(lease, self.duration));
+        let observed = match (&seen, &self.last) {
+            (Some(now), Some((before, since))) if now == before => since.elapsed(),
+            _ => Duration::ZERO,
+        };
+        if observed.is_zero() {
+            self.last = seen.clone().map(|s| (s, Instant::now()));
+        }
+        let sent = Instant::now();
+        let held = match evaluate(&self.me, seen.as_ref(), Timestamp::now(), observed) {
+            Step::Follow(_) => None,
+            Step::Create => {
+                let lease = Lease { metadata: ObjectMeta { name: Some(LEASE.into()), ..ObjectMeta::default() }, spec: Some(self.record(1)) };
+                call("create the lease", self.api.0.create(&PostParams::default(), &lease)).await?;
+                Some(1)
+            }
+            step @ (Step::Renew | Step::TakeOver(_)) => {
+                let transitions = match step {
+                    Step::TakeOver(n) => n,
+                    Step::Renew | Step::Create | Step::Follow(_) => seen.as_ref().map_or(1, |s| s.transitions),
+                };
+                let Some(mut lease) = found else { return Ok(None) };
+                lease.spec = Some(self.record(transitions));
+                // The resourceVersion read above makes one of two writers lose.
+                match call("replace the lease", self.api.0.replace(LEASE, &PostParams::default(), &lease)).await {
+                    Ok(_) => Some(transitions),
+                    Err(error) if error.status().is_some_and(|s| s.code == 409) => None,
+                    Err(error) => return Err(error),
+                }
+            }
+        };
+        if held.is_some() {
+            self.sent = sent;
+        }
+        Ok(held)
+    }
+
+    fn record(&self, transitions: i64) -> LeaseSpec {
+        LeaseSpec {
+            holder_identity: Some(self.me.clone()),
+            lease_duration_seconds: i32::try_from(self.duration.as_secs()).ok(),
+            renew_time: Some(MicroTime(Timestamp::now())),
+            lease_transitions: i32::try_from(transitions).ok(),
+            ..LeaseSpec::default()
+        }
+    }
+}
+
+fn seen(lease: &Lease, default: Duration) -> Seen {
+    let spec = lease.spec.clone().unwrap_or_default();
+    Seen {
+        holder: spec.holder_identity.unwrap_or_default(),
+        transitions: i64::from(spec.lease_transitions.unwrap_or_default()),
+        renewed: spec.renew_time.map_or(Timestamp::UNIX_EPOCH, |t| t.0),
+        duration: spec.lease_duration_seconds.and_then(|s| u64::try_from(s).ok()).map_or(default, Duration::from_secs),
+    }
+}

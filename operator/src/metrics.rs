@@ -1,0 +1,92 @@
+//! The operator's metrics. Labels are fixed words: never names of objects or users.
+
+use std::fmt::Write as _;
+use std::sync::Mutex;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+/// Kind and outcome of a reconcile.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ReconcileLabels {
+    /// Kind.
+    pub kind: &'static str,
+    /// `ok`, or the reason of the error.
+    pub outcome: &'static str,
+}
+
+/// How a turn or plan ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct EndLabels {
+    /// Kind.
+    pub kind: &'static str,
+    /// Reason constant.
+    pub reason: String,
+}
+
+/// All metrics.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Mutex<Registry>,
+    /// Reconciles by kind and outcome.
+    pub reconciles: Family<ReconcileLabels, Counter>,
+    /// Seconds of a reconcile, by kind.
+    pub reconcile_seconds: Family<ReconcileLabels, Histogram>,
+    /// Turns and plans that ended, by reason.
+    pub ended: Family<EndLabels, Counter>,
+    /// Steps sent to the API server.
+    pub steps_sent: Counter,
+    /// 1 while admission stamps and seals.
+    pub admission_healthy: Gauge,
+    /// 1 while the audit log takes entries.
+    pub audit_healthy: Gauge,
+    /// 1 while this process leads.
+    pub leader: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("kubechat");
+        let made = Self {
+            registry: Mutex::default(),
+            reconciles: Family::default(),
+            reconcile_seconds: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.001, 2.0, 14))),
+            ended: Family::default(),
+            steps_sent: Counter::default(),
+            admission_healthy: Gauge::default(),
+            audit_healthy: Gauge::default(),
+            leader: Gauge::default(),
+        };
+        registry.register("reconciles", "Reconciles by kind and outcome", made.reconciles.clone());
+        registry.register("reconcile_seconds", "Duration of reconciles", made.reconcile_seconds.clone());
+        registry.register("ended", "Turns and plans that ended, by reason", made.ended.clone());
+        registry.register("steps_sent", "Steps sent to the API server", made.steps_sent.clone());
+        registry.register("admission_healthy", "1 while admission stamps and seals", made.admission_healthy.clone());
+        registry.register("audit_healthy", "1 while the audit log takes entries", made.audit_healthy.clone());
+        registry.register("leader", "1 while this process leads", made.leader.clone());
+        Self { registry: Mutex::new(registry), ..made }
+    }
+}
+
+impl Metrics {
+    /// OpenMetrics text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        let registry = self.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if prometheus_client::encoding::text::encode(&mut text, &registry).is_err() {
+            text.clear();
+            let _ = writeln!(text, "# metrics could not be encoded");
+        }
+        text
+    }
+
+    /// Counts an ending.
+    pub fn end(&self, kind: &'static str, reason: &str) {
+        self.ended.get_or_create(&EndLabels { kind, reason: reason.to_owned() }).inc();
+    }
+}

@@ -1,0 +1,340 @@
+//! The operator process: leads or stands by, keeps its guards in order, runs the controllers.
+//!
+//! **Invariant:** any task that ends unexpectedly ends the process; so does the loss of the lease.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Api, Client, Config};
+use kubechat_audit::{AuditStore, SqliteOptions, SqliteStore};
+use kubechat_crds::{AIProvider, Approval, ApproverKey, AuditPolicy, ChatRequest, ChatSession, CommandPlan, RiskPolicy};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::args::OperatorArgs;
+use crate::audit::Audit;
+use crate::cluster::client::{self, call};
+use crate::cluster::discovery::Discovery;
+use crate::cluster::impersonate::Impersonator;
+use crate::cluster::watch::{Watched, reflect};
+use crate::context::{Context, Events, Stores};
+use crate::controllers::{self, QUEUE};
+use crate::http::{Health, serve};
+use crate::leader::{Candidate, Leadership};
+use crate::metrics::Metrics;
+use crate::selfcheck::{self, Admission};
+use crate::setup::{seal, tls};
+
+/// How often certificate and CA bundle are looked at.
+const TLS_CHECK: Duration = Duration::from_secs(60);
+/// How long running reconciles may take to end at shutdown.
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// Runs the operator until shutdown.
+///
+/// # Errors
+/// When it cannot start, when a part of it ends, and when the lease is lost.
+pub async fn run(args: OperatorArgs, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let OperatorArgs {
+        kubeconfig,
+        context,
+        namespace,
+        audit_store,
+        audit_key,
+        listen,
+        webhook_url,
+        webhook_service_name,
+        lease_seconds,
+        log_format: _,
+        identity,
+        concurrency,
+    } = args;
+    let store = audit_path(&audit_store)?;
+    let key = kubechat_audit::read_key(&audit_key).with_context(|| format!("the audit key {} cannot be used (kubechat audit init makes one)", audit_key.display()))?;
+    let config = client::config(kubeconfig.as_deref(), context.as_deref()).await.context("no cluster to talk to")?;
+    let client = client::client(config.clone())?;
+    let metrics = Arc::new(Metrics::default());
+    let ready = Arc::new(AtomicBool::new(false));
+    let mut tasks = JoinSet::new();
+    let health = Health { ready: Arc::clone(&ready), metrics: Arc::clone(&metrics) };
+    tasks.spawn(serve(listen, health, shutdown.clone()));
+
+    let mut candidate = Candidate::new(client.clone(), &namespace, &identity, Duration::from_secs(lease_seconds));
+    // Standing by is being ready: the leader may be another process.
+    ready.store(true, Ordering::SeqCst);
+    let leadership = tokio::select! {
+        leadership = candidate.acquire() => leadership,
+        () = shutdown.cancelled() => return Ok(()),
+        ended = tasks.join_next() => return first_end(ended),
+    };
+    ready.store(false, Ordering::SeqCst);
+    metrics.leader.set(1);
+    tracing::info!(identity, fence = leadership.fence, "leading");
+
+    let endpoint = tls::Endpoint { namespace: namespace.clone(), service: webhook_service_name, url: webhook_url };
+    let audit = open_audit(store, key, &leadership).await?;
+    let parts = Parts { client, config, namespace, audit, metrics, leadership: leadership.clone() };
+    lead(parts, endpoint, concurrency, ready, &mut tasks, &shutdown).await?;
+    let ended = tokio::select! {
+        () = candidate.hold(&leadership) => Err(anyhow::anyhow!("the lease was lost, so this process ends; another operator leads")),
+        () = shutdown.cancelled() => Ok(()),
+        ended = tasks.join_next() => first_end(ended),
+    };
+    // Nothing new begins; what runs may end within its time.
+    shutdown.cancel();
+    let drained = tokio::time::timeout(DRAIN, async { while tasks.join_next().await.is_some() {} }).await;
+    if drained.is_err() {
+        tracing::warn!("some reconciles did not end in time; they are taken up by the next leader");
+    }
+    candidate.release(&leadership).await;
+    ended
+}
+
+fn first_end(ended: Option<Result<anyhow::Result<()>, tokio::task::JoinError>>) -> anyhow::Result<()> {
+    match ended {
+        Some(Ok(Err(error))) => Err(error),
+        Some(Ok(Ok(()))) | None => Err(anyhow::anyhow!("a part of the operator ended unexpectedly")),
+        Some(Err(error)) => Err(anyhow::anyhow!("a part of the operator failed: {error}")),
+    }
+}
+
+fn audit_path(store: &str) -> anyhow::Result<PathBuf> {
+    match store.split_once(':') {
+        Some(("sqlite", file)) if !file.is_empty() => Ok(PathBuf::from(file)),
+        _ => anyhow::bail!("--audit-store {store} is not known: this version keeps the audit log in sqlite:FILE"),
+    }
+}
+
+/// Opens the log with a fence above every earlier writer's, also after the cluster's state was put back from a backup.
+async fn open_audit(path: PathBuf, key: kubechat_audit::ChainKey, leadership: &Leadership) -> anyhow::Result<Audit> {
+    let store = SqliteStore::open(SqliteOptions::new(path, key, leadership.fence)).await.context("the audit log cannot be opened; nothing will be executed")?;
+    let head = store.head().await?;
+    if head.fence >= leadership.fence {
+        store.raise_fence(head.fence + 1).await?;
+    }
+    Ok(Audit::new(Arc::new(store)))
+}
+
+struct Parts {
+    client: Client,
+    config: Config,
+    namespace: String,
+    audit: Audit,
+    metrics: Arc<Metrics>,
+    leadership: Leadership,
+}
+
+/// Starts everything a leader does.
+async fn lead(parts: Parts, endpoint: tls::Endpoint, concurrency: u16, ready: Arc<AtomicBool>, tasks: &mut JoinSet<anyhow::Result<()>>, shutdown: &CancellationToken) -> anyhow::Result<()> {
+    let Parts { client, config, namespace, audit, metrics, leadership } = parts;
+    let keys = seal::ensure(&client, &namespace).await.context("the seal key")?;
+    tls::ensure(&client, &endpoint).await.context("the webhook's certificate")?;
+    let system: Api<Namespace> = Api::all(client.clone());
+    let cluster_uid = call("read namespace kube-system", system.get("kube-system")).await?.metadata.uid.unwrap_or_default();
+
+    let (requests, request_stream) = reflect::<ChatRequest>(client.clone());
+    let (plans, plan_stream) = reflect::<CommandPlan>(client.clone());
+    let (approvals, approval_stream) = reflect::<Approval>(client.clone());
+    let (sessions, session_stream) = reflect::<ChatSession>(client.clone());
+    let (policies, policy_stream) = reflect::<RiskPolicy>(client.clone());
+    let (providers, provider_stream) = reflect::<AIProvider>(client.clone());
+    let (audit_policies, audit_policy_stream) = reflect::<AuditPolicy>(client.clone());
+    let (approver_keys, approver_key_stream) = reflect::<ApproverKey>(client.clone());
+    let stores = Stores { requests, plans, approvals, sessions, policies };
+
+    let recorder = Recorder::new(client.clone(), Reporter { controller: "kubechat-operator".into(), instance: None });
+    let (events, send_events) = Events::new(recorder);
+    let ctx = Arc::new(Context {
+        people: Arc::new(Impersonator::new(config)?),
+        audit,
+        seal: Arc::new(RwLock::new(keys)),
+        namespace,
+        cluster_uid,
+        discovery: Arc::new(Discovery::default()),
+        leadership,
+        admission: Arc::new(Admission::new(Arc::clone(&metrics))),
+        metrics,
+        stores: stores.clone(),
+        events,
+        handled: Arc::default(),
+        attempts: Arc::default(),
+        client,
+    });
+
+    let requests = Lane::new(tasks, "ChatRequest", &ctx, &stores.requests, concurrency, shutdown, controllers::chat_request::reconcile);
+    let plans = Lane::new(tasks, "CommandPlan", &ctx, &stores.plans, concurrency, shutdown, controllers::command_plan::reconcile);
+    let approvals = Lane::new(tasks, "Approval", &ctx, &stores.approvals, concurrency, shutdown, controllers::approval::reconcile);
+    let sessions = Lane::new(tasks, "ChatSession", &ctx, &stores.sessions, 4, shutdown, controllers::chat_session::reconcile);
+    let policies = Lane::new(tasks, "RiskPolicy", &ctx, &stores.policies, 1, shutdown, controllers::risk_policy::reconcile);
+    let providers = Lane::new(tasks, "AIProvider", &ctx, &providers, 1, shutdown, controllers::ai_provider::reconcile);
+    let audits = Lane::new(tasks, "AuditPolicy", &ctx, &audit_policies, 1, shutdown, controllers::audit_policy::reconcile);
+    let keys = Lane::new(tasks, "ApproverKey", &ctx, &approver_keys, 1, shutdown, controllers::approver_key::reconcile);
+
+    let (r, p, a, s) = (requests.clone(), plans.clone(), approvals.clone(), sessions.clone());
+    watch(tasks, request_stream, shutdown, move |request| {
+        let (r, p, s) = (r.clone(), p.clone(), s.clone());
+        async move {
+            if request.spec.cancel {
+                p.touch(&controllers::chat_request::plan_name(&request), &request).await;
+            }
+            if let Some(session) = &request.spec.session_ref {
+                s.touch(&session.name, &request).await;
+            }
+            r.same(&request).await;
+        }
+    });
+    let (r, p2) = (requests.clone(), plans.clone());
+    let all_approvals = stores.approvals.clone();
+    watch(tasks, plan_stream, shutdown, move |plan| {
+        let (r, p, a, all) = (r.clone(), p2.clone(), a.clone(), all_approvals.clone());
+        async move {
+            let name = kube::ResourceExt::name_any(&plan);
+            // A decision that came before its plan, or that the plan has counted by now.
+            for waiting in all.state().iter().filter(|x| x.spec.plan_ref.name == name && x.metadata.namespace == plan.metadata.namespace) {
+                a.same(&**waiting).await;
+            }
+            r.touch(&plan.spec.chat_request_ref.name, &plan).await;
+            p.same(&plan).await;
+        }
+    });
+    let (p3, a2) = (plans.clone(), approvals);
+    watch(tasks, approval_stream, shutdown, move |approval| {
+        let (p, a) = (p3.clone(), a2.clone());
+        async move {
+            p.touch(&approval.spec.plan_ref.name, &approval).await;
+            a.same(&approval).await;
+        }
+    });
+    let (p4, waiting) = (plans, stores.plans.clone());
+    watch(tasks, policy_stream, shutdown, move |policy| {
+        let (p, own, waiting) = (p4.clone(), policies.clone(), waiting.clone());
+        async move {
+            own.same(&policy).await;
+            // A changed policy may let plans go, or hold them.
+            for plan in waiting.state() {
+                if plan.status.as_ref().is_none_or(|s| !kubechat_crds::condition::is_finished(&s.conditions)) {
+                    p.same(&*plan).await;
+                }
+            }
+        }
+    });
+    forward(tasks, session_stream, shutdown, sessions);
+    forward(tasks, provider_stream, shutdown, providers);
+    forward(tasks, audit_policy_stream, shutdown, audits);
+    forward(tasks, approver_key_stream, shutdown, keys);
+
+    let until = shutdown.clone();
+    tasks.spawn(async move {
+        tokio::select! { () = send_events => {}, () = until.cancelled() => {} }
+        Ok(())
+    });
+    let (until, checked) = (shutdown.clone(), Arc::clone(&ctx));
+    tasks.spawn(async move { every(selfcheck::INTERVAL, until, || async { checked.admission.prove(&checked).await.map_err(Into::into) }, "admission check").await });
+    let (until, kept) = (shutdown.clone(), Arc::clone(&ctx));
+    tasks.spawn(async move { every(TLS_CHECK, until, || async { tls::ensure(&kept.client, &endpoint).await.map_err(Into::into) }, "webhook certificate").await });
+    ctx.metrics.audit_healthy.set(1);
+    ready.store(true, Ordering::SeqCst);
+    Ok(())
+}
+
+/// Repeats a duty; its failure is told and tried again.
+async fn every<F, Fut>(period: Duration, shutdown: CancellationToken, duty: F, name: &'static str) -> anyhow::Result<()>
+where
+    F: Fn() -> Fut,
+    Fut: Future<Output = anyhow::Result<()>>,
+{
+    let mut wait = Duration::from_millis(100);
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = shutdown.cancelled() => return Ok(()),
+        }
+        wait = match duty().await {
+            Ok(()) => period,
+            Err(problem) => {
+                tracing::warn!(duty = name, %problem, "did not succeed; trying again");
+                (wait * 2).clamp(Duration::from_secs(1), period)
+            }
+        };
+    }
+}
+
+/// The way into one controller's queue.
+#[derive(Clone, Debug)]
+struct Lane<K: Watched> {
+    queue: mpsc::Sender<ObjectRef<K>>,
+}
+
+impl<K: Watched> Lane<K> {
+    fn new<F, Fut>(tasks: &mut JoinSet<anyhow::Result<()>>, kind: &'static str, ctx: &Arc<Context>, store: &Store<K>, concurrency: u16, shutdown: &CancellationToken, reconcile: F) -> Self
+    where
+        F: Fn(Arc<K>, Arc<Context>) -> Fut + Send + Sync + Clone + 'static,
+        Fut: Future<Output = Result<kube::runtime::controller::Action, crate::error::Error>> + Send + 'static,
+    {
+        let (queue, waiting) = mpsc::channel(QUEUE);
+        let running = controllers::run(kind, Arc::clone(ctx), store.clone(), waiting, concurrency, reconcile);
+        let stopping = shutdown.clone();
+        tasks.spawn(async move {
+            running.await;
+            if stopping.is_cancelled() { Ok(()) } else { Err(anyhow::anyhow!("the controller of {kind} ended unexpectedly")) }
+        });
+        Self { queue }
+    }
+
+    /// The object itself.
+    async fn same(&self, object: &K) {
+        self.send(ObjectRef::from_obj(object)).await;
+    }
+
+    /// An object of this name beside another one.
+    async fn touch<O: kube::ResourceExt>(&self, name: &str, beside: &O) {
+        self.send(ObjectRef::new(name).within(&beside.namespace().unwrap_or_default())).await;
+    }
+
+    async fn send(&self, reference: ObjectRef<K>) {
+        if self.queue.send(reference).await.is_err() {
+            tracing::debug!(kind = %K::kind(&()), "the controller has ended");
+        }
+    }
+}
+
+/// Drives a watch: every touched object goes through `route` into the queues.
+fn watch<K, S, F, Fut>(tasks: &mut JoinSet<anyhow::Result<()>>, stream: S, shutdown: &CancellationToken, route: F)
+where
+    K: Watched,
+    S: futures::Stream<Item = Result<K, kube::runtime::watcher::Error>> + Send + 'static,
+    F: Fn(K) -> Fut + Send + 'static,
+    Fut: Future<Output = ()> + Send,
+{
+    let until = shutdown.clone();
+    tasks.spawn(async move {
+        let mut stream = std::pin::pin!(stream.take_until(until.cancelled()));
+        while let Some(event) = stream.next().await {
+            match event {
+                Ok(object) => route(object).await,
+                Err(problem) => tracing::warn!(kind = %K::kind(&()), %problem, "watch interrupted; it is begun again"),
+            }
+        }
+        if until.is_cancelled() { Ok(()) } else { Err(anyhow::anyhow!("the watch of {} ended", K::kind(&()))) }
+    });
+}
+
+/// A watch whose objects go to their own controller only.
+fn forward<K, S>(tasks: &mut JoinSet<anyhow::Result<()>>, stream: S, shutdown: &CancellationToken, lane: Lane<K>)
+where
+    K: Watched,
+    S: futures::Stream<Item = Result<K, kube::runtime::watcher::Error>> + Send + 'static,
+{
+    watch(tasks, stream, shutdown, move |object| {
+        let lane = lane.clone();
+        async move { lane.same(&object).await }
+    });
+}

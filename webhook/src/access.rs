@@ -1,0 +1,144 @@
+//! Questions to the API server: rights of a person and single objects. **Invariant:** each has a deadline, and no answer
+//! is a refusal, never a yes.
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::time::Duration;
+
+use futures::{StreamExt as _, TryStreamExt as _};
+use k8s_openapi::api::authentication::v1::UserInfo;
+use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
+use kube::api::PostParams;
+use kube::{Api, Resource};
+use kubechat_core::authz::Question;
+use kubechat_core::reason as core_reason;
+use serde::de::DeserializeOwned;
+
+use crate::refusal::Refusal;
+use crate::state::State;
+
+/// Longest wait for one answer; several run at once, and the whole review has its own deadline.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(2);
+/// Questions under way at once for one review.
+const CONCURRENT: usize = 16;
+/// Most namespaces that are asked about one by one. A plan that touches more needs the right cluster-wide.
+const MAX_NAMESPACES: usize = 64;
+
+/// One object, read fresh; `None` where there is none.
+pub(crate) async fn get<K>(api: &Api<K>, name: &str) -> Result<Option<K>, Refusal>
+where
+    K: Resource + Clone + DeserializeOwned + Debug,
+{
+    in_time(api.get_opt(name)).await
+}
+
+/// Whether the API server's authorizer says yes.
+pub(crate) async fn allowed(state: &State, user: &UserInfo, question: &Question) -> Result<bool, Refusal> {
+    let filled = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let review = SubjectAccessReview {
+        spec: SubjectAccessReviewSpec {
+            user: user.username.clone(),
+            uid: user.uid.clone(),
+            groups: user.groups.clone(),
+            extra: user.extra.clone(),
+            resource_attributes: Some(ResourceAttributes {
+                verb: Some(question.verb.clone()),
+                group: Some(question.group.clone()),
+                resource: Some(question.resource.clone()),
+                subresource: filled(&question.subresource),
+                namespace: question.namespace.clone(),
+                name: question.name.clone(),
+                ..ResourceAttributes::default()
+            }),
+            ..SubjectAccessReviewSpec::default()
+        },
+        ..SubjectAccessReview::default()
+    };
+    let api: Api<SubjectAccessReview> = Api::all(state.client.0.clone());
+    let answer = in_time(api.create(&PostParams::default(), &review)).await?;
+    Ok(answer
+        .status
+        .is_some_and(|status| status.allowed && !status.denied.unwrap_or(false)))
+}
+
+/// Asks all questions; `Err` inside names the first right that is missing.
+pub(crate) async fn all_allowed(
+    state: &State,
+    user: &UserInfo,
+    questions: Vec<Question>,
+) -> Result<Result<(), String>, Refusal> {
+    let questions = bounded(questions);
+    let ask = |question: Question| async move {
+        let yes = allowed(state, user, &question).await?;
+        Ok::<_, Refusal>((!yes).then(|| question.describe()))
+    };
+    let mut answers = futures::stream::iter(questions).map(ask).buffered(CONCURRENT);
+    while let Some(missing) = answers.try_next().await? {
+        if let Some(right) = missing {
+            return Ok(Err(right));
+        }
+    }
+    Ok(Ok(()))
+}
+
+/// Many namespaces become one question about all of them.
+fn bounded(mut questions: Vec<Question>) -> Vec<Question> {
+    if questions.len() <= MAX_NAMESPACES {
+        return questions;
+    }
+    questions.truncate(1);
+    for question in &mut questions {
+        question.namespace = None;
+    }
+    questions
+}
+
+async fn in_time<T>(answer: impl Future<Output = kube::Result<T>>) -> Result<T, Refusal> {
+    let unreachable = || {
+        Refusal::unavailable(
+            core_reason::UNREACHABLE,
+            "KubeChat's webhook could not ask the API server what it must know to judge this. Nothing was stored. Try again; if it stays, look at the webhook's log and its rights",
+        )
+    };
+    match tokio::time::timeout(ANSWER_DEADLINE, answer).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "the API server did not answer a question of admission");
+            Err(unreachable())
+        }
+        Err(_) => {
+            tracing::warn!("the API server did not answer within {ANSWER_DEADLINE:?}");
+            Err(unreachable())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn question(namespace: usize) -> Question {
+        Question {
+            verb: "approve-caution".into(),
+            group: "kubechat.io".into(),
+            resource: "commandplans".into(),
+            subresource: String::new(),
+            namespace: Some(format!("n{namespace}")),
+            name: None,
+        }
+    }
+
+    #[test]
+    fn many_namespaces_need_the_right_cluster_wide() {
+        let few: Vec<_> = (0..MAX_NAMESPACES).map(question).collect();
+        assert_eq!(bounded(few.clone()), few);
+        let many = bounded((0..=MAX_NAMESPACES).map(question).collect());
+        assert_eq!(
+            many,
+            [Question {
+                namespace: None,
+                ..question(0)
+            }]
+        );
+    }
+}

@@ -1,0 +1,94 @@
+//! CREATE CommandPlan: the risk policy, enforced. Digest, level, score and requirement are computed again from the steps
+//! and the live policies with the functions that the planner used; a plan below them is refused, whoever made it.
+
+use kubechat_core::policy::{Effective, at_least};
+use kubechat_core::{reason as core_reason, risk};
+use kubechat_crds::{CommandPlanSpec, Level};
+
+use crate::refusal::{Refusal, reason};
+use crate::review::{Allowed, Review, Verdict};
+use crate::state::State;
+
+const REPORT: &str = "The plan was not stored. Operator and webhook are of different releases, or the policies have just changed: ask again, and if it stays, look at their versions";
+
+/// Judges a new plan.
+pub(super) fn create(state: &State, review: &Review) -> Verdict {
+    let plan: CommandPlanSpec = Review::typed(review.spec()?)?;
+    digest(&plan)?;
+    risk_of(&plan)?;
+    requirement(state, &plan)?;
+    Ok(Allowed::default())
+}
+
+fn digest(plan: &CommandPlanSpec) -> Result<(), Refusal> {
+    let derived = plan
+        .compute_digest()
+        .map(|digest| digest.to_string())
+        .unwrap_or_default();
+    if derived == plan.digest {
+        return Ok(());
+    }
+    Err(Refusal::invalid(
+        core_reason::DIGEST_MISMATCH,
+        format!(
+            "spec.digest is {}, but the digest of the plan's content is {derived}. {REPORT}",
+            plan.digest
+        ),
+    ))
+}
+
+fn risk_of(plan: &CommandPlanSpec) -> Result<(), Refusal> {
+    let judged = risk::judge(plan);
+    let low = |what: String| {
+        Err(Refusal::forbidden(
+            reason::RISK_TOO_LOW,
+            format!("{what}. {REPORT}"),
+        ))
+    };
+    if plan.risk.level < judged.level {
+        return low(format!(
+            "spec.risk.level is {}, but the steps are {}",
+            plan.risk.level, judged.level
+        ));
+    }
+    if plan.risk.score < judged.score {
+        return low(format!(
+            "spec.risk.score is {}, but the steps amount to {}",
+            plan.risk.score, judged.score
+        ));
+    }
+    if plan.risk.score < plan.risk.level.score_floor() {
+        return low(format!(
+            "spec.risk.score is {}, which is below the band of level {}",
+            plan.risk.score, plan.risk.level
+        ));
+    }
+    Ok(())
+}
+
+/// While no policy can be honoured there is nothing to be below of: such a plan waits, and the operator, which sees the
+/// same policies, executes nothing.
+fn requirement(state: &State, plan: &CommandPlanSpec) -> Result<(), Refusal> {
+    if plan.risk.level == Level::Safe {
+        return Ok(());
+    }
+    let Ok(live) = Effective::from_policies(&state.policies()?) else {
+        return Ok(());
+    };
+    let live = live.requirement(plan.risk.level);
+    if at_least(&plan.requirement, &live) {
+        return Ok(());
+    }
+    let asked: Vec<String> = live
+        .iter()
+        .map(|r| format!("{} asks for {}", r.policy, r.count))
+        .collect();
+    Err(Refusal::forbidden(
+        reason::REQUIREMENT_TOO_LOW,
+        format!(
+            "spec.requirement is below what the RiskPolicies ask for a {} plan ({}). {REPORT}",
+            plan.risk.level,
+            asked.join(", ")
+        ),
+    ))
+}

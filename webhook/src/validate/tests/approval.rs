@@ -1,0 +1,285 @@
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+
+use super::command_plan::{destructive, digested, plan};
+use crate::testing::{Answer, Fixture, access, baseline, create, not_found};
+
+fn bob() -> Value {
+    json!({"username": "bob", "uid": "3", "groups": ["approvers"], "extra": {"scopes": ["a"]}})
+}
+
+fn alice() -> Value {
+    json!({"username": "alice"})
+}
+
+fn decision(user: &Value, plan: &Value, decision: &str) -> Value {
+    create(
+        "Approval",
+        user,
+        &json!({"planRef": {"name": "it"}, "planDigest": plan["digest"], "decision": decision}),
+    )
+}
+
+/// The body of every SubjectAccessReview that was asked.
+type Reviews = Arc<Mutex<Vec<Value>>>;
+
+/// An API server with one plan, where people hold their verbs in these namespaces only (`*`: cluster-wide).
+fn cluster(plan: &Value, status: Value, held_in: &'static [&'static str]) -> (Answer, Reviews) {
+    let reviews = Reviews::default();
+    let (seen, plan) = (reviews.clone(), plan.clone());
+    let answer: Answer = Arc::new(move |method, path, body| match (method, path) {
+        ("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews") => {
+            seen.lock().unwrap().push(body["spec"].clone());
+            let asked = body["spec"]["resourceAttributes"]["namespace"]
+                .as_str()
+                .unwrap_or("*");
+            (201, access(held_in.contains(&asked)))
+        }
+        ("GET", "/apis/kubechat.io/v1beta1/namespaces/demo/commandplans/it") => {
+            let metadata = json!({"name": "it", "namespace": "demo", "uid": "u"});
+            (
+                200,
+                json!({"apiVersion": "kubechat.io/v1beta1", "kind": "CommandPlan", "metadata": metadata, "spec": plan, "status": status}),
+            )
+        }
+        _ => not_found(),
+    });
+    (answer, reviews)
+}
+
+async fn reason(spec: &Value, held_in: &'static [&'static str], request: &Value) -> String {
+    let (answer, _) = cluster(spec, json!({}), held_in);
+    Fixture::new(&[baseline()], answer).reason(request).await
+}
+
+#[tokio::test]
+async fn a_person_with_the_verb_in_every_touched_namespace_may_decide() {
+    let spec = destructive();
+    let (answer, reviews) = cluster(&spec, json!({"phase": "AwaitingApproval"}), &["demo"]);
+    let fixture = Fixture::new(&[baseline()], answer);
+    for what in ["Approve", "Deny"] {
+        assert_eq!(fixture.reason(&decision(&bob(), &spec, what)).await, "");
+    }
+    let asked = reviews.lock().unwrap()[0].clone();
+    assert_eq!(
+        (&asked["user"], &asked["uid"], &asked["groups"], &asked["extra"]),
+        (
+            &json!("bob"),
+            &json!("3"),
+            &json!(["approvers"]),
+            &json!({"scopes": ["a"]})
+        )
+    );
+    assert_eq!(
+        asked["resourceAttributes"],
+        json!({"verb": "approve-destructive", "group": "kubechat.io", "resource": "commandplans", "namespace": "demo"})
+    );
+}
+
+#[tokio::test]
+async fn refuses_a_person_who_lacks_the_verb_in_one_namespace_or_cluster_wide() {
+    let mut two = plan();
+    let mut other = two["steps"][0]["targets"][0].clone();
+    other["namespace"] = json!("other");
+    two["steps"][0]["targets"].as_array_mut().unwrap().push(other);
+    let two = digested(two);
+    let mut node = plan();
+    node["steps"][0]["targets"][0]
+        .as_object_mut()
+        .unwrap()
+        .remove("namespace");
+    let node = digested(node);
+    for (spec, held_in, expected) in [
+        (&two, ["demo"].as_slice(), "Forbidden"),
+        (&two, &["demo", "other"], ""),
+        (&two, &[], "Forbidden"),
+        (&node, &["demo"], "Forbidden"),
+        (&node, &["*"], ""),
+    ] {
+        assert_eq!(
+            reason(spec, held_in, &decision(&bob(), spec, "Approve")).await,
+            expected
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_requester_confirms_only_what_the_policy_leaves_to_him_and_withdraws_by_cancel() {
+    let (caution, dangerous) = (plan(), destructive());
+    let mut strict = plan();
+    strict["requirement"][0]["selfConfirm"] = json!(false);
+    let strict = digested(strict);
+    for (spec, what, expected) in [
+        (&caution, "Approve", ""),
+        (&dangerous, "Approve", "SelfApproval"),
+        (&strict, "Approve", "SelfApproval"),
+        (&caution, "Deny", "SelfApproval"),
+    ] {
+        assert_eq!(
+            reason(spec, &["demo"], &decision(&alice(), spec, what)).await,
+            expected,
+            "{what}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn confirming_ones_own_plan_asks_for_no_verb() {
+    let spec = plan();
+    let (answer, reviews) = cluster(&spec, json!({}), &[]);
+    assert_eq!(
+        Fixture::new(&[baseline()], answer)
+            .reason(&decision(&alice(), &spec, "Approve"))
+            .await,
+        ""
+    );
+    assert!(reviews.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn refuses_decisions_by_anything_but_a_person() {
+    let spec = plan();
+    for name in [
+        "system:serviceaccount:flux-system:kustomize-controller",
+        "system:serviceaccount:kubechat-system:kubechat-operator",
+        "system:admin",
+        "system:anonymous",
+        "",
+    ] {
+        let request = decision(
+            &json!({"username": name, "groups": ["system:masters"]}),
+            &spec,
+            "Approve",
+        );
+        assert_eq!(reason(&spec, &["demo"], &request).await, "NotAPerson", "{name}");
+    }
+}
+
+#[tokio::test]
+async fn refuses_decisions_on_another_digest_or_a_prefix_of_it() {
+    let spec = plan();
+    let whole = spec["digest"].as_str().unwrap();
+    for digest in [
+        &whole[..30],
+        "sha256:",
+        "",
+        &whole.to_uppercase(),
+        &format!("{whole}0"),
+        &format!("sha256:{}", "0".repeat(64)),
+    ] {
+        let mut request = decision(&bob(), &spec, "Approve");
+        request["object"]["spec"]["planDigest"] = json!(digest);
+        assert_eq!(
+            reason(&spec, &["demo"], &request).await,
+            "DigestMismatch",
+            "{digest}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn refuses_decisions_on_plans_that_do_not_wait() {
+    let finished = |status: &str| json!({"phase": "Failed", "conditions": [{"type": "Succeeded", "status": status, "reason": "R", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}]});
+    let mut plan_only = plan();
+    plan_only["mode"] = json!("PlanOnly");
+    let mut expired = plan();
+    expired["expiresAt"] = json!("2020-01-01T00:00:00Z");
+    let mut unreadable = plan();
+    unreadable["expiresAt"] = json!("tomorrow");
+    for (spec, status, expected) in [
+        (plan(), finished("True"), "PlanFinished"),
+        (plan(), finished("False"), "PlanFinished"),
+        (plan(), finished("Unknown"), ""),
+        (plan(), json!({"phase": "Executing"}), "Executing"),
+        (plan(), Value::Null, ""),
+        (digested(plan_only), json!({}), "PlanOnly"),
+        (digested(expired), json!({}), "Expired"),
+        (digested(unreadable), json!({}), "Expired"),
+    ] {
+        let (answer, _) = cluster(&spec, status, &["demo"]);
+        let fixture = Fixture::new(&[baseline()], answer);
+        for what in ["Approve", "Deny"] {
+            assert_eq!(
+                fixture.reason(&decision(&bob(), &spec, what)).await,
+                expected,
+                "{what}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn refuses_what_is_not_supported_and_what_is_past() {
+    let spec = plan();
+    for (field, value, expected) in [
+        ("decision", json!("Review"), "NotSupported"),
+        ("breakGlass", json!({"incident": "INC-1"}), "NotSupported"),
+        (
+            "signature",
+            json!({"format": "sshsig", "value": "x"}),
+            "NotSupported",
+        ),
+        ("approver", json!({"username": "carol"}), "NotSupported"),
+        ("expiresAt", json!("2020-01-01T00:00:00Z"), "Expired"),
+        ("planRef", json!({"name": "none"}), "PlanNotFound"),
+        ("decision", json!("Maybe"), "Invalid"),
+    ] {
+        let mut request = decision(&bob(), &spec, "Approve");
+        request["object"]["spec"][field] = value;
+        assert_eq!(reason(&spec, &["demo"], &request).await, expected, "{field}");
+    }
+}
+
+#[tokio::test]
+async fn refuses_people_whom_no_requirement_names_and_says_who_is_needed() {
+    let mut spec = plan();
+    spec["requirement"] = json!([
+        {"policy": "baseline", "count": 1, "selfConfirm": true, "groups": ["sre"]},
+        {"policy": "strict", "count": 2, "users": ["carol"]}
+    ]);
+    let spec = digested(spec);
+    let (answer, _) = cluster(&spec, json!({}), &["demo"]);
+    let fixture = Fixture::new(&[baseline()], answer);
+    let response = fixture
+        .review("/validate", &decision(&bob(), &spec, "Approve"))
+        .await;
+    assert_eq!(response["status"]["reason"], "NotEligible");
+    let message = response["status"]["message"].as_str().unwrap();
+    assert!(
+        message.contains("members of sre") && message.contains("2 of carol"),
+        "{message}"
+    );
+    for good in [
+        json!({"username": "dora", "groups": ["sre"]}),
+        json!({"username": "carol"}),
+    ] {
+        assert_eq!(fixture.reason(&decision(&good, &spec, "Approve")).await, "");
+    }
+}
+
+#[tokio::test]
+async fn an_api_server_that_fails_is_a_refusal() {
+    let spec = plan();
+    let broken: Answer = Arc::new(|_, _, _| (500, json!({})));
+    assert_eq!(
+        Fixture::new(&[baseline()], broken)
+            .reason(&decision(&bob(), &spec, "Approve"))
+            .await,
+        "Unreachable"
+    );
+    let (answer, _) = cluster(&spec, json!({}), &["demo"]);
+    let half: Answer = Arc::new(move |method, path, body| {
+        if method == "POST" {
+            (403, json!({}))
+        } else {
+            answer(method, path, body)
+        }
+    });
+    assert_eq!(
+        Fixture::new(&[baseline()], half)
+            .reason(&decision(&bob(), &spec, "Approve"))
+            .await,
+        "Unreachable"
+    );
+}

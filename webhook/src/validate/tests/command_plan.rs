@@ -1,0 +1,136 @@
+use kubechat_crds::CommandPlanSpec;
+use serde_json::{Value, json};
+
+use crate::testing::{Fixture, baseline, create, nothing};
+
+/// A caution plan by alice that touches namespace `demo`, without its digest.
+fn draft() -> Value {
+    json!({
+        "chatRequestRef": {"name": "a", "uid": "u"}, "requester": {"username": "alice"}, "mode": "Auto",
+        "clusterUID": "c", "digest": "", "expiresAt": "2999-01-01T00:00:00Z",
+        "risk": {"level": "caution", "score": 25},
+        "requirement": [{"policy": "baseline", "count": 1, "selfConfirm": true}],
+        "steps": [{
+            "id": "s1", "action": "scale", "effect": "update", "command": "kubectl scale", "level": "caution",
+            "params": {"replicas": 5}, "rollback": {"kind": "None", "why": "test"},
+            "patch": "{\"spec\":{\"replicas\":5}}",
+            "targets": [{"group": "apps", "version": "v1", "kind": "Deployment", "resource": "deployments",
+                         "name": "nginx", "namespace": "demo", "uid": "u1"}]
+        }]
+    })
+}
+
+/// With the digest of its content.
+pub(super) fn digested(mut spec: Value) -> Value {
+    let typed: CommandPlanSpec = serde_json::from_value(spec.clone()).unwrap();
+    spec["digest"] = json!(typed.compute_digest().unwrap());
+    spec
+}
+
+pub(super) fn plan() -> Value {
+    digested(draft())
+}
+
+pub(super) fn destructive() -> Value {
+    let mut spec = draft();
+    spec["steps"][0]["action"] = json!("delete");
+    spec["steps"][0]["effect"] = json!("delete");
+    spec["steps"][0]["level"] = json!("destructive");
+    spec["risk"] = json!({"level": "destructive", "score": 70});
+    spec["requirement"] = json!([{"policy": "baseline", "count": 1}]);
+    digested(spec)
+}
+
+fn with(mut spec: Value, at: &str, value: Value) -> Value {
+    *spec.pointer_mut(at).unwrap() = value;
+    digested(spec)
+}
+
+fn operator() -> Value {
+    json!({"username": "system:serviceaccount:kubechat-system:kubechat-operator"})
+}
+
+async fn reason(fixture: &Fixture, spec: &Value) -> String {
+    fixture.reason(&create("CommandPlan", &operator(), spec)).await
+}
+
+#[tokio::test]
+async fn allows_plans_that_are_at_least_as_strict_as_the_live_policies() {
+    let fixture = Fixture::new(&[baseline()], nothing());
+    for spec in [
+        plan(),
+        destructive(),
+        with(plan(), "/risk/score", json!(69)),
+        with(plan(), "/requirement/0/count", json!(3)),
+        with(plan(), "/requirement/0/selfConfirm", json!(false)),
+        with(destructive(), "/steps/0/level", json!("caution")),
+    ] {
+        assert_eq!(reason(&fixture, &spec).await, "");
+    }
+}
+
+#[tokio::test]
+async fn refuses_plans_that_lower_the_judgement() {
+    let fixture = Fixture::new(&[baseline()], nothing());
+    let mut stale = plan();
+    stale["steps"][0]["params"]["replicas"] = json!(6);
+    let mut prefix = plan();
+    prefix["digest"] = json!(prefix["digest"].as_str().unwrap()[..20]);
+    let mut none = plan();
+    none["digest"] = json!("");
+    for (spec, expected) in [
+        (stale, "DigestMismatch"),
+        (prefix, "DigestMismatch"),
+        (none, "DigestMismatch"),
+        (with(plan(), "/risk/level", json!("safe")), "RiskTooLow"),
+        (with(plan(), "/risk/score", json!(24)), "RiskTooLow"),
+        (
+            with(destructive(), "/risk", json!({"level": "caution", "score": 69})),
+            "RiskTooLow",
+        ),
+        (
+            with(plan(), "/risk", json!({"level": "destructive", "score": 30})),
+            "RiskTooLow",
+        ),
+        (with(plan(), "/requirement", json!([])), "RequirementTooLow"),
+        (
+            with(plan(), "/requirement/0/policy", json!("other")),
+            "RequirementTooLow",
+        ),
+        (
+            with(
+                destructive(),
+                "/requirement/0",
+                json!({"policy": "baseline", "count": 1, "selfConfirm": true}),
+            ),
+            "RequirementTooLow",
+        ),
+        (json!({"steps": "none"}), "Invalid"),
+        (json!({}), "Invalid"),
+    ] {
+        assert_eq!(reason(&fixture, &spec).await, expected, "{spec}");
+    }
+}
+
+#[tokio::test]
+async fn refuses_changes_until_the_policies_are_read() {
+    let fixture = Fixture::unready(nothing());
+    assert_eq!(reason(&fixture, &plan()).await, "NotReady");
+}
+
+#[tokio::test]
+async fn a_plan_without_any_policy_is_stored_because_it_waits_but_its_risk_is_still_enforced() {
+    let fixture = Fixture::new(&[], nothing());
+    assert_eq!(
+        reason(&fixture, &with(plan(), "/requirement", json!([]))).await,
+        ""
+    );
+    assert_eq!(
+        reason(
+            &fixture,
+            &with(plan(), "/risk", json!({"level": "safe", "score": 0}))
+        )
+        .await,
+        "RiskTooLow"
+    );
+}

@@ -1,0 +1,6 @@
+//! Tables of what validation refuses and allows, one file a kind.
+
+mod approval;
+mod chat_request;
+mod command_plan;
+mod policies;
