@@ -5,6 +5,7 @@ use kubechat_crds::ai_provider::{Disclosure, Egress};
 
 use super::endpoint::{self, Reach};
 use super::inline_secret::refuse_inline;
+use super::weaker::{Weaker, has_more, stored};
 use crate::review::{Allowed, Review, Verdict};
 
 /// Judges a provider.
@@ -19,39 +20,23 @@ pub(super) fn write(review: &Review) -> Verdict {
         };
         endpoint::check("spec.endpoint", url, reach)?;
     }
-    let old: Option<AIProviderSpec> = review.old_spec().ok().and_then(|old| Review::typed(old).ok());
+    let warnings = stored(review).map(|old| weaker(&old, &spec)).unwrap_or_default();
     Ok(Allowed {
         patch: None,
-        warnings: old.map(|old| weaker(&old, &spec)).unwrap_or_default(),
+        warnings,
     })
 }
 
 fn weaker(old: &AIProviderSpec, new: &AIProviderSpec) -> Vec<String> {
-    let restricted = |spec: &AIProviderSpec| !spec.allowed_namespaces.is_empty();
-    let added = new
-        .allowed_namespaces
-        .iter()
-        .any(|name| !old.allowed_namespaces.contains(name));
-    let checks = [
-        (
-            old.egress == Egress::ClusterLocal && new.egress == Egress::External,
-            "egress: prompts may now leave the cluster",
-        ),
-        (
-            old.disclosure == Disclosure::PromptOnly && new.disclosure == Disclosure::Findings,
-            "disclosure: findings are now sent too",
-        ),
-        (
-            restricted(old) && (!restricted(new) || added),
-            "allowedNamespaces: more namespaces may use it",
-        ),
-        (
-            old.endpoint.is_some() && old.endpoint != new.endpoint,
-            "endpoint: prompts now go somewhere else",
-        ),
-    ];
-    checks
-        .into_iter()
-        .filter_map(|(yes, what)| yes.then(|| format!("weaker than before: {what}")))
-        .collect()
+    let mut found = Weaker::default();
+    let left = old.egress == Egress::ClusterLocal && new.egress == Egress::External;
+    found.when(left, "egress: prompts may now leave the cluster");
+    let told = old.disclosure == Disclosure::PromptOnly && new.disclosure == Disclosure::Findings;
+    found.when(told, "disclosure: findings are now sent too");
+    let (before, after) = (&old.allowed_namespaces, &new.allowed_namespaces);
+    let opened = !before.is_empty() && (after.is_empty() || has_more(before, after));
+    found.when(opened, "allowedNamespaces: more namespaces may use it");
+    let moved = old.endpoint.is_some() && old.endpoint != new.endpoint;
+    found.when(moved, "endpoint: prompts now go somewhere else");
+    found.warnings()
 }

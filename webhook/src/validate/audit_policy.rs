@@ -6,6 +6,7 @@ use kubechat_crds::audit_policy::AuditLevel;
 
 use super::endpoint::{self, Reach};
 use super::inline_secret::refuse_inline;
+use super::weaker::{Weaker, has_more, stored};
 use crate::refusal::Refusal;
 use crate::review::{Allowed, Review, Verdict};
 
@@ -60,47 +61,48 @@ pub(super) fn write(review: &Review) -> Verdict {
     for (i, url) in spec.witnesses.iter().enumerate() {
         endpoint::check(&format!("spec.witnesses[{i}]"), url, Reach::Anywhere)?;
     }
-    let old: Option<AuditPolicySpec> = review.old_spec().ok().and_then(|old| Review::typed(old).ok());
+    let warnings = stored(review).map(|old| weaker(&old, &spec)).unwrap_or_default();
     Ok(Allowed {
         patch: None,
-        warnings: old.map(|old| weaker(&old, &spec)).unwrap_or_default(),
+        warnings,
     })
 }
 
 fn weaker(old: &AuditPolicySpec, new: &AuditPolicySpec) -> Vec<String> {
-    let level = |spec: &AuditPolicySpec, key: &str| match spec.levels.get(key).copied().unwrap_or_default() {
-        AuditLevel::Off => 0,
-        AuditLevel::Metadata => 1,
-        AuditLevel::Full => 2,
-    };
+    let mut found = Weaker::default();
+    for key in EVENT_TYPES {
+        found.when(
+            detail(new, key) < detail(old, key),
+            format!("less is recorded of {key}"),
+        );
+    }
     let kept = |spec: &AuditPolicySpec| spec.retention.as_deref().and_then(duration::parse);
     let shorter = match (kept(old), kept(new)) {
         (_, None) => false,
         (None, Some(_)) => true,
         (Some(before), Some(after)) => after < before,
     };
-    let sink_gone = old.sinks.iter().any(|sink| !new.sinks.contains(sink));
-    let witness_gone = old
-        .witnesses
-        .iter()
-        .any(|witness| !new.witnesses.contains(witness));
-    let lower = EVENT_TYPES.iter().filter(|key| level(new, key) < level(old, key));
-    let mut warnings: Vec<String> = lower
-        .map(|key| format!("weaker than before: less is recorded of {key}"))
-        .collect();
-    let checks = [
-        (shorter, "retention: payloads are kept for a shorter time"),
-        (
-            old.legal_hold && !new.legal_hold,
-            "legalHold: what was held may now be pruned",
-        ),
-        (sink_gone, "sinks: one was removed or changed"),
-        (witness_gone, "witnesses: one was removed"),
-    ];
-    warnings.extend(
-        checks
-            .into_iter()
-            .filter_map(|(yes, what)| yes.then(|| format!("weaker than before: {what}"))),
+    found.when(shorter, "retention: payloads are kept for a shorter time");
+    found.when(
+        old.legal_hold && !new.legal_hold,
+        "legalHold: what was held may now be pruned",
     );
-    warnings
+    found.when(
+        has_more(&new.sinks, &old.sinks),
+        "sinks: one was removed or changed",
+    );
+    found.when(
+        has_more(&new.witnesses, &old.witnesses),
+        "witnesses: one was removed",
+    );
+    found.warnings()
+}
+
+/// How much of an event type is recorded, as a number to compare.
+fn detail(spec: &AuditPolicySpec, event_type: &str) -> u8 {
+    match spec.levels.get(event_type).copied().unwrap_or_default() {
+        AuditLevel::Off => 0,
+        AuditLevel::Metadata => 1,
+        AuditLevel::Full => 2,
+    }
 }

@@ -10,6 +10,7 @@ mod command_plan;
 mod endpoint;
 mod inline_secret;
 mod risk_policy;
+mod weaker;
 
 use kube::core::admission::Operation;
 

@@ -8,6 +8,7 @@ use kubechat_crds::{Level, RiskPolicy, RiskPolicySpec};
 
 use super::endpoint::{self, Reach};
 use super::inline_secret::refuse_inline;
+use super::weaker::{Weaker, has_more, stored};
 use crate::refusal::Refusal;
 use crate::review::{Allowed, Review, Verdict};
 
@@ -43,8 +44,7 @@ pub(super) fn write(review: &Review) -> Verdict {
         .into_iter()
         .map(|field| format!("{field} is not supported yet: while this policy stands it is not Ready, and no plan is approved or executed"))
         .collect();
-    let old: Option<RiskPolicySpec> = review.old_spec().ok().and_then(|old| Review::typed(old).ok());
-    warnings.extend(old.map(|old| weaker(&old, &spec)).unwrap_or_default());
+    warnings.extend(stored(review).map(|old| weaker(&old, &spec)).unwrap_or_default());
     Ok(Allowed {
         patch: None,
         warnings,
@@ -85,102 +85,65 @@ fn contradictions(spec: &RiskPolicySpec) -> Vec<String> {
 
 /// What a change takes back, one line each.
 fn weaker(old: &RiskPolicySpec, new: &RiskPolicySpec) -> Vec<String> {
-    let mut found = vec![];
+    let mut found = Weaker::default();
     for level in [Level::Caution, Level::Destructive] {
-        found.extend(weaker_approvals(
-            level,
-            &approvals(old, level),
-            &approvals(new, level),
-        ));
-        if let (Some((old_plan, old_identity)), Some((plan, identity))) = (ages(old, level), ages(new, level))
-        {
-            let checks = [
-                (plan > old_plan, "maxPlanAge"),
-                (identity > old_identity, "maxIdentityAge"),
-            ];
-            found.extend(
-                checks
-                    .into_iter()
-                    .filter_map(|(yes, what)| yes.then(|| format!("{what}.{level} is longer"))),
-            );
+        weaker_approvals(&mut found, level, &approvals(old, level), &approvals(new, level));
+        if let (Some(before), Some(after)) = (ages(old, level), ages(new, level)) {
+            found.when(after.0 > before.0, format!("maxPlanAge.{level} is longer"));
+            found.when(after.1 > before.1, format!("maxIdentityAge.{level} is longer"));
         }
     }
-    found.extend(weaker_limits(
+    weaker_limits(
+        &mut found,
         &old.limits.clone().unwrap_or_default(),
         &new.limits.clone().unwrap_or_default(),
-    ));
-    let gone = |rule: &PolicyRule| rule.effect != RuleEffect::Allow && !new.rules.iter().any(|r| r == rule);
-    found.extend(
-        old.rules
-            .iter()
-            .filter(|r| gone(r))
-            .map(|r| format!("rule {} was removed or changed", r.name)),
     );
-    let appliers = |spec: &RiskPolicySpec| {
-        spec.gitops
-            .as_ref()
-            .map(|g| g.trusted_appliers.clone())
-            .unwrap_or_default()
-    };
-    let claims = |spec: &RiskPolicySpec| {
-        spec.gitops
-            .as_ref()
-            .map(|g| g.unsigned_claims)
-            .unwrap_or_default()
-    };
-    let glass = |spec: &RiskPolicySpec| {
-        spec.break_glass
-            .as_ref()
-            .map(|b| b.groups.clone())
-            .unwrap_or_default()
-    };
-    let checks = [
-        (
-            old.suspend && !new.suspend,
-            "suspend was turned off: waiting plans may be executed",
-        ),
-        (
-            old.freezes.iter().any(|f| !new.freezes.contains(f)),
-            "a freeze was removed or changed",
-        ),
-        (
-            old.protected_namespaces.is_some() && old.protected_namespaces != new.protected_namespaces,
-            "protectedNamespaces changed",
-        ),
-        (
-            new.wide_scope_from.is_some() && old.wide_scope_from != new.wide_scope_from,
-            "wideScopeFrom selects other namespaces",
-        ),
-        (
-            has_more(&old.egress_hosts, &new.egress_hosts),
-            "egressHosts has more hosts",
-        ),
-        (
-            has_more(&appliers(old), &appliers(new)),
-            "gitops.trustedAppliers has more appliers",
-        ),
-        (
-            claims(old) == UnsignedClaims::None && claims(new) == UnsignedClaims::Caution,
-            "gitops.unsignedClaims counts unsigned claims",
-        ),
-        (
-            has_more(&glass(old), &glass(new)),
-            "breakGlass.groups has more groups",
-        ),
-    ];
-    found.extend(
-        checks
-            .into_iter()
-            .filter_map(|(yes, what)| yes.then(|| what.to_owned())),
-    );
-    found
-        .into_iter()
-        .map(|what| format!("weaker than before: {what}"))
-        .collect()
+    let binding = |rule: &&PolicyRule| rule.effect != RuleEffect::Allow;
+    for rule in old.rules.iter().filter(binding) {
+        found.when(
+            !new.rules.contains(rule),
+            format!("rule {} was removed or changed", rule.name),
+        );
+    }
+    weaker_trust(&mut found, old, new);
+    found.warnings()
 }
 
-fn has_more<T: PartialEq>(old: &[T], new: &[T]) -> bool {
-    new.iter().any(|item| !old.contains(item))
+fn weaker_trust(found: &mut Weaker, old: &RiskPolicySpec, new: &RiskPolicySpec) {
+    found.when(
+        old.suspend && !new.suspend,
+        "suspend was turned off: waiting plans may be executed",
+    );
+    found.when(
+        has_more(&new.freezes, &old.freezes),
+        "a freeze was removed or changed",
+    );
+    let protection =
+        old.protected_namespaces.is_some() && old.protected_namespaces != new.protected_namespaces;
+    found.when(protection, "protectedNamespaces changed");
+    let scope = new.wide_scope_from.is_some() && old.wide_scope_from != new.wide_scope_from;
+    found.when(scope, "wideScopeFrom selects other namespaces");
+    found.when(
+        has_more(&old.egress_hosts, &new.egress_hosts),
+        "egressHosts has more hosts",
+    );
+    let (before, after) = (
+        old.gitops.clone().unwrap_or_default(),
+        new.gitops.clone().unwrap_or_default(),
+    );
+    let appliers = has_more(&before.trusted_appliers, &after.trusted_appliers);
+    found.when(appliers, "gitops.trustedAppliers has more appliers");
+    let claims =
+        before.unsigned_claims == UnsignedClaims::None && after.unsigned_claims == UnsignedClaims::Caution;
+    found.when(claims, "gitops.unsignedClaims counts unsigned claims");
+    let (before, after) = (
+        old.break_glass.clone().unwrap_or_default(),
+        new.break_glass.clone().unwrap_or_default(),
+    );
+    found.when(
+        has_more(&before.groups, &after.groups),
+        "breakGlass.groups has more groups",
+    );
 }
 
 /// What the pack asks for a level, with the defaults that bind where it says nothing.
@@ -197,22 +160,24 @@ fn approvals(spec: &RiskPolicySpec, level: Level) -> ApprovalRule {
     })
 }
 
-fn weaker_approvals(level: Level, old: &ApprovalRule, new: &ApprovalRule) -> Vec<String> {
+fn weaker_approvals(found: &mut Weaker, level: Level, old: &ApprovalRule, new: &ApprovalRule) {
     let opened = |old: &[String], new: &[String]| !old.is_empty() && (new.is_empty() || has_more(old, new));
-    let checks = [
-        (new.count < old.count, "count is lower"),
-        (new.self_confirm && !old.self_confirm, "selfConfirm was turned on"),
-        (
-            old.signature && !new.signature,
-            "signature is no longer asked for",
-        ),
-        (opened(&old.groups, &new.groups), "groups has more people"),
-        (opened(&old.users, &new.users), "users has more people"),
-    ];
-    checks
-        .into_iter()
-        .filter_map(|(yes, what)| yes.then(|| format!("approvals.{level}.{what}")))
-        .collect()
+    found.when(new.count < old.count, format!("approvals.{level}.count is lower"));
+    let confirms = new.self_confirm && !old.self_confirm;
+    found.when(confirms, format!("approvals.{level}.selfConfirm was turned on"));
+    let unsigned = old.signature && !new.signature;
+    found.when(
+        unsigned,
+        format!("approvals.{level}.signature is no longer asked for"),
+    );
+    found.when(
+        opened(&old.groups, &new.groups),
+        format!("approvals.{level}.groups has more people"),
+    );
+    found.when(
+        opened(&old.users, &new.users),
+        format!("approvals.{level}.users has more people"),
+    );
 }
 
 /// How long a plan may wait and how old its requester's stamp may be, with the defaults that bind where the pack says nothing.
@@ -226,30 +191,31 @@ fn ages(spec: &RiskPolicySpec, level: Level) -> Option<(Duration, Duration)> {
     Some((pack.max_plan_age(level), pack.max_identity_age(level)))
 }
 
-fn weaker_limits(old: &Limits, new: &Limits) -> Vec<String> {
-    let raised = |old: Option<i32>, new: Option<i32>| old.is_some_and(|old| new.is_none_or(|new| new > old));
+fn weaker_limits(found: &mut Weaker, old: &Limits, new: &Limits) {
     let Limits {
         steps_per_plan,
         targets_per_step,
         cluster_share,
         turns_per_user_per_minute,
         changes_per_user_per_hour,
-    } = new;
-    let checks = [
-        (raised(old.steps_per_plan, *steps_per_plan), "stepsPerPlan"),
-        (raised(old.targets_per_step, *targets_per_step), "targetsPerStep"),
-        (raised(old.cluster_share, *cluster_share), "clusterShare"),
+    } = old;
+    let pairs = [
+        ("stepsPerPlan", *steps_per_plan, new.steps_per_plan),
+        ("targetsPerStep", *targets_per_step, new.targets_per_step),
+        ("clusterShare", *cluster_share, new.cluster_share),
         (
-            raised(old.turns_per_user_per_minute, *turns_per_user_per_minute),
             "turnsPerUserPerMinute",
+            *turns_per_user_per_minute,
+            new.turns_per_user_per_minute,
         ),
         (
-            raised(old.changes_per_user_per_hour, *changes_per_user_per_hour),
             "changesPerUserPerHour",
+            *changes_per_user_per_hour,
+            new.changes_per_user_per_hour,
         ),
     ];
-    checks
-        .into_iter()
-        .filter_map(|(yes, what)| yes.then(|| format!("limits.{what} is higher or gone")))
-        .collect()
+    for (name, before, after) in pairs {
+        let raised = before.is_some_and(|before| after.is_none_or(|after| after > before));
+        found.when(raised, format!("limits.{name} is higher or gone"));
+    }
 }

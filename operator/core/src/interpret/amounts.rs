@@ -48,7 +48,7 @@ impl<'a> Parser<'a> {
         let by = self.eat(&["by"]);
         let to = !by
             && self.eat_phrase(&[
-                "to", "at", "with", "=", ":", "to be", "to have", "to run", "to only", "to just", "to exactly", "to a total of", "have", "has", "run", "running", "to about",
+                "to", "at", "with", "=", ":", "to be", "to have", "to run", "to only", "to just", "to exactly", "to a total of", "have", "has", "run", "running", "should be", "must be", "needs to be", "has to be", "to about",
             ]);
         if by && self.eat_phrase(&["a factor of"]) {
             return self.number().map(|n| Amount::Percent(n * 100));
@@ -160,7 +160,7 @@ impl<'a> Parser<'a> {
         self.eat(&["the", "a", "an"]);
         let found = vocab::noun(self.key(0)).filter(|n| matches!(n, Noun::Label | Noun::Annotation));
         let verb = matches!(frame.verb, Verb::Set | Verb::Add | Verb::Give | Verb::Update | Verb::Want | Verb::Label | Verb::Annotate);
-        let selector = with && !(frame.targets.is_empty() || matches!(frame.verb, Verb::Label | Verb::Annotate | Verb::Give));
+        let selector = with && !(frame.targets.is_empty() || matches!(frame.verb, Verb::Label | Verb::Annotate | Verb::Give) || frame.word == "mark");
         let first = frame.assigns.is_empty() && frame.removes.is_empty() && frame.key.is_none();
         let fits = first && (verb || (removal && !with && frame.targets.is_empty())) && !selector;
         let Some(noun) = found.filter(|_| fits) else {

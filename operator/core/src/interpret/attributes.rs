@@ -7,7 +7,7 @@ use super::words::{self, Measure};
 use super::{Ask, flags, names, typo};
 
 const REPLICA_NOUNS: &[&str] = &["replicas", "replica", "instances", "instance", "copies", "copy", "pods", "pod"];
-const TO: &[&str] = &["to", "at", "with", "=", ":", "to be", "to have", "to run", "to use", "have", "has", "run", "use", "running", "at exactly", "to a total of", "onto", "on"];
+const TO: &[&str] = &["to", "at", "with", "=", ":", "to be", "to have", "to run", "to use", "have", "has", "run", "use", "running", "should be", "must be", "needs to be", "has to be", "at exactly", "to a total of", "onto", "on"];
 
 impl<'a> Parser<'a> {
     /// Takes one phrase that is not the objects themselves.
@@ -39,7 +39,7 @@ impl<'a> Parser<'a> {
         let since = self.eat(&["since"]);
         let led = self.eat(&["in", "for", "from", "over", "during", "within", "of", "with", "only"]);
         self.eat(&["the"]);
-        let back = self.eat(&["last", "past", "previous", "latest"]);
+        let back = self.eat_phrase(&["last", "past", "previous", "latest", "most recent", "final", "recent"]);
         if let Some(seconds) = self.attempt(|p| p.duration()).filter(|_| since || back) {
             self.eat(&["ago"]);
             frame.last = Slot::Other;
@@ -237,7 +237,7 @@ impl<'a> Parser<'a> {
             return Ok(false);
         }
         let from = self.pos;
-        self.eat(&["of", "a", "an", "the", "with", "in", "its", "to", "at"]);
+        self.eat(&["of", "a", "an", "the", "with", "in", "its", "to", "at", "as"]);
         self.eat(&["a", "an", "the"]);
         let word = match vocab::noun(self.key(0)) {
             Some(Noun::Cpu) => Some(Res::Cpu),
@@ -390,7 +390,7 @@ impl<'a> Parser<'a> {
         let from = self.pos;
         let adjectives: &[&str] = &[
             "of", "for", "on", "with", "the", "a", "an", "all", "any", "full", "complete", "entire", "recent", "latest", "current", "last", "me",
-            "more", "some", "number", "count", "about", "what", "rolling", "ongoing", "pod", "container", "new", "previous", "most", "us", "in",
+            "more", "some", "number", "count", "about", "what", "rolling", "ongoing", "pod", "container", "as", "new", "previous", "most", "us", "in",
         ];
         if frame.can_scale() && self.eat_phrase(&["the number of", "number of", "the count of", "the amount of"]) {
             frame.nouns.push(Noun::Replicas);
@@ -428,7 +428,7 @@ impl<'a> Parser<'a> {
             return false;
         }
         let rollout: &[&str] = &[
-            "rolled out", "rolling out", "finished rolling out", "finish rolling out", "deploying", "finished deploying", "done rolling out", "done deploying", "fully rolled out",
+            "rolled out", "rolling out", "finished rolling out", "finish rolling out", "deploying", "finished deploying", "done rolling out", "done deploying", "fully rolled out", "roll out", "roll out successfully", "rolled out successfully", "roll out ok", "deploy successfully",
         ];
         if self.eat_phrase(rollout) {
             frame.nouns.push(Noun::Rollout);
@@ -439,7 +439,7 @@ impl<'a> Parser<'a> {
             "got", "can", "see", "me", "us", "live", "in total", "total", "altogether", "deployed", "defined", "available", "configured", "look like",
             "a list of", "the list of", "list of", "an overview of", "overview of", "together with", "does it have", "do i", "know", "the", "all of",
             "right now", "at present", "still", "yet", "already", "so far", "any", "of", "it has", "going on with", "going on", "happening", "been", "was", "were",
-            "use", "uses", "using", "set", "to", "at", "around", "now", "at all", "the number of", "number of", "with", "how", "lately", "recently", "said", "say", "saying", "write", "writing", "wrote",
+            "use", "uses", "using", "run", "runs", "belong", "belongs", "set", "to", "at", "around", "now", "at all", "the number of", "number of", "with", "how", "lately", "recently", "said", "say", "saying", "write", "writing", "wrote",
         ];
         let asked: &[&str] = &[
             "doing", "ok", "okay", "fine", "alive", "up", "down", "well", "done", "complete", "progressing", "out", "good", "all right",

@@ -117,7 +117,7 @@ fn by_evidence(frame: &Frame<'_>) -> Result<Action, Ask> {
         (frame.amount.is_some(), Action::Scale),
         (frame.schedulable == Some(false) || frame.particle == Some(Particle::OutOfRotation), Action::Cordon),
         (frame.schedulable == Some(true) || frame.particle == Some(Particle::BackInRotation) || back, Action::Uncordon),
-        (namespace && makes, Action::CreateNamespace),
+        (namespace && makes && !frame.labelish(), Action::CreateNamespace),
     ];
     let mut found = evidence.iter().filter(|(said, _)| *said).map(|(_, action)| *action);
     match (found.next(), found.next()) {
@@ -327,8 +327,24 @@ pub(super) fn finish(
     if action == Action::CreateNamespace {
         return new_namespaces(&target, params);
     }
+    runs_pods(action, &target)?;
     picked(frame, action, &target)?;
     Ok(vec![Draft { action, target, params: params.clone() }])
+}
+
+/// Kinds that have neither replicas nor containers. Custom kinds may have, and are judged against the cluster.
+const NO_WORKLOADS: &[&str] = &[
+    "Namespace", "Node", "Service", "Ingress", "ConfigMap", "Secret", "ServiceAccount", "PersistentVolume", "PersistentVolumeClaim", "StorageClass",
+    "NetworkPolicy", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding", "Endpoints", "EndpointSlice", "ResourceQuota", "LimitRange",
+    "HorizontalPodAutoscaler", "PodDisruptionBudget", "CustomResourceDefinition",
+];
+
+fn runs_pods(action: Action, target: &IntentTarget) -> Result<(), Ask> {
+    let about_pods =
+        matches!(action, Action::Scale | Action::Restart | Action::SetImage | Action::SetResources | Action::RolloutUndo);
+    let Some(kind) = target.kind.as_deref().filter(|k| about_pods && NO_WORKLOADS.contains(k)) else { return Ok(()) };
+    let candidates = target.names.iter().map(|name| format!("deployment {name}")).collect();
+    Err(Ask::with(format!("{action} is for workloads; a {kind} has no pods of its own. Name the workload"), candidates).firm())
 }
 
 fn new_namespaces(target: &IntentTarget, params: &IntentParams) -> Result<Vec<Draft>, Ask> {

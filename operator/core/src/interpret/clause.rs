@@ -47,7 +47,7 @@ const POLITE: &[&str] = &[
 const MIND: &[&str] = &["would you mind", "do you mind", "how about", "what about", "mind", "try"];
 const WHAT_IF: &[&str] = &[
     "what happens if i", "what happens if we", "what happens if you", "what happens when i", "what happens when we", "what would happen if i",
-    "what would happen if we", "what would happen if you", "what if i", "what if we", "what if you", "should i", "should we", "is it safe to", "is it ok to", "is it okay to",
+    "what would happen if we", "what would happen if you", "what would happen if i were to", "what if i were to", "what happens if i were to", "what if i", "what if we", "what if you", "should i", "should we", "is it safe to", "is it ok to", "is it okay to",
     "is it fine to", "is it a good idea to", "would it be safe to", "would it be ok to", "would it be okay to", "would it be a good idea to", "can i safely", "can we safely", "could i safely",
     "how risky is it to", "how dangerous is it to", "how bad is it to", "how bad would it be to", "what breaks if i", "what breaks if we", "what will break if i", "what would break if i",
     "what would break if we", "what will happen if i", "what will happen if we", "do you think i should", "do you think we should", "shall i", "shall we", "what happens to the cluster if i",

@@ -258,6 +258,9 @@ impl<'a> Parser<'a> {
     pub(super) fn fill(&mut self, frame: &mut Frame<'a>) -> Result<(), Ask> {
         loop {
             let filled = self.fillers();
+            if self.eat(&["(", ")"]) {
+                continue;
+            }
             if self.at_end() || self.hard_stop() {
                 break;
             }
@@ -323,7 +326,7 @@ impl<'a> Parser<'a> {
     /// Objects, with or without a preposition before them.
     pub(super) fn target(&mut self, frame: &mut Frame<'a>) -> Result<bool, Ask> {
         let from = self.pos;
-        let prepositions: &[&str] = &["of", "for", "on", "to", "from", "with", "about", "in", "at", "into", "behind", "run by"];
+        let prepositions: &[&str] = &["of", "for", "on", "to", "from", "with", "about", "in", "at", "into", "behind", "off", "off of", "onto"];
         let preposition = self.key(0);
         let led = self.eat_phrase(prepositions);
         let nps = self.noun_phrases()?;
@@ -371,6 +374,16 @@ impl<'a> Parser<'a> {
         if frame.is_read() && frame.targets.is_empty() {
             self.rows(frame, &mut nps);
         }
+        // `(payments namespace)` after the object.
+        if let ([np], false) = (nps.as_slice(), frame.targets.is_empty())
+            && np.kind_name() == Some("Namespace")
+            && np.kind_last
+            && frame.verb != Verb::Delete
+        {
+            frame.namespaces.extend(np.names.iter().cloned());
+            frame.last = Slot::Namespace;
+            return Ok(());
+        }
         if !frame.targets.is_empty() {
             return self.second_target(frame, nps, preposition);
         }
@@ -417,7 +430,8 @@ impl<'a> Parser<'a> {
                 return Ok(());
             }
             let pods = frame.verb == Verb::Count || frame.verb == Verb::Show || frame.verb == Verb::List || frame.verb == Verb::Ask;
-            if pods && first.is_bare_kind() && first.kind_name() == Some("Pod") && !second.names.is_empty() {
+            let owner = matches!(second.kind_name(), None | Some("Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "Job" | "CronJob"));
+            if pods && owner && first.is_bare_kind() && first.kind_name() == Some("Pod") && !second.names.is_empty() {
                 first.owner = Some(Box::new(std::mem::take(second)));
                 return Ok(());
             }

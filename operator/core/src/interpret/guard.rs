@@ -216,6 +216,6 @@ pub(super) fn forbids(tokens: &[Token]) -> bool {
     let rest = keys.get(skip..).unwrap_or_default();
     let negated = matches!(rest, ["don't" | "dont" | "never" | "not", ..] | ["do", "not", ..])
         || matches!(rest, ["forget", "it" | "that"] | ["never", "mind"] | ["nevermind"] | ["cancel", "that" | "it"] | ["cancel"] | ["stop"]);
-    let whole = !tokens.iter().any(|t| matches!(t.key.as_str(), ";" | "\n" | "." | "but" | "and" | "instead"));
+    let whole = !tokens.iter().any(|t| matches!(t.key.as_str(), ";" | "\n" | "." | "," | "but" | "and" | "instead"));
     negated && whole
 }

@@ -4,7 +4,7 @@ use super::clause::Mood;
 use super::frame::{Frame, Revision, Slot};
 use super::parser::{KindRef, Parser};
 use super::phrase::Np;
-use super::vocab::{self, Form, Verb};
+use super::vocab::{self, Form, Noun, Verb};
 use super::{Ask, guard, typo};
 
 const WANT: &[&str] = &["i want", "i need", "we want", "we need", "i'd like", "i would like", "we'd like", "want", "need", "i'd like to have", "i want to have", "i would like to have", "we would like"];
@@ -21,16 +21,24 @@ impl<'a> Parser<'a> {
         let force = self.key(0) == "force" && self.verb_here(1, Form::Base).is_some();
         self.pos += usize::from(force);
         let word = self.key(0);
+        let label_near = (1..3).any(|i| matches!(vocab::noun(self.key(i)), Some(Noun::Label | Noun::Annotation)));
+        if matches!(word, "apply" | "attach") && label_near {
+            self.pos += 1;
+            return Ok(Frame::new(Verb::Add, word, start));
+        }
         if let Some(name) = guard::unsupported(self) {
             return Err(name);
         }
         if let Some(frame) = self.question() {
             return Ok(frame);
         }
-        if let Some(frame) = self.caused().or_else(|| self.nominal()).or_else(|| self.whole_want()) {
+        if let Some(frame) = self.stated().or_else(|| self.caused()).or_else(|| self.nominal()).or_else(|| self.whole_want()) {
             return Ok(frame);
         }
         let gerund = if start > 0 { self.verb_here(0, Form::Gerund) } else { None };
+        // "what would happen if I scaled web to 0"
+        let past = if mood == Mood::WhatIf { self.verb_here(0, Form::Participle) } else { None };
+        let gerund = gerund.or(past);
         if let Some((verb, len)) = self.verb_here(0, Form::Base).or(gerund).filter(|(_, len)| !self.reads_as_noun(*len)) {
             self.pos += len;
             let mut frame = Frame::new(verb, word, start);
@@ -83,6 +91,25 @@ impl<'a> Parser<'a> {
             }
             _ => {}
         }
+    }
+
+    /// "the memory limit of web should be 1Gi".
+    fn stated(&self) -> Option<Frame<'a>> {
+        let should: &[&str] = &["should be", "must be", "needs to be", "has to be"];
+        let clause = |i: &usize| !matches!(self.key(*i), "" | ";" | "." | "?" | "!" | "\n" | ",");
+        let said = (0..).take_while(clause).find(|i| {
+            let mut ahead = Parser::new(self.toks, self.lex);
+            ahead.pos = self.pos + i;
+            ahead.phrase(should).is_some()
+        })?;
+        let about = |i| {
+            matches!(
+                vocab::noun(self.key(i)),
+                Some(Noun::Cpu | Noun::Memory | Noun::Limit | Noun::Request | Noun::Replicas | Noun::Image | Noun::Version)
+            )
+        };
+        let verb = self.verb_here(0, Form::Base).is_some_and(|(verb, _)| !matches!(verb, Verb::Limit | Verb::Reserve));
+        (!verb && (0..said).any(about)).then(|| Frame::new(Verb::Set, "should", self.pos))
     }
 
     /// "have web restarted", "get web restarted".
@@ -162,7 +189,7 @@ impl<'a> Parser<'a> {
     /// No verb: "pods in prod", "nginx logs". Only ever a read.
     fn verbless(&mut self, start: usize) -> Result<Frame<'a>, Ask> {
         let noun = self.attempt(|p| {
-            let adjectives: &[&str] = &["the", "all", "recent", "latest", "last", "current", "full", "previous", "number", "of", "warning"];
+            let adjectives: &[&str] = &["the", "all", "recent", "latest", "last", "current", "full", "previous", "number", "of"];
             while adjectives.contains(&p.key(0)) {
                 p.pos += 1;
             }

@@ -60,7 +60,10 @@ impl<'a> Parser<'a> {
             let comma = self.eat(&[","]);
             let joined = self.eat_phrase(JOINS) || comma;
             self.eat(&["also"]);
-            if !joined || self.clause_starts() || self.correction_ahead() {
+            // "web, namespace prod, ...": where it is, not a second object.
+            let and_word = self.pos.checked_sub(1).and_then(|at| self.toks.get(at)).is_some_and(|t| t.key != ",");
+            let place = comma && !and_word && matches!(self.key(0), "namespace" | "ns") && (self.is_name(1) || self.is_quoted(1));
+            if place || !joined || self.clause_starts() || self.correction_ahead() {
                 self.pos = from;
                 break;
             }
@@ -165,13 +168,10 @@ impl<'a> Parser<'a> {
             if tok.shape == Shape::Quoted && !tok.text.contains('=') {
                 out.push(El::Name(tok.text.clone()));
                 self.pos += 1;
-            } else if after_kind && self.eat(&["called", "named"]) {
+            } else if after_kind && self.eat_phrase(&["called", "named", "with the name", "with name", "by the name of", "with the name of"]) {
                 match self.name_in_place() {
                     Some(name) => out.push(El::Name(name)),
-                    None => {
-                        self.pos -= 1;
-                        break;
-                    }
+                    None => break,
                 }
             } else if let Some((kind, name)) = self.slash() {
                 out.push(El::Slash(kind, name));
@@ -334,7 +334,7 @@ impl<'a> Parser<'a> {
             return Ok(());
         }
         let from = self.pos;
-        let sure = self.eat_phrase(&["of", "for", "behind", "belonging to", "owned by", "managed by"]);
+        let sure = self.eat_phrase(&["of", "for", "behind", "belonging to", "that belong to", "which belong to", "owned by", "managed by"]);
         let maybe = !sure && self.eat(&["in", "from", "under"]);
         self.eat(&["the"]);
         let kind_next = self.kind_at(0).filter(|k| k.info.kind != "Namespace").is_some()

@@ -8,14 +8,10 @@ use super::{Ask, names};
 
 const NAMESPACE: &[&str] = &["namespace", "ns", "namespaces"];
 const ALL_NAMESPACES: &[&str] = &[
-    "in all namespaces", "in every namespace", "in all the namespaces", "in all of the namespaces", "in any namespace",
-    "in each namespace", "from all namespaces", "for all namespaces", "across all namespaces", "across namespaces", "across every namespace",
-    "across all the namespaces", "over all namespaces", "from every namespace", "across the cluster", "across the whole cluster",
-    "across the entire cluster", "in the whole cluster", "in the entire cluster", "on the whole cluster", "in the cluster",
-    "in this cluster", "in my cluster", "in our cluster", "on the cluster", "on this cluster", "of the cluster", "of the whole cluster",
-    "cluster-wide", "clusterwide", "cluster wide", "everywhere", "throughout the cluster", "all namespaces",
-    "across all of the cluster", "across my cluster", "through all namespaces", "regardless of namespace", "from the whole cluster",
-    "from the cluster",
+    "across namespaces", "across the cluster", "across the whole cluster", "across the entire cluster", "in the whole cluster", "in the entire cluster",
+    "on the whole cluster", "in the cluster", "in this cluster", "in my cluster", "in our cluster", "on the cluster", "on this cluster", "of the cluster",
+    "of the whole cluster", "cluster-wide", "clusterwide", "cluster wide", "everywhere", "throughout the cluster", "all namespaces", "across all of the cluster",
+    "across my cluster", "regardless of namespace", "from the whole cluster", "from the cluster",
 ];
 const HERE: &[&str] = &[
     "here", "in this namespace", "in the current namespace", "in my namespace", "in our namespace", "in here", "from here", "in the same namespace",
@@ -60,8 +56,17 @@ impl<'a> Parser<'a> {
             frame.last = Slot::Namespace;
             return Ok(true);
         }
+        if self.every_namespace() {
+            frame.all_namespaces = true;
+            frame.last = Slot::Namespace;
+            return Ok(true);
+        }
         if self.eat_phrase(HERE) {
             return Ok(true);
+        }
+        let after_comma = self.pos.checked_sub(1).and_then(|at| self.toks.get(at)).is_some_and(|t| t.key == ",");
+        if after_comma && self.namespace_word(0) && matches!(frame.verb, Verb::Delete | Verb::Drop) {
+            return Err(Ask::new("Is the namespace where the object is, or to be deleted too? Say 'in namespace NAME' or 'and namespace NAME'").firm());
         }
         let Some(found) = self.attempt(|p| p.namespace_names(frame)) else { return Ok(false) };
         if let Some(bad) = found.iter().find(|n| !names::is_label(n)) {
@@ -73,6 +78,20 @@ impl<'a> Parser<'a> {
         frame.namespaces.extend(found);
         frame.last = Slot::Namespace;
         Ok(true)
+    }
+
+    /// `in every ns`, `across all of the namespaces`.
+    fn every_namespace(&mut self) -> bool {
+        self.attempt(|p| {
+            let led = p.eat(&["in", "from", "for", "of", "across", "over", "through", "throughout", "within"]);
+            let every = led && p.eat(&["all", "every", "any", "each"]);
+            p.eat(&["of"]);
+            p.eat(&["the", "my", "our"]);
+            let word = every && p.namespace_word(0) && !p.is_name(1);
+            p.pos += usize::from(word);
+            word.then_some(())
+        })
+        .is_some()
     }
 
     fn namespace_names(&mut self, frame: &Frame<'_>) -> Option<Vec<String>> {
@@ -92,7 +111,9 @@ impl<'a> Parser<'a> {
         if self.namespace_word(0) {
             let plain = led || !frame.targets.is_empty() || !frame.nouns.is_empty();
             // `describe the namespace prod` is about the namespace itself.
-            let own_target = matches!(preposition, "of" | "for" | "on" | "to") && frame.targets.is_empty() && !frame.is_read();
+            let own_target = (matches!(preposition, "of" | "for" | "on" | "to") || preposition == "from" && frame.labelish())
+                && frame.targets.is_empty()
+                && !frame.is_read();
             return if plain && !own_target { self.named_after_word() } else { None };
         }
         if !led {
@@ -121,6 +142,13 @@ impl<'a> Parser<'a> {
 
     /// `in prod`, `in the prod namespace`, for reads also `in a and b`.
     fn named_before_word(&mut self, frame: &Frame<'_>, preposition: &str) -> Option<Vec<String>> {
+        // A namespace may be called as a kind is: `restart web in jobs`.
+        let named = matches!(preposition, "in" | "from") && frame.targets.iter().any(|np| !np.names.is_empty());
+        if named && self.kind_at(0).is_some_and(|k| k.len == 1 && k.plural) && self.list_ends(1) {
+            let name = self.text(0).to_owned();
+            self.pos += 1;
+            return Some(vec![name]);
+        }
         let mut list = vec![self.namespace_name()?];
         let after_first = self.pos;
         self.more_names(&mut list);

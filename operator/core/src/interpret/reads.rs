@@ -116,6 +116,10 @@ fn read(frame: &Frame<'_>, action: Action, mut target: IntentTarget) -> Result<D
     if frame.amount.is_some() || frame.image.is_some() || !frame.assigns.is_empty() || frame.particle.is_some() || frame.force || frame.has(Noun::Restart) {
         return Err(Ask::new("A question cannot hold a change; say what to change in words of its own"));
     }
+    let states = frame.targets.iter().any(|np| np.state.is_some());
+    if states && !matches!(action, Action::List | Action::Count) || frame.state.is_some() && matches!(action, Action::Logs | Action::Events) {
+        return Err(Ask::new("Objects are picked by name or label for this, not by state; list them first"));
+    }
     let mut params = IntentParams { output: frame.output, ..IntentParams::default() };
     match action {
         Action::Logs => {
@@ -160,6 +164,10 @@ fn listed(frame: &Frame<'_>, action: Action, target: &mut IntentTarget, params: 
     // "are all pods running" wants to see those that are not, too.
     let whole = frame.verb == Verb::Ask && frame.targets.iter().any(|np| np.all);
     params.state = frame.state.or(prenominal).filter(|_| !whole).map(str::to_owned);
+    // Only pods have this word in their status column.
+    if params.state.as_deref() == Some("Running") && target.kind.as_deref().is_some_and(|k| k != "Pod") {
+        params.state = None;
+    }
     // "which are failing" means pods.
     if target.kind.is_none() && target.names.is_empty() && params.state.is_some() && !target.all {
         target.kind = Some("Pod".to_owned());

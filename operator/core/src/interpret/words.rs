@@ -102,6 +102,9 @@ pub(super) fn duration<'k>(keys: impl Fn(usize) -> &'k str) -> Option<(i64, usiz
     if keys(0) == "half" && matches!(keys(1), "a" | "an") {
         return Some((unit_seconds(keys(2))? / 2, 3));
     }
+    if keys(0) == "half" {
+        return Some((unit_seconds(keys(1))? / 2, 2));
+    }
     if matches!(keys(0), "a" | "an") {
         return Some((unit_seconds(keys(1))?, 2));
     }
