@@ -20,8 +20,12 @@ use crate::identity::Identity;
     doc = "The public key of a person whose signed approvals may arrive through Git.",
     selectable = ".spec.username",
     printcolumn(name = "User", type_ = "string", json_path = ".spec.username"),
-    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
-    printcolumn(name = "Not after", type_ = "date", json_path = ".spec.notAfter"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    ),
+    printcolumn(name = "Not after", type_ = "string", json_path = ".spec.notAfter"),
     printcolumn(name = "Revoked", type_ = "date", json_path = ".spec.revokedAt", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
@@ -40,7 +44,10 @@ pub struct ApproverKeySpec {
     #[schemars(length(max = 50), inner(length(max = 253)))]
     pub groups: Vec<String>,
     /// OpenSSH public key line (`ssh-ed25519 AAAA..`).
-    #[schemars(length(min = 16, max = 4096), regex(pattern = r"^(ssh-|ecdsa-|sk-)[A-Za-z0-9@.\-]+ [A-Za-z0-9+/=]+( .*)?$"))]
+    #[schemars(
+        length(min = 16, max = 4096),
+        regex(pattern = r"^(ssh-|ecdsa-|sk-)[A-Za-z0-9@.\-]+ [A-Za-z0-9+/=]+( .*)?$")
+    )]
     pub public_key: String,
     /// Not valid before.
     #[serde(default, skip_serializing_if = "Option::is_none")]

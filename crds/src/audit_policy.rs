@@ -22,9 +22,22 @@ use crate::identity::Identity;
     category = "kubechat",
     category = "kubechat-policy",
     doc = "What is recorded in the audit log. One object, named default. Executions, approvals, outbound calls and configuration changes are always recorded.",
-    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
-    printcolumn(name = "Integrity", type_ = "string", json_path = ".status.conditions[?(@.type==\"AuditIntegrity\")].status"),
-    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"AuditIntegrity\")].message", priority = 1),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    ),
+    printcolumn(
+        name = "Integrity",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"AuditIntegrity\")].status"
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"AuditIntegrity\")].message",
+        priority = 1
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]

@@ -32,7 +32,12 @@ use crate::intent::Intent;
     printcolumn(name = "Plan", type_ = "string", json_path = ".status.planRef.name"),
     printcolumn(name = "Requester", type_ = "string", json_path = ".spec.requester.username"),
     printcolumn(name = "Prompt", type_ = "string", json_path = ".spec.prompt", priority = 1),
-    printcolumn(name = "Answer", type_ = "string", json_path = ".status.answer.firstLine", priority = 1),
+    printcolumn(
+        name = "Answer",
+        type_ = "string",
+        json_path = ".status.answer.firstLine",
+        priority = 1
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]

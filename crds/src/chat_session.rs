@@ -25,7 +25,12 @@ use crate::{Identity, LocalRef};
     printcolumn(name = "Turns", type_ = "integer", json_path = ".status.turns"),
     printcolumn(name = "Requester", type_ = "string", json_path = ".spec.requester.username"),
     printcolumn(name = "Title", type_ = "string", json_path = ".spec.title", priority = 1),
-    printcolumn(name = "Expires", type_ = "date", json_path = ".status.expiresAt", priority = 1),
+    printcolumn(
+        name = "Expires",
+        type_ = "string",
+        json_path = ".status.expiresAt",
+        priority = 1
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]

@@ -31,8 +31,18 @@ use crate::intent::{Action, IntentParams};
     printcolumn(name = "Score", type_ = "integer", json_path = ".spec.risk.score"),
     printcolumn(name = "Approvals", type_ = "string", json_path = ".status.approvals.summary"),
     printcolumn(name = "Requester", type_ = "string", json_path = ".spec.requester.username"),
-    printcolumn(name = "First step", type_ = "string", json_path = ".spec.steps[0].command", priority = 1),
-    printcolumn(name = "Expires", type_ = "date", json_path = ".spec.expiresAt", priority = 1),
+    printcolumn(
+        name = "First step",
+        type_ = "string",
+        json_path = ".spec.steps[0].command",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Expires",
+        type_ = "string",
+        json_path = ".spec.expiresAt",
+        priority = 1
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]

@@ -103,7 +103,10 @@ mod tests {
         let mut list = vec![];
         set(&mut list, "Ready", "False", "A", "m", Some(1), at(1));
         set(&mut list, "Ready", "False", "B", "n", Some(2), at(2));
-        assert_eq!((list[0].last_transition_time.0, list[0].reason.as_str()), (at(1), "B"));
+        assert_eq!(
+            (list[0].last_transition_time.0, list[0].reason.as_str()),
+            (at(1), "B")
+        );
         set(&mut list, "Ready", "True", "B", "n", Some(2), at(3));
         assert_eq!(list[0].last_transition_time.0, at(3));
         assert_eq!(list.len(), 1);

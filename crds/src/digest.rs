@@ -54,7 +54,10 @@ impl std::str::FromStr for PlanDigest {
 
     fn from_str(text: &str) -> Result<Self, NotADigest> {
         let hex = text.strip_prefix("sha256:").ok_or(NotADigest)?;
-        let good = hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        let good = hex.len() == 64
+            && hex
+                .bytes()
+                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
         good.then(|| Self(text.to_owned())).ok_or(NotADigest)
     }
 }
@@ -75,7 +78,13 @@ mod tests {
     fn refuses_prefixes_upper_case_and_other_algorithms() {
         let good = digest_of(&"x").unwrap();
         assert_eq!(good.as_str().parse::<PlanDigest>(), Ok(good.clone()));
-        for bad in [&good.as_str()[..20], &good.as_str().to_uppercase(), "sha512:00", "", &good.as_str()[7..]] {
+        for bad in [
+            &good.as_str()[..20],
+            &good.as_str().to_uppercase(),
+            "sha512:00",
+            "",
+            &good.as_str()[7..],
+        ] {
             assert_eq!(bad.parse::<PlanDigest>(), Err(NotADigest), "{bad}");
         }
     }

@@ -40,7 +40,9 @@ impl Identity {
     /// `(namespace, name)` of the service account, if it is one.
     #[must_use]
     pub fn service_account(&self) -> Option<(&str, &str)> {
-        self.username.strip_prefix("system:serviceaccount:")?.split_once(':')
+        self.username
+            .strip_prefix("system:serviceaccount:")?
+            .split_once(':')
     }
 }
 

@@ -4,6 +4,9 @@
 //! **Invariant:** pure. No clock, no client, no I/O, no async. Everything here is data or a function over data,
 //! so that the operator, the webhook and the tests judge the same bytes in the same way.
 
+// kube-derive takes one `printcolumn`, `category` or `selectable` attribute for each, which clippy reads as repeats.
+#![allow(clippy::duplicated_attributes)]
+
 pub mod ai_provider;
 pub mod approval;
 pub mod approver_key;

@@ -5,7 +5,9 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use kubechat_audit::{Actor, AuditStore, Draft, EventType, Ids, IntentOutcome, Outcome, ResultOutcome, Risk, Target};
+use kubechat_audit::{
+    Actor, AuditStore, Draft, EventType, Ids, IntentOutcome, Outcome, ResultOutcome, Risk, Target,
+};
 use kubechat_crds::audit_policy::AuditLevel;
 use kubechat_crds::{AuditPolicySpec, ChatRequest, CommandPlan, Identity};
 use serde_json::Value;
@@ -29,7 +31,10 @@ impl Audit {
     /// Over a store; everything is recorded in full until a policy says otherwise.
     #[must_use]
     pub fn new(store: Arc<dyn AuditStore>) -> Self {
-        Self { store, levels: Arc::default() }
+        Self {
+            store,
+            levels: Arc::default(),
+        }
     }
 
     /// Takes the levels of the AuditPolicy.
@@ -42,7 +47,9 @@ impl Audit {
     /// # Errors
     /// When it cannot be committed: then what it tells of must not happen.
     pub async fn record(&self, draft: Draft) -> Result<Option<u64>, Error> {
-        let Some(draft) = self.level(draft) else { return Ok(None) };
+        let Some(draft) = self.level(draft) else {
+            return Ok(None);
+        };
         Ok(self.store.append(vec![draft]).await?.first().map(|a| a.seq))
     }
 

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use kube::Client;
+use kube::api::ObjectMeta;
 use kube::runtime::events::{Event, EventType, Recorder};
 use kube::runtime::reflector::Store;
-use kube::api::ObjectMeta;
 use kubechat_core::plan::KindRef;
 use kubechat_core::policy::{Effective, PolicyProblem};
-use kubechat_core::seal::{Sealable, SealKeys, verify};
+use kubechat_core::seal::{SealKeys, Sealable, verify};
 use kubechat_crds::{Approval, ChatRequest, ChatSession, CommandPlan, Identity, RiskPolicy};
 use serde::Serialize;
 use serde_json::Value;
@@ -74,13 +74,44 @@ pub struct Stores {
     pub policies: Store<RiskPolicy>,
 }
 
+impl Stores {
+    /// Waits until every cache holds what the API server has.
+    ///
+    /// # Errors
+    /// When a watch has ended, which ends the process anyway.
+    pub async fn ready(&self) -> Result<(), Error> {
+        let Self {
+            requests,
+            plans,
+            approvals,
+            sessions,
+            policies,
+        } = self;
+        let all = tokio::try_join!(
+            requests.wait_until_ready(),
+            plans.wait_until_ready(),
+            approvals.wait_until_ready(),
+            sessions.wait_until_ready(),
+            policies.wait_until_ready(),
+        );
+        all.map(drop)
+            .map_err(|e| Error::Internal(format!("a cache is gone: {e}")))
+    }
+}
+
 impl Context {
     /// All policies of the cluster together, from the cache.
     ///
     /// # Errors
     /// `NoPolicy` or `PolicyNotReady`.
     pub fn policies(&self) -> Result<Effective, PolicyProblem> {
-        let all: Vec<RiskPolicy> = self.stores.policies.state().iter().map(|p| (**p).clone()).collect();
+        let all: Vec<RiskPolicy> = self
+            .stores
+            .policies
+            .state()
+            .iter()
+            .map(|p| (**p).clone())
+            .collect();
         Effective::from_policies(&all)
     }
 
@@ -97,7 +128,9 @@ impl Context {
         spec: &S,
         stamp: Option<&Identity>,
     ) -> Result<bool, Error> {
-        let Some(stamp) = stamp.filter(|s| s.seal.is_some()) else { return Ok(false) };
+        let Some(stamp) = stamp.filter(|s| s.seal.is_some()) else {
+            return Ok(false);
+        };
         if self.holds(kind, metadata, &serde_json::to_value(spec)?, stamp) {
             return Ok(true);
         }
@@ -112,8 +145,12 @@ impl Context {
         let client = ClientDebug(self.client.clone());
         let api = Objects::new(&client, &kind_ref, metadata.namespace.as_deref());
         let stored = api.find(metadata.name.as_deref().unwrap_or_default()).await?;
-        let same = stored.as_ref().filter(|o| o.pointer("/metadata/uid").and_then(Value::as_str) == metadata.uid.as_deref());
-        Ok(same.and_then(|o| o.get("spec")).is_some_and(|raw| self.holds(kind, metadata, raw, stamp)))
+        let same = stored
+            .as_ref()
+            .filter(|o| o.pointer("/metadata/uid").and_then(Value::as_str) == metadata.uid.as_deref());
+        Ok(same
+            .and_then(|o| o.get("spec"))
+            .is_some_and(|raw| self.holds(kind, metadata, raw, stamp)))
     }
 
     /// Whether the seal holds for exactly this spec.
@@ -141,10 +178,13 @@ impl Events {
     /// The sender, and the task that empties its queue.
     #[must_use]
     pub fn new(recorder: Recorder) -> (Self, impl Future<Output = ()> + Send) {
-        let (queue, mut waiting) = tokio::sync::mpsc::channel::<(Event, k8s_openapi::api::core::v1::ObjectReference)>(MAX_EVENTS);
+        let (queue, mut waiting) =
+            tokio::sync::mpsc::channel::<(Event, k8s_openapi::api::core::v1::ObjectReference)>(MAX_EVENTS);
         let send = async move {
             while let Some((event, about)) = waiting.recv().await {
-                let sent = tokio::time::timeout(crate::cluster::client::DEADLINE, recorder.publish(&event, &about)).await;
+                let sent =
+                    tokio::time::timeout(crate::cluster::client::DEADLINE, recorder.publish(&event, &about))
+                        .await;
                 match sent {
                     Ok(Ok(())) => {}
                     Ok(Err(problem)) => tracing::debug!(%problem, "an Event was not taken"),
@@ -156,9 +196,19 @@ impl Events {
     }
 
     /// Tells of something; dropped when too many wait.
-    pub fn tell(&self, about: k8s_openapi::api::core::v1::ObjectReference, warning: bool, reason: &str, note: &str) {
+    pub fn tell(
+        &self,
+        about: k8s_openapi::api::core::v1::ObjectReference,
+        warning: bool,
+        reason: &str,
+        note: &str,
+    ) {
         let event = Event {
-            type_: if warning { EventType::Warning } else { EventType::Normal },
+            type_: if warning {
+                EventType::Warning
+            } else {
+                EventType::Normal
+            },
             reason: reason.to_owned(),
             note: Some(kubechat_crds::condition::clip(note.to_owned(), 1000)),
             action: "Reconcile".to_owned(),

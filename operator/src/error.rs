@@ -24,7 +24,9 @@ pub enum Error {
         seconds: u64,
     },
     /// The audit log could not be written, so nothing was done.
-    #[error("the audit log cannot be written ({0}); nothing was done. Check the store given by --audit-store")]
+    #[error(
+        "the audit log cannot be written ({0}); nothing was done. Check the store given by --audit-store"
+    )]
     Audit(#[from] kubechat_audit::Error),
     /// This process does not lead (any more).
     #[error("this operator is not the leader (any more); nothing was sent")]
@@ -50,8 +52,15 @@ impl Error {
     #[must_use]
     pub fn class(&self) -> Class {
         match self {
-            Self::Api { source: kube::Error::Api(status), .. } if status.code == 409 => Class::Conflict,
-            Self::Api { .. } | Self::Timeout { .. } | Self::Audit(_) | Self::NotLeader | Self::Internal(_) => Class::Transient,
+            Self::Api {
+                source: kube::Error::Api(status),
+                ..
+            } if status.code == 409 => Class::Conflict,
+            Self::Api { .. }
+            | Self::Timeout { .. }
+            | Self::Audit(_)
+            | Self::NotLeader
+            | Self::Internal(_) => Class::Transient,
             Self::Dependency { .. } => Class::Dependency,
             Self::Identity(_) => Class::Invalid,
         }
@@ -61,7 +70,10 @@ impl Error {
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::Api { source: kube::Error::Api(status), .. } if status.code == 403 => reason::FORBIDDEN,
+            Self::Api {
+                source: kube::Error::Api(status),
+                ..
+            } if status.code == 403 => reason::FORBIDDEN,
             Self::Api { .. } | Self::Timeout { .. } => reason::UNREACHABLE,
             Self::Audit(_) => reason::AUDIT_UNAVAILABLE,
             Self::NotLeader => reason::PROGRESSING,
@@ -75,7 +87,10 @@ impl Error {
     #[must_use]
     pub fn status(&self) -> Option<&kube::core::Status> {
         match self {
-            Self::Api { source: kube::Error::Api(status), .. } => Some(status),
+            Self::Api {
+                source: kube::Error::Api(status),
+                ..
+            } => Some(status),
             Self::Api { .. }
             | Self::Timeout { .. }
             | Self::Audit(_)

@@ -35,8 +35,16 @@ impl Leadership {
     /// # Errors
     /// [`Error::NotLeader`].
     pub fn check(&self) -> Result<(), Error> {
-        let since = self.renewed.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
-        if !self.lost.load(Ordering::SeqCst) && may_act(since, self.duration) { Ok(()) } else { Err(Error::NotLeader) }
+        let since = self
+            .renewed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .elapsed();
+        if !self.lost.load(Ordering::SeqCst) && may_act(since, self.duration) {
+            Ok(())
+        } else {
+            Err(Error::NotLeader)
+        }
     }
 }
 
@@ -64,7 +72,13 @@ impl Candidate {
     #[must_use]
     pub fn new(client: Client, namespace: &str, me: &str, duration: Duration) -> Self {
         let api = ApiDebug(Api::namespaced(client, namespace));
-        Self { api, me: me.to_owned(), duration, last: None, sent: Instant::now() }
+        Self {
+            api,
+            me: me.to_owned(),
+            duration,
+            last: None,
+            sent: Instant::now(),
+        }
     }
 
     /// Waits until this process leads.
@@ -109,10 +123,23 @@ impl Candidate {
     /// Gives the lease back, so that another may lead at once.
     pub async fn release(&self, leadership: &Leadership) {
         leadership.lost.store(true, Ordering::SeqCst);
-        let Ok(mut lease) = call("read the lease", self.api.0.get(LEASE)).await else { return };
-        let Some(spec) = lease.spec.as_mut().filter(|s| s.holder_identity.as_deref() == Some(self.me.as_str())) else { return };
+        let Ok(mut lease) = call("read the lease", self.api.0.get(LEASE)).await else {
+            return;
+        };
+        let Some(spec) = lease
+            .spec
+            .as_mut()
+            .filter(|s| s.holder_identity.as_deref() == Some(self.me.as_str()))
+        else {
+            return;
+        };
         spec.holder_identity = Some(String::new());
-        if let Err(problem) = call("release the lease", self.api.0.replace(LEASE, &PostParams::default(), &lease)).await {
+        if let Err(problem) = call(
+            "release the lease",
+            self.api.0.replace(LEASE, &PostParams::default(), &lease),
+        )
+        .await
+        {
             tracing::warn!(%problem, "the lease was not released; it runs out by itself");
         }
     }
@@ -136,19 +163,36 @@ impl Candidate {
         let held = match evaluate(&self.me, seen.as_ref(), Timestamp::now(), observed) {
             Step::Follow(_) => None,
             Step::Create => {
-                let lease = Lease { metadata: ObjectMeta { name: Some(LEASE.into()), ..ObjectMeta::default() }, spec: Some(self.record(1)) };
-                call("create the lease", self.api.0.create(&PostParams::default(), &lease)).await?;
+                let lease = Lease {
+                    metadata: ObjectMeta {
+                        name: Some(LEASE.into()),
+                        ..ObjectMeta::default()
+                    },
+                    spec: Some(self.record(1)),
+                };
+                call(
+                    "create the lease",
+                    self.api.0.create(&PostParams::default(), &lease),
+                )
+                .await?;
                 Some(1)
             }
             step @ (Step::Renew | Step::TakeOver(_)) => {
                 let transitions = match step {
                     Step::TakeOver(n) => n,
-                    Step::Renew | Step::Create | Step::Follow(_) => seen.as_ref().map_or(1, |s| s.transitions),
+                    Step::Renew | Step::Create | Step::Follow(_) => {
+                        seen.as_ref().map_or(1, |s| s.transitions)
+                    }
                 };
                 let Some(mut lease) = found else { return Ok(None) };
                 lease.spec = Some(self.record(transitions));
                 // The resourceVersion read above makes one of two writers lose.
-                match call("replace the lease", self.api.0.replace(LEASE, &PostParams::default(), &lease)).await {
+                match call(
+                    "replace the lease",
+                    self.api.0.replace(LEASE, &PostParams::default(), &lease),
+                )
+                .await
+                {
                     Ok(_) => Some(transitions),
                     Err(error) if error.status().is_some_and(|s| s.code == 409) => None,
                     Err(error) => return Err(error),
@@ -178,6 +222,9 @@ fn seen(lease: &Lease, default: Duration) -> Seen {
         holder: spec.holder_identity.unwrap_or_default(),
         transitions: i64::from(spec.lease_transitions.unwrap_or_default()),
         renewed: spec.renew_time.map_or(Timestamp::UNIX_EPOCH, |t| t.0),
-        duration: spec.lease_duration_seconds.and_then(|s| u64::try_from(s).ok()).map_or(default, Duration::from_secs),
+        duration: spec
+            .lease_duration_seconds
+            .and_then(|s| u64::try_from(s).ok())
+            .map_or(default, Duration::from_secs),
     }
 }

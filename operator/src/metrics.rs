@@ -54,21 +54,50 @@ impl Default for Metrics {
         let made = Self {
             registry: Mutex::default(),
             reconciles: Family::default(),
-            reconcile_seconds: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.001, 2.0, 14))),
+            reconcile_seconds: Family::new_with_constructor(|| {
+                Histogram::new(exponential_buckets(0.001, 2.0, 14))
+            }),
             ended: Family::default(),
             steps_sent: Counter::default(),
             admission_healthy: Gauge::default(),
             audit_healthy: Gauge::default(),
             leader: Gauge::default(),
         };
-        registry.register("reconciles", "Reconciles by kind and outcome", made.reconciles.clone());
-        registry.register("reconcile_seconds", "Duration of reconciles", made.reconcile_seconds.clone());
-        registry.register("ended", "Turns and plans that ended, by reason", made.ended.clone());
-        registry.register("steps_sent", "Steps sent to the API server", made.steps_sent.clone());
-        registry.register("admission_healthy", "1 while admission stamps and seals", made.admission_healthy.clone());
-        registry.register("audit_healthy", "1 while the audit log takes entries", made.audit_healthy.clone());
+        registry.register(
+            "reconciles",
+            "Reconciles by kind and outcome",
+            made.reconciles.clone(),
+        );
+        registry.register(
+            "reconcile_seconds",
+            "Duration of reconciles",
+            made.reconcile_seconds.clone(),
+        );
+        registry.register(
+            "ended",
+            "Turns and plans that ended, by reason",
+            made.ended.clone(),
+        );
+        registry.register(
+            "steps_sent",
+            "Steps sent to the API server",
+            made.steps_sent.clone(),
+        );
+        registry.register(
+            "admission_healthy",
+            "1 while admission stamps and seals",
+            made.admission_healthy.clone(),
+        );
+        registry.register(
+            "audit_healthy",
+            "1 while the audit log takes entries",
+            made.audit_healthy.clone(),
+        );
         registry.register("leader", "1 while this process leads", made.leader.clone());
-        Self { registry: Mutex::new(registry), ..made }
+        Self {
+            registry: Mutex::new(registry),
+            ..made
+        }
     }
 }
 
@@ -77,7 +106,10 @@ impl Metrics {
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = String::new();
-        let registry = self.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let registry = self
+            .registry
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         if prometheus_client::encoding::text::encode(&mut text, &registry).is_err() {
             text.clear();
             let _ = writeln!(text, "# metrics could not be encoded");
@@ -87,6 +119,11 @@ impl Metrics {
 
     /// Counts an ending.
     pub fn end(&self, kind: &'static str, reason: &str) {
-        self.ended.get_or_create(&EndLabels { kind, reason: reason.to_owned() }).inc();
+        self.ended
+            .get_or_create(&EndLabels {
+                kind,
+                reason: reason.to_owned(),
+            })
+            .inc();
     }
 }

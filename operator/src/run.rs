@@ -11,11 +11,11 @@ use anyhow::Context as _;
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::runtime::events::{Recorder, Reporter};
-use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, Client, Config};
 use kubechat_audit::{AuditStore, SqliteOptions, SqliteStore};
-use kubechat_crds::{AIProvider, Approval, ApproverKey, AuditPolicy, ChatRequest, ChatSession, CommandPlan, RiskPolicy};
-use tokio::sync::mpsc;
+use kubechat_crds::{
+    AIProvider, Approval, ApproverKey, AuditPolicy, ChatRequest, ChatSession, CommandPlan, RiskPolicy,
+};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -24,9 +24,10 @@ use crate::audit::Audit;
 use crate::cluster::client::{self, call};
 use crate::cluster::discovery::Discovery;
 use crate::cluster::impersonate::Impersonator;
-use crate::cluster::watch::{Watched, reflect};
+use crate::cluster::watch::reflect;
 use crate::context::{Context, Events, Stores};
-use crate::controllers::{self, QUEUE};
+use crate::controllers;
+use crate::controllers::lane::{Lane, forward, watch};
 use crate::http::{Health, serve};
 use crate::leader::{Candidate, Leadership};
 use crate::metrics::Metrics;
@@ -58,16 +59,31 @@ pub async fn run(args: OperatorArgs, shutdown: CancellationToken) -> anyhow::Res
         concurrency,
     } = args;
     let store = audit_path(&audit_store)?;
-    let key = kubechat_audit::read_key(&audit_key).with_context(|| format!("the audit key {} cannot be used (kubechat audit init makes one)", audit_key.display()))?;
-    let config = client::config(kubeconfig.as_deref(), context.as_deref()).await.context("no cluster to talk to")?;
+    let key = kubechat_audit::read_key(&audit_key).with_context(|| {
+        format!(
+            "the audit key {} cannot be used (kubechat audit init makes one)",
+            audit_key.display()
+        )
+    })?;
+    let config = client::config(kubeconfig.as_deref(), context.as_deref())
+        .await
+        .context("no cluster to talk to")?;
     let client = client::client(config.clone())?;
     let metrics = Arc::new(Metrics::default());
     let ready = Arc::new(AtomicBool::new(false));
     let mut tasks = JoinSet::new();
-    let health = Health { ready: Arc::clone(&ready), metrics: Arc::clone(&metrics) };
+    let health = Health {
+        ready: Arc::clone(&ready),
+        metrics: Arc::clone(&metrics),
+    };
     tasks.spawn(serve(listen, health, shutdown.clone()));
 
-    let mut candidate = Candidate::new(client.clone(), &namespace, &identity, Duration::from_secs(lease_seconds));
+    let mut candidate = Candidate::new(
+        client.clone(),
+        &namespace,
+        &identity,
+        Duration::from_secs(lease_seconds),
+    );
     // Standing by is being ready: the leader may be another process.
     ready.store(true, Ordering::SeqCst);
     let leadership = tokio::select! {
@@ -79,9 +95,20 @@ pub async fn run(args: OperatorArgs, shutdown: CancellationToken) -> anyhow::Res
     metrics.leader.set(1);
     tracing::info!(identity, fence = leadership.fence, "leading");
 
-    let endpoint = tls::Endpoint { namespace: namespace.clone(), service: webhook_service_name, url: webhook_url };
+    let endpoint = tls::Endpoint {
+        namespace: namespace.clone(),
+        service: webhook_service_name,
+        url: webhook_url,
+    };
     let audit = open_audit(store, key, &leadership).await?;
-    let parts = Parts { client, config, namespace, audit, metrics, leadership: leadership.clone() };
+    let parts = Parts {
+        client,
+        config,
+        namespace,
+        audit,
+        metrics,
+        leadership: leadership.clone(),
+    };
     lead(parts, endpoint, concurrency, ready, &mut tasks, &shutdown).await?;
     let ended = tokio::select! {
         () = candidate.hold(&leadership) => Err(anyhow::anyhow!("the lease was lost, so this process ends; another operator leads")),
@@ -109,13 +136,21 @@ fn first_end(ended: Option<Result<anyhow::Result<()>, tokio::task::JoinError>>) 
 fn audit_path(store: &str) -> anyhow::Result<PathBuf> {
     match store.split_once(':') {
         Some(("sqlite", file)) if !file.is_empty() => Ok(PathBuf::from(file)),
-        _ => anyhow::bail!("--audit-store {store} is not known: this version keeps the audit log in sqlite:FILE"),
+        _ => anyhow::bail!(
+            "--audit-store {store} is not known: this version keeps the audit log in sqlite:FILE"
+        ),
     }
 }
 
 /// Opens the log with a fence above every earlier writer's, also after the cluster's state was put back from a backup.
-async fn open_audit(path: PathBuf, key: kubechat_audit::ChainKey, leadership: &Leadership) -> anyhow::Result<Audit> {
-    let store = SqliteStore::open(SqliteOptions::new(path, key, leadership.fence)).await.context("the audit log cannot be opened; nothing will be executed")?;
+async fn open_audit(
+    path: PathBuf,
+    key: kubechat_audit::ChainKey,
+    leadership: &Leadership,
+) -> anyhow::Result<Audit> {
+    let store = SqliteStore::open(SqliteOptions::new(path, key, leadership.fence))
+        .await
+        .context("the audit log cannot be opened; nothing will be executed")?;
     let head = store.head().await?;
     if head.fence >= leadership.fence {
         store.raise_fence(head.fence + 1).await?;
@@ -133,12 +168,32 @@ struct Parts {
 }
 
 /// Starts everything a leader does.
-async fn lead(parts: Parts, endpoint: tls::Endpoint, concurrency: u16, ready: Arc<AtomicBool>, tasks: &mut JoinSet<anyhow::Result<()>>, shutdown: &CancellationToken) -> anyhow::Result<()> {
-    let Parts { client, config, namespace, audit, metrics, leadership } = parts;
+async fn lead(
+    parts: Parts,
+    endpoint: tls::Endpoint,
+    concurrency: u16,
+    ready: Arc<AtomicBool>,
+    tasks: &mut JoinSet<anyhow::Result<()>>,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<()> {
+    let Parts {
+        client,
+        config,
+        namespace,
+        audit,
+        metrics,
+        leadership,
+    } = parts;
     let keys = seal::ensure(&client, &namespace).await.context("the seal key")?;
-    tls::ensure(&client, &endpoint).await.context("the webhook's certificate")?;
+    tls::ensure(&client, &endpoint)
+        .await
+        .context("the webhook's certificate")?;
     let system: Api<Namespace> = Api::all(client.clone());
-    let cluster_uid = call("read namespace kube-system", system.get("kube-system")).await?.metadata.uid.unwrap_or_default();
+    let cluster_uid = call("read namespace kube-system", system.get("kube-system"))
+        .await?
+        .metadata
+        .uid
+        .unwrap_or_default();
 
     let (requests, request_stream) = reflect::<ChatRequest>(client.clone());
     let (plans, plan_stream) = reflect::<CommandPlan>(client.clone());
@@ -148,9 +203,21 @@ async fn lead(parts: Parts, endpoint: tls::Endpoint, concurrency: u16, ready: Ar
     let (providers, provider_stream) = reflect::<AIProvider>(client.clone());
     let (audit_policies, audit_policy_stream) = reflect::<AuditPolicy>(client.clone());
     let (approver_keys, approver_key_stream) = reflect::<ApproverKey>(client.clone());
-    let stores = Stores { requests, plans, approvals, sessions, policies };
+    let stores = Stores {
+        requests,
+        plans,
+        approvals,
+        sessions,
+        policies,
+    };
 
-    let recorder = Recorder::new(client.clone(), Reporter { controller: "kubechat-operator".into(), instance: None });
+    let recorder = Recorder::new(
+        client.clone(),
+        Reporter {
+            controller: "kubechat-operator".into(),
+            instance: None,
+        },
+    );
     let (events, send_events) = Events::new(recorder);
     let ctx = Arc::new(Context {
         people: Arc::new(Impersonator::new(config)?),
@@ -169,21 +236,91 @@ async fn lead(parts: Parts, endpoint: tls::Endpoint, concurrency: u16, ready: Ar
         client,
     });
 
-    let requests = Lane::new(tasks, "ChatRequest", &ctx, &stores.requests, concurrency, shutdown, controllers::chat_request::reconcile);
-    let plans = Lane::new(tasks, "CommandPlan", &ctx, &stores.plans, concurrency, shutdown, controllers::command_plan::reconcile);
-    let approvals = Lane::new(tasks, "Approval", &ctx, &stores.approvals, concurrency, shutdown, controllers::approval::reconcile);
-    let sessions = Lane::new(tasks, "ChatSession", &ctx, &stores.sessions, 4, shutdown, controllers::chat_session::reconcile);
-    let policies = Lane::new(tasks, "RiskPolicy", &ctx, &stores.policies, 1, shutdown, controllers::risk_policy::reconcile);
-    let providers = Lane::new(tasks, "AIProvider", &ctx, &providers, 1, shutdown, controllers::ai_provider::reconcile);
-    let audits = Lane::new(tasks, "AuditPolicy", &ctx, &audit_policies, 1, shutdown, controllers::audit_policy::reconcile);
-    let keys = Lane::new(tasks, "ApproverKey", &ctx, &approver_keys, 1, shutdown, controllers::approver_key::reconcile);
+    let requests = Lane::new(
+        tasks,
+        "ChatRequest",
+        &ctx,
+        &stores.requests,
+        concurrency,
+        shutdown,
+        controllers::chat_request::reconcile,
+    );
+    let plans = Lane::new(
+        tasks,
+        "CommandPlan",
+        &ctx,
+        &stores.plans,
+        concurrency,
+        shutdown,
+        controllers::command_plan::reconcile,
+    );
+    let approvals = Lane::new(
+        tasks,
+        "Approval",
+        &ctx,
+        &stores.approvals,
+        concurrency,
+        shutdown,
+        controllers::approval::reconcile,
+    );
+    let sessions = Lane::new(
+        tasks,
+        "ChatSession",
+        &ctx,
+        &stores.sessions,
+        4,
+        shutdown,
+        controllers::chat_session::reconcile,
+    );
+    let policies = Lane::new(
+        tasks,
+        "RiskPolicy",
+        &ctx,
+        &stores.policies,
+        1,
+        shutdown,
+        controllers::risk_policy::reconcile,
+    );
+    let providers = Lane::new(
+        tasks,
+        "AIProvider",
+        &ctx,
+        &providers,
+        1,
+        shutdown,
+        controllers::ai_provider::reconcile,
+    );
+    let audits = Lane::new(
+        tasks,
+        "AuditPolicy",
+        &ctx,
+        &audit_policies,
+        1,
+        shutdown,
+        controllers::audit_policy::reconcile,
+    );
+    let keys = Lane::new(
+        tasks,
+        "ApproverKey",
+        &ctx,
+        &approver_keys,
+        1,
+        shutdown,
+        controllers::approver_key::reconcile,
+    );
 
-    let (r, p, a, s) = (requests.clone(), plans.clone(), approvals.clone(), sessions.clone());
+    let (r, p, a, s) = (
+        requests.clone(),
+        plans.clone(),
+        approvals.clone(),
+        sessions.clone(),
+    );
     watch(tasks, request_stream, shutdown, move |request| {
         let (r, p, s) = (r.clone(), p.clone(), s.clone());
         async move {
             if request.spec.cancel {
-                p.touch(&controllers::chat_request::plan_name(&request), &request).await;
+                p.touch(&controllers::chat_request::plan_name(&request), &request)
+                    .await;
             }
             if let Some(session) = &request.spec.session_ref {
                 s.touch(&session.name, &request).await;
@@ -198,7 +335,11 @@ async fn lead(parts: Parts, endpoint: tls::Endpoint, concurrency: u16, ready: Ar
         async move {
             let name = kube::ResourceExt::name_any(&plan);
             // A decision that came before its plan, or that the plan has counted by now.
-            for waiting in all.state().iter().filter(|x| x.spec.plan_ref.name == name && x.metadata.namespace == plan.metadata.namespace) {
+            for waiting in all
+                .state()
+                .iter()
+                .filter(|x| x.spec.plan_ref.name == name && x.metadata.namespace == plan.metadata.namespace)
+            {
                 a.same(&**waiting).await;
             }
             r.touch(&plan.spec.chat_request_ref.name, &plan).await;
@@ -220,7 +361,11 @@ async fn lead(parts: Parts, endpoint: tls::Endpoint, concurrency: u16, ready: Ar
             own.same(&policy).await;
             // A changed policy may let plans go, or hold them.
             for plan in waiting.state() {
-                if plan.status.as_ref().is_none_or(|s| !kubechat_crds::condition::is_finished(&s.conditions)) {
+                if plan
+                    .status
+                    .as_ref()
+                    .is_none_or(|s| !kubechat_crds::condition::is_finished(&s.conditions))
+                {
                     p.same(&*plan).await;
                 }
             }
@@ -237,16 +382,37 @@ async fn lead(parts: Parts, endpoint: tls::Endpoint, concurrency: u16, ready: Ar
         Ok(())
     });
     let (until, checked) = (shutdown.clone(), Arc::clone(&ctx));
-    tasks.spawn(async move { every(selfcheck::INTERVAL, until, || async { checked.admission.prove(&checked).await.map_err(Into::into) }, "admission check").await });
+    tasks.spawn(async move {
+        every(
+            selfcheck::INTERVAL,
+            until,
+            || async { checked.admission.prove(&checked).await.map_err(Into::into) },
+            "admission check",
+        )
+        .await
+    });
     let (until, kept) = (shutdown.clone(), Arc::clone(&ctx));
-    tasks.spawn(async move { every(TLS_CHECK, until, || async { tls::ensure(&kept.client, &endpoint).await.map_err(Into::into) }, "webhook certificate").await });
+    tasks.spawn(async move {
+        every(
+            TLS_CHECK,
+            until,
+            || async { tls::ensure(&kept.client, &endpoint).await.map_err(Into::into) },
+            "webhook certificate",
+        )
+        .await
+    });
     ctx.metrics.audit_healthy.set(1);
     ready.store(true, Ordering::SeqCst);
     Ok(())
 }
 
 /// Repeats a duty; its failure is told and tried again.
-async fn every<F, Fut>(period: Duration, shutdown: CancellationToken, duty: F, name: &'static str) -> anyhow::Result<()>
+async fn every<F, Fut>(
+    period: Duration,
+    shutdown: CancellationToken,
+    duty: F,
+    name: &'static str,
+) -> anyhow::Result<()>
 where
     F: Fn() -> Fut,
     Fut: Future<Output = anyhow::Result<()>>,
@@ -265,76 +431,4 @@ where
             }
         };
     }
-}
-
-/// The way into one controller's queue.
-#[derive(Clone, Debug)]
-struct Lane<K: Watched> {
-    queue: mpsc::Sender<ObjectRef<K>>,
-}
-
-impl<K: Watched> Lane<K> {
-    fn new<F, Fut>(tasks: &mut JoinSet<anyhow::Result<()>>, kind: &'static str, ctx: &Arc<Context>, store: &Store<K>, concurrency: u16, shutdown: &CancellationToken, reconcile: F) -> Self
-    where
-        F: Fn(Arc<K>, Arc<Context>) -> Fut + Send + Sync + Clone + 'static,
-        Fut: Future<Output = Result<kube::runtime::controller::Action, crate::error::Error>> + Send + 'static,
-    {
-        let (queue, waiting) = mpsc::channel(QUEUE);
-        let running = controllers::run(kind, Arc::clone(ctx), store.clone(), waiting, concurrency, reconcile);
-        let stopping = shutdown.clone();
-        tasks.spawn(async move {
-            running.await;
-            if stopping.is_cancelled() { Ok(()) } else { Err(anyhow::anyhow!("the controller of {kind} ended unexpectedly")) }
-        });
-        Self { queue }
-    }
-
-    /// The object itself.
-    async fn same(&self, object: &K) {
-        self.send(ObjectRef::from_obj(object)).await;
-    }
-
-    /// An object of this name beside another one.
-    async fn touch<O: kube::ResourceExt>(&self, name: &str, beside: &O) {
-        self.send(ObjectRef::new(name).within(&beside.namespace().unwrap_or_default())).await;
-    }
-
-    async fn send(&self, reference: ObjectRef<K>) {
-        if self.queue.send(reference).await.is_err() {
-            tracing::debug!(kind = %K::kind(&()), "the controller has ended");
-        }
-    }
-}
-
-/// Drives a watch: every touched object goes through `route` into the queues.
-fn watch<K, S, F, Fut>(tasks: &mut JoinSet<anyhow::Result<()>>, stream: S, shutdown: &CancellationToken, route: F)
-where
-    K: Watched,
-    S: futures::Stream<Item = Result<K, kube::runtime::watcher::Error>> + Send + 'static,
-    F: Fn(K) -> Fut + Send + 'static,
-    Fut: Future<Output = ()> + Send,
-{
-    let until = shutdown.clone();
-    tasks.spawn(async move {
-        let mut stream = std::pin::pin!(stream.take_until(until.cancelled()));
-        while let Some(event) = stream.next().await {
-            match event {
-                Ok(object) => route(object).await,
-                Err(problem) => tracing::warn!(kind = %K::kind(&()), %problem, "watch interrupted; it is begun again"),
-            }
-        }
-        if until.is_cancelled() { Ok(()) } else { Err(anyhow::anyhow!("the watch of {} ended", K::kind(&()))) }
-    });
-}
-
-/// A watch whose objects go to their own controller only.
-fn forward<K, S>(tasks: &mut JoinSet<anyhow::Result<()>>, stream: S, shutdown: &CancellationToken, lane: Lane<K>)
-where
-    K: Watched,
-    S: futures::Stream<Item = Result<K, kube::runtime::watcher::Error>> + Send + 'static,
-{
-    watch(tasks, stream, shutdown, move |object| {
-        let lane = lane.clone();
-        async move { lane.same(&object).await }
-    });
 }

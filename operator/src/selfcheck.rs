@@ -30,7 +30,10 @@ impl Admission {
     /// Nothing is proven yet.
     #[must_use]
     pub fn new(metrics: Arc<Metrics>) -> Self {
-        Self { proven: Mutex::default(), metrics }
+        Self {
+            proven: Mutex::default(),
+            metrics,
+        }
     }
 
     /// Fails when admission cannot be shown to work now.
@@ -38,7 +41,11 @@ impl Admission {
     /// # Errors
     /// [`reason::ADMISSION_UNHEALTHY`], with what to do.
     pub async fn check(&self, ctx: &Context) -> Result<(), Error> {
-        let fresh = self.proven.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|at| at.elapsed() < FRESH);
+        let fresh = self
+            .proven
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_some_and(|at| at.elapsed() < FRESH);
         if fresh { Ok(()) } else { self.prove(ctx).await }
     }
 
@@ -60,16 +67,31 @@ impl Admission {
 
 async fn stamps(client: &Client, ctx: &Context) -> Result<(), String> {
     let api: Api<ChatRequest> = Api::namespaced(client.clone(), &ctx.namespace);
-    let probe_until = jiff::Timestamp::now().checked_add(jiff::SignedDuration::from_hours(1)).map_err(|e| e.to_string())?;
+    let probe_until = jiff::Timestamp::now()
+        .checked_add(jiff::SignedDuration::from_hours(1))
+        .map_err(|e| e.to_string())?;
     let spec = ChatRequestSpec {
         prompt: "list pods".to_owned(),
         not_after: Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(probe_until)),
         ..ChatRequestSpec::default()
     };
     let probe = ChatRequest::new("kubechat-selfcheck", spec);
-    let params = PostParams { dry_run: true, field_manager: Some(kubechat_crds::FIELD_MANAGER.to_owned()) };
-    let made = call("dry-run a ChatRequest", api.create(&params, &probe)).await.map_err(|e| e.to_string())?;
-    let stamp = made.spec.requester.as_ref().ok_or("the object came back without a stamp")?;
+    let params = PostParams {
+        dry_run: true,
+        field_manager: Some(kubechat_crds::FIELD_MANAGER.to_owned()),
+    };
+    let made = call("dry-run a ChatRequest", api.create(&params, &probe))
+        .await
+        .map_err(|e| e.to_string())?;
+    let stamp = made
+        .spec
+        .requester
+        .as_ref()
+        .ok_or("the object came back without a stamp")?;
     let spec = serde_json::to_value(&made.spec).map_err(|e| e.to_string())?;
-    if ctx.holds("ChatRequest", &made.metadata, &spec, stamp) { Ok(()) } else { Err("the seal is not valid".to_owned()) }
+    if ctx.holds("ChatRequest", &made.metadata, &spec, stamp) {
+        Ok(())
+    } else {
+        Err("the seal is not valid".to_owned())
+    }
 }

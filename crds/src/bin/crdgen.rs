@@ -21,7 +21,9 @@ fn run(check: bool) -> Result<(), Box<dyn std::error::Error>> {
         let path = folder.join(name);
         if check {
             if std::fs::read_to_string(&path).unwrap_or_default() != text {
-                return Err(format!("{name} differs from the code: run `make crds` and commit the result").into());
+                return Err(
+                    format!("{name} differs from the code: run `make crds` and commit the result").into(),
+                );
             }
         } else {
             std::fs::write(&path, text)?;

@@ -85,7 +85,6 @@ fn webhook(installation: &Installation<'_>, name: &str, path: &str, fails: &str,
         "name": format!("{name}.{GROUP}"),
         "admissionReviewVersions": ["v1"],
         "clientConfig": {
-            "caBundle": "",
             "service": {
                 "namespace": installation.namespace, "name": WEBHOOK_SERVICE, "path": path, "port": 443
             }

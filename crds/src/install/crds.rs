@@ -41,7 +41,10 @@ fn finish(crd: CustomResourceDefinition) -> Result<CustomResourceDefinition, ser
 fn tidy(value: &mut Value) {
     match value {
         Value::Object(map) => {
-            let unknown = map.get("format").and_then(Value::as_str).is_some_and(|f| f.starts_with("uint"));
+            let unknown = map
+                .get("format")
+                .and_then(Value::as_str)
+                .is_some_and(|f| f.starts_with("uint"));
             if unknown {
                 map.remove("format");
             }

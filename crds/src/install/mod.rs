@@ -21,7 +21,9 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             namespace: "kubechat-system".to_owned(),
-            groups: ["developers", "approvers", "platform"].map(str::to_owned).to_vec(),
+            groups: ["developers", "approvers", "platform"]
+                .map(str::to_owned)
+                .to_vec(),
         }
     }
 }
@@ -35,7 +37,13 @@ pub fn manifests(options: &Options) -> Result<Vec<(&'static str, String)>, Box<d
     Ok(vec![
         ("00-crds.yaml", yaml_documents(&crds::crds()?)?),
         ("10-rbac.yaml", yaml_documents(&rbac::objects(options))?),
-        ("20-admission.yaml", yaml_documents(&admission::admission(&admission::Installation::default()))?),
+        (
+            "20-admission.yaml",
+            yaml_documents(&admission::admission(&admission::Installation {
+                namespace: &options.namespace,
+                ..Default::default()
+            }))?,
+        ),
         ("30-policies.yaml", yaml_documents(&policies::objects())?),
     ])
 }

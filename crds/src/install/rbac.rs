@@ -20,8 +20,19 @@ pub struct Right {
     pub why: &'static str,
 }
 
-fn right(group: &'static str, resources: &'static [&'static str], verbs: &'static [&'static str], why: &'static str) -> Right {
-    Right { group, resources, verbs, names: vec![], why }
+fn right(
+    group: &'static str,
+    resources: &'static [&'static str],
+    verbs: &'static [&'static str],
+    why: &'static str,
+) -> Right {
+    Right {
+        group,
+        resources,
+        verbs,
+        names: vec![],
+        why,
+    }
 }
 
 const WORK: &[&str] = &["chatsessions", "chatrequests", "commandplans", "approvals"];
@@ -31,7 +42,12 @@ const READ: &[&str] = &["get", "list", "watch"];
 /// What the operator may do cluster-wide. It holds no right on any workload: changes run as the requester.
 #[must_use]
 pub fn operator_cluster(options: &Options) -> Vec<Right> {
-    let mut groups = right("", &["groups"], &["impersonate"], "act as the requester: only groups named at installation");
+    let mut groups = right(
+        "",
+        &["groups"],
+        &["impersonate"],
+        "act as the requester: only groups named at installation",
+    );
     groups.names.clone_from(&options.groups);
     let mut webhooks = right(
         "admissionregistration.k8s.io",
@@ -44,7 +60,12 @@ pub fn operator_cluster(options: &Options) -> Vec<Right> {
         right("kubechat.io", WORK, READ, "reconcile"),
         right("kubechat.io", POLICY, READ, "honour policies"),
         right("kubechat.io", &["commandplans"], &["create"], "make plans"),
-        right("kubechat.io", &["chatrequests", "commandplans", "approvals"], &["delete"], "remove finished work after its TTL"),
+        right(
+            "kubechat.io",
+            &["chatrequests", "commandplans", "approvals"],
+            &["delete"],
+            "remove finished work after its TTL",
+        ),
         right(
             "kubechat.io",
             &[
@@ -60,12 +81,37 @@ pub fn operator_cluster(options: &Options) -> Vec<Right> {
             &["patch"],
             "report",
         ),
-        right("", &["users", "serviceaccounts"], &["impersonate"], "act as the requester"),
+        right(
+            "",
+            &["users", "serviceaccounts"],
+            &["impersonate"],
+            "act as the requester",
+        ),
         groups,
-        right("authentication.k8s.io", &["uids", "userextras/kubechat.io/plan"], &["impersonate"], "act as the requester, naming the plan in the API server's audit log"),
-        right("authorization.k8s.io", &["subjectaccessreviews"], &["create"], "ask whether requester and approvers hold their rights"),
-        right("", &["namespaces"], &["get"], "labels that policies select by; the cluster's identity (UID of kube-system)"),
-        right("events.k8s.io", &["events"], &["create", "patch"], "tell what happens"),
+        right(
+            "authentication.k8s.io",
+            &["uids", "userextras/kubechat.io/plan"],
+            &["impersonate"],
+            "act as the requester, naming the plan in the API server's audit log",
+        ),
+        right(
+            "authorization.k8s.io",
+            &["subjectaccessreviews"],
+            &["create"],
+            "ask whether requester and approvers hold their rights",
+        ),
+        right(
+            "",
+            &["namespaces"],
+            &["get"],
+            "labels that policies select by; the cluster's identity (UID of kube-system)",
+        ),
+        right(
+            "events.k8s.io",
+            &["events"],
+            &["create", "patch"],
+            "tell what happens",
+        ),
         webhooks,
     ]
 }
@@ -73,16 +119,36 @@ pub fn operator_cluster(options: &Options) -> Vec<Right> {
 /// What the operator may do in its own namespace.
 #[must_use]
 pub fn operator_namespaced() -> Vec<Right> {
-    let mut secrets = right("", &["secrets"], &["get", "update"], "seal key and webhook certificate");
+    let mut secrets = right(
+        "",
+        &["secrets"],
+        &["get", "update"],
+        "seal key and webhook certificate",
+    );
     secrets.names = vec!["kubechat-seal".to_owned(), "kubechat-webhook-tls".to_owned()];
-    let mut lease = right("coordination.k8s.io", &["leases"], &["get", "update"], "leader election");
+    let mut lease = right(
+        "coordination.k8s.io",
+        &["leases"],
+        &["get", "update"],
+        "leader election",
+    );
     lease.names = vec!["kubechat-operator".to_owned()];
     vec![
         secrets,
-        right("", &["secrets"], &["create"], "make the seal key and the webhook certificate"),
+        right(
+            "",
+            &["secrets"],
+            &["create"],
+            "make the seal key and the webhook certificate",
+        ),
         lease,
         right("coordination.k8s.io", &["leases"], &["create"], "leader election"),
-        right("kubechat.io", &["chatrequests"], &["create"], "prove by a dry-run that admission stamps"),
+        right(
+            "kubechat.io",
+            &["chatrequests"],
+            &["create"],
+            "prove by a dry-run that admission stamps",
+        ),
     ]
 }
 
@@ -90,10 +156,25 @@ pub fn operator_namespaced() -> Vec<Right> {
 #[must_use]
 pub fn webhook_cluster() -> Vec<Right> {
     vec![
-        right("kubechat.io", &["riskpolicies"], READ, "judge by the live policies"),
-        right("kubechat.io", &["commandplans", "chatsessions", "aiproviders"], &["get"], "judge references"),
+        right(
+            "kubechat.io",
+            &["riskpolicies"],
+            &["list", "watch"],
+            "judge by the live policies",
+        ),
+        right(
+            "kubechat.io",
+            &["commandplans", "chatsessions", "aiproviders"],
+            &["get"],
+            "judge references",
+        ),
         right("", &["namespaces"], &["get"], "labels that policies select by"),
-        right("authorization.k8s.io", &["subjectaccessreviews"], &["create"], "ask whether an approver holds the right"),
+        right(
+            "authorization.k8s.io",
+            &["subjectaccessreviews"],
+            &["create"],
+            "ask whether an approver holds the right",
+        ),
     ]
 }
 
@@ -102,7 +183,10 @@ pub fn webhook_cluster() -> Vec<Right> {
 pub fn webhook_namespaced() -> Vec<Right> {
     let mut secrets = right("", &["secrets"], READ, "its certificate and the seal key");
     secrets.names = vec!["kubechat-seal".to_owned(), "kubechat-webhook-tls".to_owned()];
-    vec![secrets, right("", &["events"], &["create"], "tell what was refused")]
+    vec![
+        secrets,
+        right("events.k8s.io", &["events"], &["create"], "tell what was refused"),
+    ]
 }
 
 /// Roles for people, by name.
@@ -112,9 +196,19 @@ pub fn people() -> Vec<(&'static str, Vec<Right>)> {
     let decide = |verbs| {
         vec![
             read(),
-            right("kubechat.io", &["approvals"], &["create", "delete"], "decide, and revoke before use"),
+            right(
+                "kubechat.io",
+                &["approvals"],
+                &["create", "delete"],
+                "decide, and revoke before use",
+            ),
             right("kubechat.io", &["chatrequests"], &["patch", "update"], "cancel"),
-            right("kubechat.io", &["commandplans"], verbs, "the right to approve or deny (asked by SubjectAccessReview)"),
+            right(
+                "kubechat.io",
+                &["commandplans"],
+                verbs,
+                "the right to approve or deny (asked by SubjectAccessReview)",
+            ),
         ]
     };
     vec![
@@ -123,22 +217,51 @@ pub fn people() -> Vec<(&'static str, Vec<Right>)> {
             "kubechat-requester",
             vec![
                 read(),
-                right("kubechat.io", &["chatsessions", "chatrequests"], &["create", "patch", "update", "delete"], "ask, follow up, cancel"),
-                right("kubechat.io", &["approvals"], &["create"], "confirm one's own caution plans where the policy says so"),
+                right(
+                    "kubechat.io",
+                    &["chatsessions", "chatrequests"],
+                    &["create", "patch", "update", "delete"],
+                    "ask, follow up, cancel",
+                ),
+                right(
+                    "kubechat.io",
+                    &["approvals"],
+                    &["create"],
+                    "confirm one's own caution plans where the policy says so",
+                ),
             ],
         ),
         ("kubechat-approver-caution", decide(&["approve-caution"])),
-        ("kubechat-approver-destructive", decide(&["approve-caution", "approve-destructive"])),
+        (
+            "kubechat-approver-destructive",
+            decide(&["approve-caution", "approve-destructive"]),
+        ),
         (
             "kubechat-auditor",
             vec![
                 read(),
                 right("kubechat.io", POLICY, READ, "see the policies in force"),
-                right("kubechat.io", &["auditentries"], &["list"], "read the audit log (asked by SubjectAccessReview)"),
+                right(
+                    "kubechat.io",
+                    &["auditentries"],
+                    &["list"],
+                    "read the audit log (asked by SubjectAccessReview)",
+                ),
             ],
         ),
-        ("kubechat-policy-admin", vec![right("kubechat.io", POLICY, &["get", "list", "watch", "create", "patch", "update", "delete"], "write policies")]),
-        ("kubechat-admin", vec![right("kubechat.io", &["*"], &["*"], "everything of KubeChat")]),
+        (
+            "kubechat-policy-admin",
+            vec![right(
+                "kubechat.io",
+                POLICY,
+                &["get", "list", "watch", "create", "patch", "update", "delete"],
+                "write policies",
+            )],
+        ),
+        (
+            "kubechat-admin",
+            vec![right("kubechat.io", &["*"], &["*"], "everything of KubeChat")],
+        ),
     ]
 }
 
@@ -164,7 +287,11 @@ pub fn objects(options: &Options) -> Vec<Value> {
         all.push(json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": account, "namespace": namespace } }));
     }
     for (account, cluster, own) in [
-        ("kubechat-operator", operator_cluster(options), operator_namespaced()),
+        (
+            "kubechat-operator",
+            operator_cluster(options),
+            operator_namespaced(),
+        ),
         ("kubechat-webhook", webhook_cluster(), webhook_namespaced()),
     ] {
         let subjects = json!([{ "kind": "ServiceAccount", "name": account, "namespace": namespace }]);
@@ -172,12 +299,18 @@ pub fn objects(options: &Options) -> Vec<Value> {
         let own_meta = json!({ "name": account, "namespace": namespace });
         let api = "rbac.authorization.k8s.io/v1";
         let group = "rbac.authorization.k8s.io";
-        all.push(json!({ "apiVersion": api, "kind": "ClusterRole", "metadata": meta, "rules": rules(&cluster) }));
-        all.push(json!({ "apiVersion": api, "kind": "ClusterRoleBinding", "metadata": meta,
-            "roleRef": { "apiGroup": group, "kind": "ClusterRole", "name": account }, "subjects": subjects }));
+        all.push(
+            json!({ "apiVersion": api, "kind": "ClusterRole", "metadata": meta, "rules": rules(&cluster) }),
+        );
+        all.push(
+            json!({ "apiVersion": api, "kind": "ClusterRoleBinding", "metadata": meta,
+            "roleRef": { "apiGroup": group, "kind": "ClusterRole", "name": account }, "subjects": subjects }),
+        );
         all.push(json!({ "apiVersion": api, "kind": "Role", "metadata": own_meta, "rules": rules(&own) }));
-        all.push(json!({ "apiVersion": api, "kind": "RoleBinding", "metadata": own_meta,
-            "roleRef": { "apiGroup": group, "kind": "Role", "name": account }, "subjects": subjects }));
+        all.push(
+            json!({ "apiVersion": api, "kind": "RoleBinding", "metadata": own_meta,
+            "roleRef": { "apiGroup": group, "kind": "Role", "name": account }, "subjects": subjects }),
+        );
     }
     for (name, rights) in people() {
         all.push(json!({ "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": { "name": name }, "rules": rules(&rights) }));
@@ -194,9 +327,19 @@ mod tests {
         let options = Options::default();
         for r in operator_cluster(&options).iter().chain(&operator_namespaced()) {
             assert!(!r.verbs.contains(&"*") && !r.resources.contains(&"*"), "{r:?}");
-            let own = ["kubechat.io", "authentication.k8s.io", "authorization.k8s.io", "events.k8s.io", "coordination.k8s.io", "admissionregistration.k8s.io"];
+            let own = [
+                "kubechat.io",
+                "authentication.k8s.io",
+                "authorization.k8s.io",
+                "events.k8s.io",
+                "coordination.k8s.io",
+                "admissionregistration.k8s.io",
+            ];
             let core = ["users", "groups", "serviceaccounts", "namespaces", "secrets"];
-            assert!(own.contains(&r.group) || r.group.is_empty() && r.resources.iter().all(|x| core.contains(x)), "{r:?}");
+            assert!(
+                own.contains(&r.group) || r.group.is_empty() && r.resources.iter().all(|x| core.contains(x)),
+                "{r:?}"
+            );
             if r.resources.contains(&"groups") {
                 assert_eq!(r.names, options.groups);
                 assert!(r.names.iter().all(|g| !g.starts_with("system:")));
@@ -207,7 +350,9 @@ mod tests {
     #[test]
     fn only_approver_roles_hold_the_approve_verbs() {
         for (name, rights) in people() {
-            let holds = rights.iter().any(|r| r.verbs.iter().any(|v| v.starts_with("approve-")));
+            let holds = rights
+                .iter()
+                .any(|r| r.verbs.iter().any(|v| v.starts_with("approve-")));
             assert_eq!(holds, name.starts_with("kubechat-approver"), "{name}");
         }
     }

@@ -216,8 +216,8 @@ impl World {
             "\nKubeChat runs. Ctrl-C stops everything.\n\n  kubeconfig  {}\n  contexts\n{}  logs        {}\n\n\
              Try in another terminal, from this folder:\n\n  export KUBECONFIG={} PATH={}:$PATH\n\
              \x20 kubectl --context alice apply -f examples/scale/chatrequest.yaml\n\
-             \x20 kubectl --context alice kubechat plans\n\
-             \x20 kubectl --context alice kubechat ask \"list pods\"\n",
+             \x20 kubectl kubechat plans\n\
+             \x20 kubectl kubechat ask \"list pods\"\n",
             kubeconfig.display(),
             people.collect::<String>(),
             self.cluster.folder().join("logs").display(),

@@ -52,7 +52,10 @@ impl Question {
     /// `verb resource[/subresource][.group]` and where, as a person reads it.
     #[must_use]
     pub fn describe(&self) -> String {
-        let place = self.namespace.as_ref().map_or_else(|| "cluster-wide".to_owned(), |n| format!("in namespace {n}"));
+        let place = self
+            .namespace
+            .as_ref()
+            .map_or_else(|| "cluster-wide".to_owned(), |n| format!("in namespace {n}"));
         format!("{} {} {place}", self.verb, self.resource_text())
     }
 
@@ -92,7 +95,9 @@ pub fn approver_questions(plan: &CommandPlanSpec) -> Vec<Question> {
 /// Whether the requester may confirm his own plan: caution at most, and an entry of the requirement takes it.
 #[must_use]
 pub fn may_self_confirm(plan: &CommandPlanSpec) -> bool {
-    plan.risk.level <= Level::Caution && !plan.requirement.is_empty() && plan.requirement.iter().any(|r| r.self_confirm)
+    plan.risk.level <= Level::Caution
+        && !plan.requirement.is_empty()
+        && plan.requirement.iter().any(|r| r.self_confirm)
 }
 
 /// An identity KubeChat may act as, after privileged groups were dropped.
@@ -129,7 +134,8 @@ fn is_privileged_group(group: &str) -> bool {
 /// Groups the API server adds to an impersonated user by itself, which therefore are not asked for: RBAC could not limit
 /// them by value for every namespace.
 fn added_by_server(identity: &Identity, group: &str) -> bool {
-    group == "system:authenticated" || identity.is_service_account() && group.starts_with("system:serviceaccounts")
+    group == "system:authenticated"
+        || identity.is_service_account() && group.starts_with("system:serviceaccounts")
 }
 
 /// The identity to act as. Rights only shrink: privileged groups are dropped, system users refused.
@@ -138,14 +144,21 @@ fn added_by_server(identity: &Identity, group: &str) -> bool {
 /// When nobody may be acted for: system users and anonymous ones.
 pub fn acting(identity: &Identity) -> Result<Acting, IdentityRefused> {
     let name = identity.username.as_str();
-    if name.is_empty() || name == "system:anonymous" || identity.groups.iter().any(|g| g == "system:unauthenticated") {
+    if name.is_empty()
+        || name == "system:anonymous"
+        || identity.groups.iter().any(|g| g == "system:unauthenticated")
+    {
         return Err(IdentityRefused::Anonymous);
     }
     if name.starts_with("system:") && !identity.is_service_account() {
         return Err(IdentityRefused::SystemUser(name.to_owned()));
     }
-    let (dropped, kept): (BTreeSet<String>, BTreeSet<String>) =
-        identity.groups.iter().filter(|g| !added_by_server(identity, g)).cloned().partition(|g| is_privileged_group(g));
+    let (dropped, kept): (BTreeSet<String>, BTreeSet<String>) = identity
+        .groups
+        .iter()
+        .filter(|g| !added_by_server(identity, g))
+        .cloned()
+        .partition(|g| is_privileged_group(g));
     Ok(Acting {
         username: name.to_owned(),
         uid: identity.uid.clone(),
@@ -168,7 +181,11 @@ mod tests {
 
     #[test]
     fn privileged_groups_are_dropped_and_named() {
-        let acting = acting(&person("admin", &["system:masters", "team", "system:authenticated", "system:kube-x"])).unwrap();
+        let acting = acting(&person(
+            "admin",
+            &["system:masters", "team", "system:authenticated", "system:kube-x"],
+        ))
+        .unwrap();
         assert_eq!(acting.groups, ["team"]);
         assert_eq!(acting.dropped, ["system:kube-x", "system:masters"]);
     }
@@ -176,12 +193,18 @@ mod tests {
     #[test]
     fn refuses_system_users_and_nobody() {
         for bad in ["system:admin", "system:node:n1", "system:kube-controller-manager"] {
-            assert!(matches!(acting(&person(bad, &[])), Err(IdentityRefused::SystemUser(_))), "{bad}");
+            assert!(
+                matches!(acting(&person(bad, &[])), Err(IdentityRefused::SystemUser(_))),
+                "{bad}"
+            );
         }
         for nobody in ["", "system:anonymous"] {
             assert_eq!(acting(&person(nobody, &[])), Err(IdentityRefused::Anonymous));
         }
-        assert_eq!(acting(&person("eve", &["system:unauthenticated"])), Err(IdentityRefused::Anonymous));
+        assert_eq!(
+            acting(&person("eve", &["system:unauthenticated"])),
+            Err(IdentityRefused::Anonymous)
+        );
     }
 
     #[test]

@@ -46,8 +46,10 @@ mod tests {
 
     #[test]
     fn transient_errors_back_off_exponentially_to_five_minutes() {
-        let waits: Vec<u64> =
-            [1, 2, 3, 9, 10, 64, 1000].iter().map(|n| requeue(Class::Transient, *n, 0.5).unwrap().as_secs()).collect();
+        let waits: Vec<u64> = [1, 2, 3, 9, 10, 64, 1000]
+            .iter()
+            .map(|n| requeue(Class::Transient, *n, 0.5).unwrap().as_secs())
+            .collect();
         assert_eq!(waits, [1, 2, 4, 256, 300, 300, 300]);
         assert_eq!(requeue(Class::Invalid, 1, 0.5), None);
     }

@@ -37,7 +37,17 @@ mod tests {
         for (text, seconds) in [("8h", 28_800), ("1h30m", 5_400), ("90s", 90), ("0s", 0)] {
             assert_eq!(parse(text), Some(Duration::from_secs(seconds)), "{text}");
         }
-        for bad in ["", "8", "h", "1.5h", "-1h", "1d", "8h ", "99999999999999999999h", "1h30"] {
+        for bad in [
+            "",
+            "8",
+            "h",
+            "1.5h",
+            "-1h",
+            "1d",
+            "8h ",
+            "99999999999999999999h",
+            "1h30",
+        ] {
             assert_eq!(parse(bad), None, "{bad}");
         }
     }

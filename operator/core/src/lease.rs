@@ -83,7 +83,11 @@ mod tests {
             (Some(seen("other", 500)), s(60), Step::Follow("other".into())),
         ];
         for (record, observed, want) in cases {
-            assert_eq!(evaluate("me", record.as_ref(), now, observed), want, "{record:?} {observed:?}");
+            assert_eq!(
+                evaluate("me", record.as_ref(), now, observed),
+                want,
+                "{record:?} {observed:?}"
+            );
         }
     }
 

@@ -30,7 +30,13 @@ fn deployment(name: &str, replicas: i32) -> Found {
 }
 
 fn intent(action: Action, params: IntentParams) -> Intent {
-    Intent { action, target: IntentTarget::default(), params, confidence: 100, span: Span::default() }
+    Intent {
+        action,
+        target: IntentTarget::default(),
+        params,
+        confidence: 100,
+        span: Span::default(),
+    }
 }
 
 fn one(action: Action, params: IntentParams) -> Result<Draft, Refusal> {
@@ -55,11 +61,18 @@ fn scale_computes_the_number_and_its_inverse() {
         (set(|p| p.replicas = Some(2)), None),
         (set(|_| {}), None),
         (set(|p| (p.replicas, p.replicas_delta) = (Some(1), Some(1))), None),
-        (set(|p| (p.replicas, p.current_replicas) = (Some(5), Some(3))), None),
+        (
+            set(|p| (p.replicas, p.current_replicas) = (Some(5), Some(3))),
+            None,
+        ),
     ];
     for (params, want) in cases {
         let got = one(Action::Scale, params.clone());
-        assert_eq!(got.as_ref().ok().and_then(|d| d.step.params.replicas), want, "{params:?} {got:?}");
+        assert_eq!(
+            got.as_ref().ok().and_then(|d| d.step.params.replicas),
+            want,
+            "{params:?} {got:?}"
+        );
         if let Ok(draft) = got {
             assert_eq!(draft.step.subresource.as_deref(), Some("scale"));
             assert_eq!(draft.step.rollback.undo[0].params.replicas, Some(2));
@@ -70,26 +83,59 @@ fn scale_computes_the_number_and_its_inverse() {
 #[test]
 fn objects_that_need_the_same_write_share_a_step_and_others_do_not() {
     let found = [deployment("a", 2), deployment("b", 3)];
-    let to = IntentParams { replicas: Some(5), ..Default::default() };
-    assert_eq!(draft(&intent(Action::Scale, to), &found, &[], Timestamp::UNIX_EPOCH).unwrap().len(), 1);
-    let more = IntentParams { replicas_delta: Some(1), ..Default::default() };
+    let to = IntentParams {
+        replicas: Some(5),
+        ..Default::default()
+    };
+    assert_eq!(
+        draft(&intent(Action::Scale, to), &found, &[], Timestamp::UNIX_EPOCH)
+            .unwrap()
+            .len(),
+        1
+    );
+    let more = IntentParams {
+        replicas_delta: Some(1),
+        ..Default::default()
+    };
     let steps = draft(&intent(Action::Scale, more), &found, &[], Timestamp::UNIX_EPOCH).unwrap();
-    assert_eq!(steps.iter().map(|d| d.step.id.as_str()).collect::<Vec<_>>(), ["s1", "s2"]);
+    assert_eq!(
+        steps.iter().map(|d| d.step.id.as_str()).collect::<Vec<_>>(),
+        ["s1", "s2"]
+    );
 }
 
 #[test]
 fn set_image_picks_the_container_of_the_same_repository_or_asks() {
-    let image = |i: &str| IntentParams { image: Some(i.into()), ..Default::default() };
+    let image = |i: &str| IntentParams {
+        image: Some(i.into()),
+        ..Default::default()
+    };
     let draft = one(Action::SetImage, image("nginx:1.28")).unwrap();
     assert_eq!(draft.step.params.container.as_deref(), Some("web"));
-    assert_eq!(draft.step.rollback.undo[0].params.image.as_deref(), Some("nginx:1.27"));
+    assert_eq!(
+        draft.step.rollback.undo[0].params.image.as_deref(),
+        Some("nginx:1.27")
+    );
     assert!(draft.step.patch.unwrap().contains(r#""op":"test""#));
     for unclear in ["redis:7", ":1.28"] {
-        let Err(Refusal::NeedsInput { candidates, .. }) = one(Action::SetImage, image(unclear)) else { panic!("{unclear}") };
+        let Err(Refusal::NeedsInput { candidates, .. }) = one(Action::SetImage, image(unclear)) else {
+            panic!("{unclear}")
+        };
         assert_eq!(candidates, ["web", "side"]);
     }
-    let tagged = IntentParams { container: Some("side".into()), ..image(":2") };
-    assert_eq!(one(Action::SetImage, tagged).unwrap().step.params.image.as_deref(), Some("reg:5000/side:2"));
+    let tagged = IntentParams {
+        container: Some("side".into()),
+        ..image(":2")
+    };
+    assert_eq!(
+        one(Action::SetImage, tagged)
+            .unwrap()
+            .step
+            .params
+            .image
+            .as_deref(),
+        Some("reg:5000/side:2")
+    );
 }
 
 #[test]
@@ -108,24 +154,54 @@ fn resources_are_merged_and_undone_to_the_letter() {
 
 #[test]
 fn labels_know_what_they_replace_and_kubechats_own_are_refused() {
-    let set = |k: &str, v: &str| IntentParams { set: [(k.to_owned(), v.to_owned())].into(), ..Default::default() };
+    let set = |k: &str, v: &str| IntentParams {
+        set: [(k.to_owned(), v.to_owned())].into(),
+        ..Default::default()
+    };
     let draft = one(Action::Label, set("app", "new")).unwrap();
     assert_eq!(draft.step.rollback.undo[0].params.set["app"], "web");
-    assert_eq!(one(Action::Label, set("tier", "x")).unwrap().step.rollback.undo[0].params.remove, ["tier"]);
-    assert!(matches!(one(Action::Label, set("app", "web")), Err(Refusal::Nothing(_))));
-    assert!(matches!(one(Action::Annotate, set("kubechat.io/step-id", "x")), Err(Refusal::Invalid(_))));
-    let keep = IntentParams { overwrite: Some(false), ..set("app", "new") };
+    assert_eq!(
+        one(Action::Label, set("tier", "x")).unwrap().step.rollback.undo[0]
+            .params
+            .remove,
+        ["tier"]
+    );
+    assert!(matches!(
+        one(Action::Label, set("app", "web")),
+        Err(Refusal::Nothing(_))
+    ));
+    assert!(matches!(
+        one(Action::Annotate, set("kubechat.io/step-id", "x")),
+        Err(Refusal::Invalid(_))
+    ));
+    let keep = IntentParams {
+        overwrite: Some(false),
+        ..set("app", "new")
+    };
     assert!(matches!(one(Action::Label, keep), Err(Refusal::Invalid(_))));
 }
 
 #[test]
 fn delete_keeps_a_manifest_but_never_a_secret() {
-    assert_eq!(one(Action::Delete, IntentParams::default()).unwrap().step.rollback.kind, RollbackKind::Recreate);
+    assert_eq!(
+        one(Action::Delete, IntentParams::default())
+            .unwrap()
+            .step
+            .rollback
+            .kind,
+        RollbackKind::Recreate
+    );
     let secret = Found {
         kind: kind("", "Secret", "secrets"),
         object: json!({"kind": "Secret", "metadata": {"name": "s", "namespace": "demo", "uid": "u", "resourceVersion": "1"}, "data": {"k": "aHVudGVyMg=="}}),
     };
-    let drafts = draft(&intent(Action::Delete, IntentParams::default()), &[secret], &[], Timestamp::UNIX_EPOCH).unwrap();
+    let drafts = draft(
+        &intent(Action::Delete, IntentParams::default()),
+        &[secret],
+        &[],
+        Timestamp::UNIX_EPOCH,
+    )
+    .unwrap();
     assert_eq!(drafts[0].step.rollback.kind, RollbackKind::None);
     assert!(!format!("{:?}", drafts[0].step).contains("aHVudGVyMg"));
 }
@@ -133,21 +209,43 @@ fn delete_keeps_a_manifest_but_never_a_secret() {
 #[test]
 fn env_values_of_the_cluster_go_beside_the_plan_not_into_it() {
     let mut found = deployment("web", 2);
-    found.object["spec"]["template"]["spec"]["containers"][0]["env"] = json!([{"name": "P", "value": "hunter2"}]);
-    let drafts = draft(&intent(Action::Delete, IntentParams::default()), &[found], &[], Timestamp::UNIX_EPOCH).unwrap();
+    found.object["spec"]["template"]["spec"]["containers"][0]["env"] =
+        json!([{"name": "P", "value": "hunter2"}]);
+    let drafts = draft(
+        &intent(Action::Delete, IntentParams::default()),
+        &[found],
+        &[],
+        Timestamp::UNIX_EPOCH,
+    )
+    .unwrap();
     let undo = &drafts[0].step.rollback.undo[0];
     assert!(!undo.manifest.as_deref().unwrap().contains("hunter2"));
-    assert_eq!(undo.manifest_digest.as_deref(), Some(drafts[0].sidecars[0].digest.as_str()));
+    assert_eq!(
+        undo.manifest_digest.as_deref(),
+        Some(drafts[0].sidecars[0].digest.as_str())
+    );
     assert!(String::from_utf8_lossy(&drafts[0].sidecars[0].bytes).contains("hunter2"));
 }
 
 #[test]
 fn rollout_undo_goes_one_back_or_to_the_named_revision() {
-    let revisions: Vec<_> =
-        (1..=3).map(|n| Revision { number: n, template: json!({"metadata": {"labels": {"pod-template-hash": "x"}}, "n": n}) }).collect();
+    let revisions: Vec<_> = (1..=3)
+        .map(|n| Revision {
+            number: n,
+            template: json!({"metadata": {"labels": {"pod-template-hash": "x"}}, "n": n}),
+        })
+        .collect();
     let go = |revision| {
-        let params = IntentParams { revision, ..Default::default() };
-        draft(&intent(Action::RolloutUndo, params), &[deployment("web", 2)], &revisions, Timestamp::UNIX_EPOCH)
+        let params = IntentParams {
+            revision,
+            ..Default::default()
+        };
+        draft(
+            &intent(Action::RolloutUndo, params),
+            &[deployment("web", 2)],
+            &revisions,
+            Timestamp::UNIX_EPOCH,
+        )
     };
     for (wanted, got) in [(None, 2), (Some(1), 1), (Some(0), 2)] {
         let step = go(wanted).unwrap().remove(0).step;
@@ -163,18 +261,29 @@ fn rollout_undo_goes_one_back_or_to_the_named_revision() {
 fn a_write_carries_uid_version_and_step_id() {
     let fresh = json!({"metadata": {"uid": "u", "resourceVersion": "9"}});
     let merge = final_patch(r#"{"spec":{"a":1}}"#, None, &fresh, "id").unwrap();
-    assert_eq!(merge["metadata"], json!({"uid": "u", "resourceVersion": "9", "annotations": {"kubechat.io/step-id": "id"}}));
+    assert_eq!(
+        merge["metadata"],
+        json!({"uid": "u", "resourceVersion": "9", "annotations": {"kubechat.io/step-id": "id"}})
+    );
     let scale = final_patch(r#"{"spec":{"replicas":1}}"#, Some("scale"), &fresh, "id").unwrap();
     assert_eq!(scale["metadata"], json!({"uid": "u", "resourceVersion": "9"}));
     let json_patch = final_patch(r#"[{"op":"remove","path":"/x"}]"#, None, &fresh, "id").unwrap();
-    let paths: Vec<_> = json_patch.as_array().unwrap().iter().map(|o| o["path"].as_str().unwrap().to_owned()).collect();
-    assert_eq!(paths, [
-        "/metadata/uid",
-        "/metadata/resourceVersion",
-        "/metadata/annotations",
-        "/metadata/annotations/kubechat.io~1step-id",
-        "/x"
-    ]);
+    let paths: Vec<_> = json_patch
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|o| o["path"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(
+        paths,
+        [
+            "/metadata/uid",
+            "/metadata/resourceVersion",
+            "/metadata/annotations",
+            "/metadata/annotations/kubechat.io~1step-id",
+            "/x"
+        ]
+    );
     for bad in ["7", "nonsense", r#"{"metadata":null}"#] {
         assert!(final_patch(bad, None, &fresh, "id").is_err(), "{bad}");
     }
@@ -192,13 +301,25 @@ fn a_changed_or_recreated_target_is_seen() {
     };
     assert_eq!(change("/status/readyReplicas", json!(0)), Ok(()));
     assert!(change("/spec/replicas", json!(4)).is_err());
-    assert!(change("/metadata/uid", json!("other")).unwrap_err().contains("created again"));
+    assert!(
+        change("/metadata/uid", json!("other"))
+            .unwrap_err()
+            .contains("created again")
+    );
 }
 
 #[test]
 fn after_a_crash_only_a_mark_proves_the_write() {
     let found = deployment("web", 2);
-    let step = one(Action::Scale, IntentParams { replicas: Some(5), ..Default::default() }).unwrap().step;
+    let step = one(
+        Action::Scale,
+        IntentParams {
+            replicas: Some(5),
+            ..Default::default()
+        },
+    )
+    .unwrap()
+    .step;
     let at = |generation: i64, replicas: i64| {
         let mut o = found.object.clone();
         o["metadata"]["generation"] = json!(generation);
@@ -211,11 +332,20 @@ fn after_a_crash_only_a_mark_proves_the_write() {
     assert_eq!(trace(&step, &step.targets[0], None, "id"), Trace::Unknown);
     let mut delete = one(Action::Delete, IntentParams::default()).unwrap().step;
     assert_eq!(trace(&delete, &delete.targets[0], None, "id"), Trace::Done);
-    assert_eq!(trace(&delete, &delete.targets[0], Some(&found.object), "id"), Trace::Unknown);
+    assert_eq!(
+        trace(&delete, &delete.targets[0], Some(&found.object), "id"),
+        Trace::Unknown
+    );
     delete.effect = Effect::Update;
     delete.action = Action::Label;
     let mut marked = found.object.clone();
     marked["metadata"]["annotations"] = json!({"kubechat.io/step-id": "id"});
-    assert_eq!(trace(&delete, &delete.targets[0], Some(&marked), "id"), Trace::Done);
-    assert_eq!(trace(&delete, &delete.targets[0], Some(&marked), "other"), Trace::Unknown);
+    assert_eq!(
+        trace(&delete, &delete.targets[0], Some(&marked), "id"),
+        Trace::Done
+    );
+    assert_eq!(
+        trace(&delete, &delete.targets[0], Some(&marked), "other"),
+        Trace::Unknown
+    );
 }

@@ -37,37 +37,69 @@ pub fn unsupported(spec: &RiskPolicySpec) -> Vec<&'static str> {
         (!spec.rules.is_empty(), "rules (CEL)"),
         (!spec.freezes.is_empty(), "freezes"),
         (spec.break_glass.is_some(), "breakGlass"),
-        (spec.gitops.as_ref().is_some_and(|g| !g.trusted_appliers.is_empty()), "gitops.trustedAppliers"),
+        (
+            spec.gitops
+                .as_ref()
+                .is_some_and(|g| !g.trusted_appliers.is_empty()),
+            "gitops.trustedAppliers",
+        ),
         (!spec.notifiers.is_empty(), "notifiers"),
         (!spec.egress_hosts.is_empty(), "egressHosts"),
-        (spec.limits.as_ref().is_some_and(|l| l.cluster_share.is_some()), "limits.clusterShare"),
+        (
+            spec.limits.as_ref().is_some_and(|l| l.cluster_share.is_some()),
+            "limits.clusterShare",
+        ),
         (
             approvals.is_some_and(|a| signature(a.caution.as_ref()) || signature(a.destructive.as_ref())),
             "approvals.*.signature",
         ),
     ];
-    checks.into_iter().filter_map(|(used, name)| used.then_some(name)).collect()
+    checks
+        .into_iter()
+        .filter_map(|(used, name)| used.then_some(name))
+        .collect()
 }
 
 /// Mistakes that make a pack unusable.
 #[must_use]
 pub fn invalid(spec: &RiskPolicySpec) -> Vec<String> {
     let mut problems = vec![];
-    let ages = [("maxPlanAge", &spec.max_plan_age), ("maxIdentityAge", &spec.max_identity_age)];
+    let ages = [
+        ("maxPlanAge", &spec.max_plan_age),
+        ("maxIdentityAge", &spec.max_identity_age),
+    ];
     for (field, durations) in ages {
-        let Some(LevelDurations { caution, destructive }) = durations else { continue };
+        let Some(LevelDurations { caution, destructive }) = durations else {
+            continue;
+        };
         for (level, text) in [("caution", caution), ("destructive", destructive)] {
-            if text.as_ref().is_some_and(|t| duration::parse(t).is_none_or(|d| d.is_zero())) {
+            if text
+                .as_ref()
+                .is_some_and(|t| duration::parse(t).is_none_or(|d| d.is_zero()))
+            {
                 problems.push(format!("{field}.{level} is no positive duration like 4h or 90m"));
             }
         }
     }
-    if spec.approvals.as_ref().and_then(|a| a.destructive.as_ref()).is_some_and(|r| r.self_confirm) {
-        problems.push("approvals.destructive.selfConfirm: nobody confirms a destructive plan of his own".to_owned());
+    if spec
+        .approvals
+        .as_ref()
+        .and_then(|a| a.destructive.as_ref())
+        .is_some_and(|r| r.self_confirm)
+    {
+        problems.push(
+            "approvals.destructive.selfConfirm: nobody confirms a destructive plan of his own".to_owned(),
+        );
     }
-    for selector in [&spec.protected_namespaces, &spec.wide_scope_from].into_iter().flatten() {
+    for selector in [&spec.protected_namespaces, &spec.wide_scope_from]
+        .into_iter()
+        .flatten()
+    {
         for requirement in selector.match_expressions.iter().flatten() {
-            if !matches!(requirement.operator.as_str(), "In" | "NotIn" | "Exists" | "DoesNotExist") {
+            if !matches!(
+                requirement.operator.as_str(),
+                "In" | "NotIn" | "Exists" | "DoesNotExist"
+            ) {
                 problems.push(format!("selector operator {} is unknown", requirement.operator));
             }
         }
@@ -94,7 +126,10 @@ impl Effective {
             });
         }
         for pack in policies {
-            let mut problems: Vec<String> = unsupported(&pack.spec).into_iter().map(|f| format!("{f} is not supported yet")).collect();
+            let mut problems: Vec<String> = unsupported(&pack.spec)
+                .into_iter()
+                .map(|f| format!("{f} is not supported yet"))
+                .collect();
             problems.extend(invalid(&pack.spec));
             if !problems.is_empty() {
                 let name = pack.metadata.name.as_deref().unwrap_or_default();
@@ -126,7 +161,10 @@ impl Effective {
                         self_confirm: true,
                         ..ApprovalRule::default()
                     }),
-                    Level::Destructive => approvals.destructive.unwrap_or(ApprovalRule { count: 1, ..ApprovalRule::default() }),
+                    Level::Destructive => approvals.destructive.unwrap_or(ApprovalRule {
+                        count: 1,
+                        ..ApprovalRule::default()
+                    }),
                 };
                 Some(Requirement {
                     policy: pack.metadata.name.clone().unwrap_or_default(),
@@ -150,7 +188,9 @@ impl Effective {
                 name: pack.metadata.name.clone().unwrap_or_default(),
                 uid: pack.metadata.uid.clone().unwrap_or_default(),
                 generation: pack.metadata.generation.unwrap_or_default(),
-                hash: kubechat_crds::digest::digest_of(&pack.spec).map(|d| d.to_string()).unwrap_or_default(),
+                hash: kubechat_crds::digest::digest_of(&pack.spec)
+                    .map(|d| d.to_string())
+                    .unwrap_or_default(),
                 rule: None,
                 effect: "RequireApproval".to_owned(),
             })
@@ -160,13 +200,21 @@ impl Effective {
     /// The pack whose kill switch is on.
     #[must_use]
     pub fn suspended_by(&self) -> Option<&str> {
-        self.packs.iter().find(|p| p.spec.suspend).and_then(|p| p.metadata.name.as_deref())
+        self.packs
+            .iter()
+            .find(|p| p.spec.suspend)
+            .and_then(|p| p.metadata.name.as_deref())
     }
 
     /// Whether requests of a namespace with these labels may ask for a wider scope: some pack selects it.
     #[must_use]
     pub fn allows_wide_scope(&self, labels: &std::collections::BTreeMap<String, String>) -> bool {
-        self.packs.iter().any(|p| p.spec.wide_scope_from.as_ref().is_some_and(|s| selects(s, labels)))
+        self.packs.iter().any(|p| {
+            p.spec
+                .wide_scope_from
+                .as_ref()
+                .is_some_and(|s| selects(s, labels))
+        })
     }
 
     /// How long a plan of this level may wait: the shortest of all packs.
@@ -182,12 +230,24 @@ impl Effective {
     }
 
     fn shortest(&self, level: Level, field: impl Fn(&RiskPolicySpec) -> Option<&LevelDurations>) -> Duration {
-        let default = if level == Level::Destructive { DESTRUCTIVE_AGE } else { CAUTION_AGE };
+        let default = if level == Level::Destructive {
+            DESTRUCTIVE_AGE
+        } else {
+            CAUTION_AGE
+        };
         let of = |durations: &LevelDurations| {
-            let text = if level == Level::Destructive { &durations.destructive } else { &durations.caution };
+            let text = if level == Level::Destructive {
+                &durations.destructive
+            } else {
+                &durations.caution
+            };
             text.as_deref().and_then(duration::parse)
         };
-        self.packs.iter().map(|p| field(&p.spec).and_then(of).unwrap_or(default)).min().unwrap_or(default)
+        self.packs
+            .iter()
+            .map(|p| field(&p.spec).and_then(of).unwrap_or(default))
+            .min()
+            .unwrap_or(default)
     }
 
     /// Most steps of a plan.
@@ -205,17 +265,28 @@ impl Effective {
     /// Most plans a person gets in an hour, where a pack says so.
     #[must_use]
     pub fn changes_per_user_per_hour(&self) -> Option<i32> {
-        self.packs.iter().filter_map(|p| p.spec.limits.as_ref()?.changes_per_user_per_hour).min()
+        self.packs
+            .iter()
+            .filter_map(|p| p.spec.limits.as_ref()?.changes_per_user_per_hour)
+            .min()
     }
 
     /// Most turns a person creates in a minute, where a pack says so.
     #[must_use]
     pub fn turns_per_user_per_minute(&self) -> Option<i32> {
-        self.packs.iter().filter_map(|p| p.spec.limits.as_ref()?.turns_per_user_per_minute).min()
+        self.packs
+            .iter()
+            .filter_map(|p| p.spec.limits.as_ref()?.turns_per_user_per_minute)
+            .min()
     }
 
     fn limit(&self, ceiling: i32, field: impl Fn(&kubechat_crds::risk_policy::Limits) -> Option<i32>) -> i32 {
-        self.packs.iter().filter_map(|p| field(p.spec.limits.as_ref()?)).chain([ceiling]).min().unwrap_or(ceiling)
+        self.packs
+            .iter()
+            .filter_map(|p| field(p.spec.limits.as_ref()?))
+            .chain([ceiling])
+            .min()
+            .unwrap_or(ceiling)
     }
 }
 
@@ -225,7 +296,11 @@ pub fn selects(
     selector: &k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector,
     labels: &std::collections::BTreeMap<String, String>,
 ) -> bool {
-    let equal = selector.match_labels.iter().flatten().all(|(k, v)| labels.get(k) == Some(v));
+    let equal = selector
+        .match_labels
+        .iter()
+        .flatten()
+        .all(|(k, v)| labels.get(k) == Some(v));
     let expressions = selector.match_expressions.iter().flatten().all(|e| {
         let value = labels.get(&e.key);
         let listed = value.is_some_and(|v| e.values.iter().flatten().any(|x| x == v));
@@ -271,23 +346,42 @@ mod tests {
 
     #[test]
     fn no_policy_means_nothing_is_approved() {
-        assert_eq!(Effective::from_policies(&[]).unwrap_err().reason, reason::NO_POLICY);
+        assert_eq!(
+            Effective::from_policies(&[]).unwrap_err().reason,
+            reason::NO_POLICY
+        );
     }
 
     #[test]
     fn refuses_packs_it_can_only_half_honour() {
         let specs = [
-            RiskPolicySpec { rules: vec![PolicyRule::default()], ..Default::default() },
-            RiskPolicySpec { freezes: vec![Freeze::default()], ..Default::default() },
-            RiskPolicySpec { break_glass: Some(Default::default()), ..Default::default() },
             RiskPolicySpec {
-                max_plan_age: Some(LevelDurations { caution: Some("soon".into()), destructive: None }),
+                rules: vec![PolicyRule::default()],
+                ..Default::default()
+            },
+            RiskPolicySpec {
+                freezes: vec![Freeze::default()],
+                ..Default::default()
+            },
+            RiskPolicySpec {
+                break_glass: Some(Default::default()),
+                ..Default::default()
+            },
+            RiskPolicySpec {
+                max_plan_age: Some(LevelDurations {
+                    caution: Some("soon".into()),
+                    destructive: None,
+                }),
                 ..Default::default()
             },
             RiskPolicySpec {
                 approvals: Some(LevelApprovals {
                     caution: None,
-                    destructive: Some(ApprovalRule { count: 1, self_confirm: true, ..Default::default() }),
+                    destructive: Some(ApprovalRule {
+                        count: 1,
+                        self_confirm: true,
+                        ..Default::default()
+                    }),
                 }),
                 ..Default::default()
             },
@@ -303,18 +397,32 @@ mod tests {
     #[test]
     fn every_pack_adds_an_entry_and_the_smallest_limit_binds() {
         let strict = RiskPolicySpec {
-            limits: Some(Limits { targets_per_step: Some(3), ..Default::default() }),
-            max_plan_age: Some(LevelDurations { caution: Some("10m".into()), destructive: None }),
+            limits: Some(Limits {
+                targets_per_step: Some(3),
+                ..Default::default()
+            }),
+            max_plan_age: Some(LevelDurations {
+                caution: Some("10m".into()),
+                destructive: None,
+            }),
             ..Default::default()
         };
-        let all = Effective::from_policies(&[pack("b", strict), pack("a", RiskPolicySpec::default())]).unwrap();
+        let all =
+            Effective::from_policies(&[pack("b", strict), pack("a", RiskPolicySpec::default())]).unwrap();
         let entries = all.requirement(Level::Caution);
-        assert_eq!(entries.iter().map(|r| (r.policy.as_str(), r.count, r.self_confirm)).collect::<Vec<_>>(), [
-            ("a", 1, true),
-            ("b", 1, true)
-        ]);
+        assert_eq!(
+            entries
+                .iter()
+                .map(|r| (r.policy.as_str(), r.count, r.self_confirm))
+                .collect::<Vec<_>>(),
+            [("a", 1, true), ("b", 1, true)]
+        );
         assert!(all.requirement(Level::Safe).is_empty());
-        assert!(all.requirement(Level::Destructive).iter().all(|r| !r.self_confirm));
+        assert!(
+            all.requirement(Level::Destructive)
+                .iter()
+                .all(|r| !r.self_confirm)
+        );
         assert_eq!((all.max_targets(), all.max_steps()), (3, 64));
         assert_eq!(all.max_plan_age(Level::Caution), Duration::from_secs(600));
         assert_eq!(all.max_plan_age(Level::Destructive), DESTRUCTIVE_AGE);
@@ -322,16 +430,40 @@ mod tests {
 
     #[test]
     fn a_recorded_requirement_below_the_live_one_is_seen() {
-        let live = Requirement { policy: "p".into(), count: 1, groups: vec!["a".into(), "b".into()], ..Default::default() };
-        let ok = Requirement { groups: vec!["a".into()], count: 2, ..live.clone() };
+        let live = Requirement {
+            policy: "p".into(),
+            count: 1,
+            groups: vec!["a".into(), "b".into()],
+            ..Default::default()
+        };
+        let ok = Requirement {
+            groups: vec!["a".into()],
+            count: 2,
+            ..live.clone()
+        };
         assert!(at_least(&[ok.clone()], &[live.clone()]));
         let weaker = [
             vec![],
-            vec![Requirement { count: 0, ..ok.clone() }],
-            vec![Requirement { groups: vec![], ..ok.clone() }],
-            vec![Requirement { groups: vec!["c".into()], ..ok.clone() }],
-            vec![Requirement { self_confirm: true, ..ok.clone() }],
-            vec![Requirement { policy: "other".into(), ..ok }],
+            vec![Requirement {
+                count: 0,
+                ..ok.clone()
+            }],
+            vec![Requirement {
+                groups: vec![],
+                ..ok.clone()
+            }],
+            vec![Requirement {
+                groups: vec!["c".into()],
+                ..ok.clone()
+            }],
+            vec![Requirement {
+                self_confirm: true,
+                ..ok.clone()
+            }],
+            vec![Requirement {
+                policy: "other".into(),
+                ..ok
+            }],
         ];
         for recorded in weaker {
             assert!(!at_least(&recorded, &[live.clone()]), "{recorded:?}");

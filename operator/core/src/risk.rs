@@ -104,7 +104,11 @@ pub fn judge_steps(steps: &[Step]) -> Risk {
 /// The floor level of one step.
 #[must_use]
 pub fn floor_level(step: &Step) -> Level {
-    floors(step).into_iter().map(|f| f.level).max().unwrap_or(Level::Safe)
+    floors(step)
+        .into_iter()
+        .map(|f| f.level)
+        .max()
+        .unwrap_or(Level::Safe)
 }
 
 fn floors(step: &Step) -> Vec<Floor> {
@@ -112,10 +116,20 @@ fn floors(step: &Step) -> Vec<Floor> {
     found.extend(kind_floor(step));
     found.extend(label_floor(step));
     if step.effect == Effect::Delete && step.action != Action::Delete {
-        found.push(floor(Level::Destructive, "effect-delete", "removes objects", names(step)));
+        found.push(floor(
+            Level::Destructive,
+            "effect-delete",
+            "removes objects",
+            names(step),
+        ));
     }
     if step.targets.is_empty() {
-        found.push(floor(Level::Destructive, "no-target", "names no target, so it could be any", String::new()));
+        found.push(floor(
+            Level::Destructive,
+            "no-target",
+            "names no target, so it could be any",
+            String::new(),
+        ));
     }
     found
 }
@@ -144,7 +158,10 @@ fn action_floor(step: &Step) -> Floor {
         },
         Action::Restart => caution("restart", "replaces the running pods one by one"),
         Action::SetImage => caution("set-image", "changes what code runs"),
-        Action::SetResources => caution("set-resources", "changes requests or limits and replaces the pods"),
+        Action::SetResources => caution(
+            "set-resources",
+            "changes requests or limits and replaces the pods",
+        ),
         Action::Delete => destructive("delete", "removes objects"),
         Action::Label => caution("label", "changes labels"),
         Action::Annotate => caution("annotate", "changes annotations"),
@@ -166,7 +183,12 @@ fn kind_floor(step: &Step) -> Vec<Floor> {
         let kind = (target.group.as_str(), target.kind.as_str());
         let evidence = format!("{}/{}", target.kind.to_lowercase(), target.name);
         if DESTRUCTIVE_KINDS.contains(&kind) {
-            found.push(floor(Level::Destructive, "kind-class", "changes an object of a kind others depend on", evidence));
+            found.push(floor(
+                Level::Destructive,
+                "kind-class",
+                "changes an object of a kind others depend on",
+                evidence,
+            ));
         } else if !KNOWN_KINDS.contains(&kind) {
             found.push(floor(
                 Level::Destructive,
@@ -175,9 +197,19 @@ fn kind_floor(step: &Step) -> Vec<Floor> {
                 evidence,
             ));
         } else if kind == ("", "Namespace") && step.action != Action::CreateNamespace {
-            found.push(floor(Level::Destructive, "namespace-change", "changes a namespace itself", evidence));
+            found.push(floor(
+                Level::Destructive,
+                "namespace-change",
+                "changes a namespace itself",
+                evidence,
+            ));
         } else if kind == ("", "Node") && !matches!(step.action, Action::Cordon | Action::Uncordon) {
-            found.push(floor(Level::Destructive, "node-change", "changes a node itself", evidence));
+            found.push(floor(
+                Level::Destructive,
+                "node-change",
+                "changes a node itself",
+                evidence,
+            ));
         }
     }
     found
@@ -209,12 +241,21 @@ fn label_floor(step: &Step) -> Vec<Floor> {
 }
 
 fn floor(level: Level, id: &'static str, text: &'static str, evidence: String) -> Floor {
-    Floor { level, id, text, evidence }
+    Floor {
+        level,
+        id,
+        text,
+        evidence,
+    }
 }
 
 fn names(step: &Step) -> String {
-    let mut text: Vec<_> =
-        step.targets.iter().take(5).map(|t| format!("{}/{}", t.kind.to_lowercase(), t.name)).collect();
+    let mut text: Vec<_> = step
+        .targets
+        .iter()
+        .take(5)
+        .map(|t| format!("{}/{}", t.kind.to_lowercase(), t.name))
+        .collect();
     if step.targets.len() > 5 {
         text.push(format!("and {} more", step.targets.len() - 5));
     }
@@ -242,7 +283,12 @@ pub fn check_forbidden(step: &Step) -> Result<(), Forbidden> {
     for target in &step.targets {
         let name = format!("{}/{}", target.kind.to_lowercase(), target.name);
         let removes = step.effect == Effect::Delete;
-        let system = |n: &str| matches!(n, "kube-system" | "kube-public" | "kube-node-lease" | "kubechat-system");
+        let system = |n: &str| {
+            matches!(
+                n,
+                "kube-system" | "kube-public" | "kube-node-lease" | "kubechat-system"
+            )
+        };
         let in_system = target.namespace.as_deref().is_some_and(system);
         let is_system = target.kind == "Namespace" && target.group.is_empty() && system(&target.name);
         if target.group == GROUP {
@@ -255,10 +301,18 @@ pub fn check_forbidden(step: &Step) -> Result<(), Forbidden> {
             || target.group == "apiextensions.k8s.io" && target.name.ends_with(".kubechat.io")
             || target.group == "rbac.authorization.k8s.io" && target.name.starts_with("kubechat")
         {
-            return Err(Forbidden { rule: "own-guards", text: format!("{name} guards KubeChat itself") });
+            return Err(Forbidden {
+                rule: "own-guards",
+                text: format!("{name} guards KubeChat itself"),
+            });
         }
-        if removes && (in_system || is_system) || in_system && target.namespace.as_deref() == Some("kubechat-system") {
-            return Err(Forbidden { rule: "system-namespace", text: format!("{name} belongs to the control plane") });
+        if removes && (in_system || is_system)
+            || in_system && target.namespace.as_deref() == Some("kubechat-system")
+        {
+            return Err(Forbidden {
+                rule: "system-namespace",
+                text: format!("{name} belongs to the control plane"),
+            });
         }
     }
     Ok(())

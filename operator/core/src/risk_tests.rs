@@ -44,7 +44,10 @@ fn floors_are_as_the_design_says() {
     use Level::{Caution, Destructive, Safe};
     let update = Effect::Update;
     let mut guarded = step(Action::Annotate, update, "apps", "Deployment", "web");
-    guarded.params.set.insert("argocd.argoproj.io/sync-options".into(), "Prune=confirm".into());
+    guarded
+        .params
+        .set
+        .insert("argocd.argoproj.io/sync-options".into(), "Prune=confirm".into());
     let mut selected = step(Action::Label, update, "", "Pod", "web-1");
     selected.selected_by = vec!["service/web".into()];
     let mut no_target = scale(Some(3));
@@ -59,21 +62,45 @@ fn floors_are_as_the_design_says() {
         (no_target, Destructive),
         (step(Action::Restart, update, "apps", "Deployment", "a"), Caution),
         (step(Action::SetImage, update, "apps", "Deployment", "a"), Caution),
-        (step(Action::SetResources, update, "apps", "Deployment", "a"), Caution),
+        (
+            step(Action::SetResources, update, "apps", "Deployment", "a"),
+            Caution,
+        ),
         (step(Action::Delete, Effect::Delete, "", "Pod", "a"), Destructive),
         (step(Action::Label, update, "", "Pod", "a"), Caution),
         (selected, Destructive),
         (step(Action::Label, update, "", "Namespace", "a"), Destructive),
         (step(Action::Annotate, update, "", "Node", "a"), Destructive),
         (step(Action::Label, update, "", "Secret", "a"), Destructive),
-        (step(Action::Label, update, "example.com", "Widget", "a"), Destructive),
+        (
+            step(Action::Label, update, "example.com", "Widget", "a"),
+            Destructive,
+        ),
         (guarded, Destructive),
         (step(Action::Cordon, update, "", "Node", "a"), Caution),
         (step(Action::Uncordon, update, "", "Node", "a"), Caution),
-        (step(Action::CreateNamespace, Effect::Create, "", "Namespace", "a"), Caution),
-        (step(Action::RolloutUndo, update, "apps", "Deployment", "a"), Destructive),
-        (step(Action::Recreate, Effect::Create, "", "ConfigMap", "a"), Caution),
-        (step(Action::Recreate, Effect::Create, "rbac.authorization.k8s.io", "Role", "a"), Destructive),
+        (
+            step(Action::CreateNamespace, Effect::Create, "", "Namespace", "a"),
+            Caution,
+        ),
+        (
+            step(Action::RolloutUndo, update, "apps", "Deployment", "a"),
+            Destructive,
+        ),
+        (
+            step(Action::Recreate, Effect::Create, "", "ConfigMap", "a"),
+            Caution,
+        ),
+        (
+            step(
+                Action::Recreate,
+                Effect::Create,
+                "rbac.authorization.k8s.io",
+                "Role",
+                "a",
+            ),
+            Destructive,
+        ),
     ];
     for (step, want) in cases {
         let risk = judge_steps(std::slice::from_ref(&step));
@@ -90,10 +117,28 @@ fn forbids_changes_of_kubechat_itself_and_deletes_in_the_control_plane() {
     let mut namespace = step(Action::Delete, Effect::Delete, "", "Namespace", "kube-system");
     namespace.targets[0].namespace = None;
     let forbidden = [
-        step(Action::Label, Effect::Update, "kubechat.io", "RiskPolicy", "baseline"),
+        step(
+            Action::Label,
+            Effect::Update,
+            "kubechat.io",
+            "RiskPolicy",
+            "baseline",
+        ),
         step(Action::Delete, Effect::Delete, "kubechat.io", "Approval", "a"),
-        step(Action::Delete, Effect::Delete, "admissionregistration.k8s.io", "MutatingWebhookConfiguration", "kubechat"),
-        step(Action::Delete, Effect::Delete, "apiextensions.k8s.io", "CustomResourceDefinition", "approvals.kubechat.io"),
+        step(
+            Action::Delete,
+            Effect::Delete,
+            "admissionregistration.k8s.io",
+            "MutatingWebhookConfiguration",
+            "kubechat",
+        ),
+        step(
+            Action::Delete,
+            Effect::Delete,
+            "apiextensions.k8s.io",
+            "CustomResourceDefinition",
+            "approvals.kubechat.io",
+        ),
         kube_system,
         namespace,
     ];
@@ -101,7 +146,16 @@ fn forbids_changes_of_kubechat_itself_and_deletes_in_the_control_plane() {
         assert!(check_forbidden(&step).is_err(), "{:?}", step.targets);
     }
     assert!(check_forbidden(&scale(Some(5))).is_ok());
-    assert!(check_forbidden(&step(Action::List, Effect::Read, "kubechat.io", "CommandPlan", "p")).is_ok());
+    assert!(
+        check_forbidden(&step(
+            Action::List,
+            Effect::Read,
+            "kubechat.io",
+            "CommandPlan",
+            "p"
+        ))
+        .is_ok()
+    );
 }
 
 fn any_step() -> impl Strategy<Value = Step> {
@@ -113,12 +167,14 @@ fn any_step() -> impl Strategy<Value = Step> {
         ("", "Node"),
         ("x.io", "Odd"),
     ]);
-    (actions, kinds, proptest::option::of(-2..10i32), any::<bool>()).prop_map(|(action, (group, kind), n, read)| {
-        let effect = if read { Effect::Read } else { Effect::Update };
-        let mut s = step(action, effect, group, kind, "x");
-        s.params.replicas = n;
-        s
-    })
+    (actions, kinds, proptest::option::of(-2..10i32), any::<bool>()).prop_map(
+        |(action, (group, kind), n, read)| {
+            let effect = if read { Effect::Read } else { Effect::Update };
+            let mut s = step(action, effect, group, kind, "x");
+            s.params.replicas = n;
+            s
+        },
+    )
 }
 
 proptest! {

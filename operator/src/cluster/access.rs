@@ -25,7 +25,12 @@ impl Subject {
         Self {
             user: acting.username.clone(),
             uid: acting.uid.clone(),
-            groups: acting.groups.iter().cloned().chain(["system:authenticated".to_owned()]).collect(),
+            groups: acting
+                .groups
+                .iter()
+                .cloned()
+                .chain(["system:authenticated".to_owned()])
+                .collect(),
             extra: std::collections::BTreeMap::new(),
         }
     }
@@ -75,7 +80,11 @@ pub async fn ask(client: &Client, subject: &Subject, question: &Question) -> Res
 ///
 /// # Errors
 /// As [`ask`].
-pub async fn first_refused<'a>(client: &Client, subject: &Subject, questions: &'a [Question]) -> Result<Option<&'a Question>, Error> {
+pub async fn first_refused<'a>(
+    client: &Client,
+    subject: &Subject,
+    questions: &'a [Question],
+) -> Result<Option<&'a Question>, Error> {
     for question in questions {
         if !ask(client, subject, question).await? {
             return Ok(Some(question));

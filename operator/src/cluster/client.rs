@@ -23,7 +23,10 @@ pub async fn config(kubeconfig: Option<&Path>, context: Option<&str>) -> anyhow:
             Err(_) => Config::from_kubeconfig(&KubeConfigOptions::default()).await?,
         },
         file => {
-            let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
+            let options = KubeConfigOptions {
+                context: context.map(str::to_owned),
+                ..KubeConfigOptions::default()
+            };
             match file {
                 Some(path) => Config::from_custom_kubeconfig(Kubeconfig::read_from(path)?, &options).await?,
                 None => Config::from_kubeconfig(&options).await?,
@@ -47,10 +50,19 @@ pub fn client(config: Config) -> anyhow::Result<Client> {
 ///
 /// # Errors
 /// What the API server said, or that it did not answer.
-pub async fn call<T>(what: impl Into<String>, request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Error> {
+pub async fn call<T>(
+    what: impl Into<String>,
+    request: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<T, Error> {
     match tokio::time::timeout(DEADLINE, request).await {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(source)) => Err(Error::Api { what: what.into(), source }),
-        Err(_) => Err(Error::Timeout { what: what.into(), seconds: DEADLINE.as_secs() }),
+        Ok(Err(source)) => Err(Error::Api {
+            what: what.into(),
+            source,
+        }),
+        Err(_) => Err(Error::Timeout {
+            what: what.into(),
+            seconds: DEADLINE.as_secs(),
+        }),
     }
 }

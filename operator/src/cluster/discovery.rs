@@ -27,7 +27,10 @@ impl Kinds {
     /// The kind of that name, in that group where one is given.
     #[must_use]
     pub fn find(&self, group: Option<&str>, kind: &str) -> Vec<&KindRef> {
-        self.all.iter().filter(|k| k.kind == kind && group.is_none_or(|g| k.group == g)).collect()
+        self.all
+            .iter()
+            .filter(|k| k.kind == kind && group.is_none_or(|g| k.group == g))
+            .collect()
     }
 
     /// A kind that every cluster has.
@@ -53,27 +56,46 @@ impl Discovery {
         if let Some((kinds, _)) = kept.filter(|(_, since)| since.elapsed() < FRESH) {
             return Ok(kinds);
         }
-        let core = call("discover the core kinds", client.list_core_api_versions_aggregated()).await?;
+        let core = call(
+            "discover the core kinds",
+            client.list_core_api_versions_aggregated(),
+        )
+        .await?;
         let groups = call("discover kinds", client.list_api_groups_aggregated()).await?;
         let mut all = vec![];
         let mut words = vec![];
         for group in core.items.iter().chain(&groups.items) {
             collect(group, &mut all, &mut words);
         }
-        let kinds = Arc::new(Kinds { all, lexicon: Lexicon::new(words) });
-        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some((Arc::clone(&kinds), Instant::now()));
+        let kinds = Arc::new(Kinds {
+            all,
+            lexicon: Lexicon::new(words),
+        });
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some((Arc::clone(&kinds), Instant::now()));
         Ok(kinds)
     }
 }
 
 /// Takes each resource of a group in its first (preferred) version that has it.
 fn collect(group: &APIGroupDiscovery, all: &mut Vec<KindRef>, words: &mut Vec<KindInfo>) {
-    let name = group.metadata.as_ref().and_then(|m| m.name.clone()).unwrap_or_default();
+    let name = group
+        .metadata
+        .as_ref()
+        .and_then(|m| m.name.clone())
+        .unwrap_or_default();
     for version in &group.versions {
-        let Some(number) = version.version.as_deref() else { continue };
+        let Some(number) = version.version.as_deref() else {
+            continue;
+        };
         for resource in &version.resources {
-            let Some((kind, info)) = entry(&name, number, resource) else { continue };
-            if all.iter().any(|k: &KindRef| k.group == kind.group && k.resource == kind.resource) {
+            let Some((kind, info)) = entry(&name, number, resource) else {
+                continue;
+            };
+            if all
+                .iter()
+                .any(|k: &KindRef| k.group == kind.group && k.resource == kind.resource)
+            {
                 continue;
             }
             all.push(kind);
@@ -89,8 +111,15 @@ fn entry(group: &str, version: &str, resource: &APIResourceDiscovery) -> Option<
         return None;
     }
     let namespaced = resource.scope.as_deref() == Some("Namespaced");
-    let scalable = resource.subresources.iter().any(|s| s.subresource.as_deref() == Some("scale"));
-    let singular = resource.singular_resource.clone().filter(|s| !s.is_empty()).unwrap_or_else(|| kind.to_lowercase());
+    let scalable = resource
+        .subresources
+        .iter()
+        .any(|s| s.subresource.as_deref() == Some("scale"));
+    let singular = resource
+        .singular_resource
+        .clone()
+        .filter(|s| !s.is_empty())
+        .unwrap_or_else(|| kind.to_lowercase());
     let info = KindInfo {
         group: group.to_owned(),
         version: version.to_owned(),
@@ -100,6 +129,13 @@ fn entry(group: &str, version: &str, resource: &APIResourceDiscovery) -> Option<
         short_names: resource.short_names.clone(),
         namespaced,
     };
-    let kind = KindRef { group: group.to_owned(), version: version.to_owned(), kind, resource: plural, namespaced, scalable };
+    let kind = KindRef {
+        group: group.to_owned(),
+        version: version.to_owned(),
+        kind,
+        resource: plural,
+        namespaced,
+        scalable,
+    };
     Some((kind, info))
 }

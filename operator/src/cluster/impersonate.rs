@@ -50,8 +50,13 @@ impl Impersonator {
     pub fn new(config: Config) -> Result<Self, kube::Error> {
         let connector = config.rustls_https_connector()?;
         let client: hyper_util::client::legacy::Client<_, Body> =
-            hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new()).build(connector);
-        Ok(Self { config, http: Mutex::new(Http::new(client)), proven: Mutex::default() })
+            hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new())
+                .build(connector);
+        Ok(Self {
+            config,
+            http: Mutex::new(Http::new(client)),
+            proven: Mutex::default(),
+        })
     }
 
     /// A client for reads and dry-runs as this person. Kept for a while, because many turns come from the same people.
@@ -61,7 +66,10 @@ impl Impersonator {
     pub async fn reader(&self, acting: &Acting) -> Result<Client, Error> {
         let kept = {
             let proven = self.proven.lock().unwrap_or_else(PoisonError::into_inner);
-            proven.get(acting).filter(|(_, since)| since.elapsed() < PROVEN_FOR).map(|(client, _)| client.clone())
+            proven
+                .get(acting)
+                .filter(|(_, since)| since.elapsed() < PROVEN_FOR)
+                .map(|(client, _)| client.clone())
         };
         if let Some(client) = kept {
             return Ok(client);
@@ -112,7 +120,12 @@ impl Impersonator {
 async fn prove(client: &Client, acting: &Acting) -> Result<(), Error> {
     let review: Api<SelfSubjectReview> = Api::all(client.clone());
     let what = format!("act as {}", acting.username);
-    let echoed = match call(what, review.create(&PostParams::default(), &SelfSubjectReview::default())).await {
+    let echoed = match call(
+        what,
+        review.create(&PostParams::default(), &SelfSubjectReview::default()),
+    )
+    .await
+    {
         Ok(echoed) => echoed,
         Err(error) if error.status().is_some_and(|s| s.code == 403) => {
             return Err(Error::Identity(format!(
@@ -126,10 +139,15 @@ async fn prove(client: &Client, acting: &Acting) -> Result<(), Error> {
     let same_user = seen.username.as_deref() == Some(acting.username.as_str());
     let same_uid = acting.uid.is_empty() || seen.uid.as_deref() == Some(acting.uid.as_str());
     let has_all = acting.groups.iter().all(|g| groups.contains(g));
-    let no_more = groups.iter().all(|g| acting.groups.contains(g) || g.starts_with("system:serviceaccounts") || g == "system:authenticated");
+    let no_more = groups.iter().all(|g| {
+        acting.groups.contains(g) || g.starts_with("system:serviceaccounts") || g == "system:authenticated"
+    });
     if same_user && same_uid && has_all && no_more {
         Ok(())
     } else {
-        Err(Error::Identity(format!("the API server does not see {} when KubeChat acts as this person; nothing was done", acting.username)))
+        Err(Error::Identity(format!(
+            "the API server does not see {} when KubeChat acts as this person; nothing was done",
+            acting.username
+        )))
     }
 }

@@ -96,7 +96,11 @@ impl<'a> Objects<'a> {
     /// Objects of a kind; `namespace` is ignored for cluster-scoped kinds, and `None` means all namespaces.
     #[must_use]
     pub fn new(client: &'a ClientDebug, kind: &'a KindRef, namespace: Option<&'a str>) -> Self {
-        Self { client, kind, namespace: namespace.filter(|_| kind.namespaced) }
+        Self {
+            client,
+            kind,
+            namespace: namespace.filter(|_| kind.namespaced),
+        }
     }
 
     fn path(&self, name: Option<&str>, subresource: Option<&str>) -> String {
@@ -106,16 +110,20 @@ impl<'a> Objects<'a> {
             format!("/apis/{}/{}", self.kind.group, self.kind.version)
         };
         if let Some(namespace) = self.namespace {
-            path.push_str(&format!("/namespaces/{namespace}"));
+            path.push_str(&format!("/namespaces/{}", encode(namespace)));
         }
         path.push_str(&format!("/{}", self.kind.resource));
         for part in [name, subresource].into_iter().flatten() {
-            path.push_str(&format!("/{part}"));
+            path.push_str(&format!("/{}", encode(part)));
         }
         path
     }
 
-    async fn send<T: serde::de::DeserializeOwned>(&self, what: String, request: Result<Request<Vec<u8>>, http::Error>) -> Result<T, Error> {
+    async fn send<T: serde::de::DeserializeOwned>(
+        &self,
+        what: String,
+        request: Result<Request<Vec<u8>>, http::Error>,
+    ) -> Result<T, Error> {
         let request = request.map_err(|e| Error::Internal(format!("{what}: {e}")))?;
         call(what, self.client.0.request(request)).await
     }
@@ -126,7 +134,8 @@ impl<'a> Objects<'a> {
     /// What the API server said.
     pub async fn get(&self, name: &str) -> Result<Value, Error> {
         let request = Request::get(self.path(Some(name), None)).body(vec![]);
-        self.send(format!("get {} {name}", self.kind.kind.to_lowercase()), request).await
+        self.send(format!("get {} {name}", self.kind.kind.to_lowercase()), request)
+            .await
     }
 
     /// One object, or `None` when there is none.
@@ -160,7 +169,9 @@ impl<'a> Objects<'a> {
     /// # Errors
     /// What the API server said.
     pub async fn table(&self, name: Option<&str>, query: &Query<'_>) -> Result<TablePage, Error> {
-        let request = Request::get(format!("{}?{}", self.path(name, None), query.text())).header(http::header::ACCEPT, TABLE).body(vec![]);
+        let request = Request::get(format!("{}?{}", self.path(name, None), query.text()))
+            .header(http::header::ACCEPT, TABLE)
+            .body(vec![]);
         self.send(format!("list {}", self.kind.resource), request).await
     }
 
@@ -168,15 +179,26 @@ impl<'a> Objects<'a> {
     ///
     /// # Errors
     /// What the API server said.
-    pub async fn patch(&self, name: &str, subresource: Option<&str>, patch: &Value, dry_run: bool) -> Result<Value, Error> {
-        let content = if patch.is_array() { "application/json-patch+json" } else { "application/merge-patch+json" };
+    pub async fn patch(
+        &self,
+        name: &str,
+        subresource: Option<&str>,
+        patch: &Value,
+        dry_run: bool,
+    ) -> Result<Value, Error> {
+        let content = if patch.is_array() {
+            "application/json-patch+json"
+        } else {
+            "application/merge-patch+json"
+        };
         let uri = format!("{}?{}", self.path(Some(name), subresource), write_query(dry_run));
         let request = Request::builder()
             .method(Method::PATCH)
             .uri(uri)
             .header(http::header::CONTENT_TYPE, content)
             .body(serde_json::to_vec(patch)?);
-        self.send(format!("patch {} {name}", self.kind.kind.to_lowercase()), request).await
+        self.send(format!("patch {} {name}", self.kind.kind.to_lowercase()), request)
+            .await
     }
 
     /// Creates an object.
@@ -185,15 +207,25 @@ impl<'a> Objects<'a> {
     /// What the API server said.
     pub async fn create(&self, manifest: &Value, dry_run: bool) -> Result<Value, Error> {
         let uri = format!("{}?{}", self.path(None, None), write_query(dry_run));
-        let request = Request::post(uri).header(http::header::CONTENT_TYPE, "application/json").body(serde_json::to_vec(manifest)?);
-        self.send(format!("create {}", self.kind.kind.to_lowercase()), request).await
+        let request = Request::post(uri)
+            .header(http::header::CONTENT_TYPE, "application/json")
+            .body(serde_json::to_vec(manifest)?);
+        self.send(format!("create {}", self.kind.kind.to_lowercase()), request)
+            .await
     }
 
     /// Deletes an object, bound to its UID and version; background propagation.
     ///
     /// # Errors
     /// What the API server said.
-    pub async fn delete(&self, name: &str, uid: &str, version: Option<&str>, grace: Option<i64>, dry_run: bool) -> Result<Value, Error> {
+    pub async fn delete(
+        &self,
+        name: &str,
+        uid: &str,
+        version: Option<&str>,
+        grace: Option<i64>,
+        dry_run: bool,
+    ) -> Result<Value, Error> {
         let mut body = serde_json::json!({"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background", "preconditions": {"uid": uid}});
         if let Some(version) = version {
             body["preconditions"]["resourceVersion"] = version.into();
@@ -207,7 +239,11 @@ impl<'a> Objects<'a> {
         let request = Request::delete(self.path(Some(name), None))
             .header(http::header::CONTENT_TYPE, "application/json")
             .body(serde_json::to_vec(&body)?);
-        self.send(format!("delete {} {name}", self.kind.kind.to_lowercase()), request).await
+        self.send(
+            format!("delete {} {name}", self.kind.kind.to_lowercase()),
+            request,
+        )
+        .await
     }
 
     /// The end of a log.
@@ -244,7 +280,11 @@ impl Query<'_> {
     fn text(&self) -> String {
         let limit = if self.limit == 0 { PAGE } else { self.limit };
         let mut text = format!("limit={limit}");
-        for (key, value) in [("labelSelector", self.labels), ("fieldSelector", self.fields), ("continue", self.continue_)] {
+        for (key, value) in [
+            ("labelSelector", self.labels),
+            ("fieldSelector", self.fields),
+            ("continue", self.continue_),
+        ] {
             if let Some(value) = value {
                 text.push_str(&format!("&{key}={}", encode(value)));
             }
@@ -272,8 +312,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn names_are_encoded_so_that_they_cannot_leave_their_place_in_the_path() {
+        assert_eq!(encode("../secrets/x?y"), "..%2Fsecrets%2Fx%3Fy");
+    }
+
+    #[test]
     fn selectors_are_encoded_so_that_they_cannot_add_parameters() {
-        let query = Query { labels: Some("a=b&limit=1"), ..Query::default() };
+        let query = Query {
+            labels: Some("a=b&limit=1"),
+            ..Query::default()
+        };
         assert_eq!(query.text(), "limit=500&labelSelector=a%3Db%26limit%3D1");
     }
 }

@@ -16,18 +16,28 @@ use serde::de::DeserializeOwned;
 const PAGE_SIZE: u32 = 500;
 
 /// What our kinds must be.
-pub trait Watched: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static {}
+pub trait Watched:
+    Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static
+{
+}
 impl<K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static> Watched for K {}
 
 /// A store of all objects of a kind, and the stream of touched objects that fills it. The stream must be polled.
-pub fn reflect<K: Watched>(client: Client) -> (Store<K>, impl Stream<Item = Result<K, watcher::Error>> + Send + 'static)
+pub fn reflect<K: Watched>(
+    client: Client,
+) -> (
+    Store<K>,
+    impl Stream<Item = Result<K, watcher::Error>> + Send + 'static,
+)
 where
     K::DynamicType: Hash + Eq + Clone + Default,
 {
     let (store, writer): (Store<K>, Writer<K>) = reflector::store();
     let api: Api<DeserializeGuard<K>> = Api::all(client);
     let config = watcher::Config::default().page_size(PAGE_SIZE);
-    let stream = start(api, config).default_backoff().try_filter_map(|event| std::future::ready(Ok(unguard(event))));
+    let stream = start(api, config)
+        .default_backoff()
+        .try_filter_map(|event| std::future::ready(Ok(unguard(event))));
     let touched = reflector::reflector(writer, stream).touched_objects();
     (store, touched)
 }

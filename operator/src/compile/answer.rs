@@ -4,33 +4,50 @@ use kubechat_crds::chat_request::{Answer, Table};
 use kubechat_crds::condition::clip;
 
 /// Rows of a table at most.
-pub const MAX_ROWS: usize = 200;
+pub(super) const MAX_ROWS: usize = 200;
 /// Bytes of a table at most.
-pub const MAX_TABLE_BYTES: usize = 64 * 1024;
+pub(super) const MAX_TABLE_BYTES: usize = 64 * 1024;
 
 /// An answer of words only.
 #[must_use]
 pub fn text(words: &str) -> Answer {
     let words = clip(words.to_owned(), 4096);
-    Answer { first_line: first_line(&words), text: words, ..Answer::default() }
+    Answer {
+        first_line: first_line(&words),
+        text: words,
+        ..Answer::default()
+    }
 }
 
 /// An answer that says what is needed.
 #[must_use]
 pub fn needs_input(message: &str, candidates: Vec<String>) -> Answer {
     let candidates = candidates.into_iter().take(20).map(|c| clip(c, 512)).collect();
-    Answer { candidates, ..text(message) }
+    Answer {
+        candidates,
+        ..text(message)
+    }
 }
 
 /// An answer with a table, cut to the bounds; what was cut is said.
 #[must_use]
-pub fn with_table(words: &str, columns: Vec<String>, rows: Vec<Vec<String>>, total: i64, more: &str) -> Answer {
+pub(super) fn with_table(
+    words: &str,
+    columns: Vec<String>,
+    rows: Vec<Vec<String>>,
+    total: i64,
+    more: &str,
+) -> Answer {
     let columns: Vec<String> = columns.into_iter().take(20).map(|c| clip(c, 63)).collect();
     let mut kept = vec![];
     let mut bytes = 0;
     let had = rows.len();
     for row in rows.into_iter().take(MAX_ROWS) {
-        let row: Vec<String> = row.into_iter().take(columns.len()).map(|c| clip(c, 1024)).collect();
+        let row: Vec<String> = row
+            .into_iter()
+            .take(columns.len())
+            .map(|c| clip(c, 1024))
+            .collect();
         bytes += row.iter().map(String::len).sum::<usize>();
         if bytes > MAX_TABLE_BYTES {
             break;
@@ -38,13 +55,21 @@ pub fn with_table(words: &str, columns: Vec<String>, rows: Vec<Vec<String>>, tot
         kept.push(row);
     }
     let cut = kept.len() < had || i64::try_from(kept.len()).unwrap_or(i64::MAX) < total;
-    let table = Table { columns, rows: kept, total, continue_: cut.then(|| clip(more.to_owned(), 500)) };
-    Answer { table: Some(table), ..text(words) }
+    let table = Table {
+        columns,
+        rows: kept,
+        total,
+        continue_: cut.then(|| clip(more.to_owned(), 500)),
+    };
+    Answer {
+        table: Some(table),
+        ..text(words)
+    }
 }
 
 /// Several answers of one turn as one: texts one after the other, the first table.
 #[must_use]
-pub fn join(answers: Vec<Answer>) -> Answer {
+pub(super) fn join(answers: Vec<Answer>) -> Answer {
     let mut all = answers.into_iter();
     let mut joined = all.next().unwrap_or_default();
     for next in all {
@@ -53,7 +78,15 @@ pub fn join(answers: Vec<Answer>) -> Answer {
             (None, table) => joined.table = table,
             (Some(_), Some(table)) => {
                 let rows: Vec<String> = table.rows.iter().map(|r| r.join("  ")).collect();
-                joined.text = clip(format!("{}\n{}\n{}", joined.text, table.columns.join("  "), rows.join("\n")), 4096);
+                joined.text = clip(
+                    format!(
+                        "{}\n{}\n{}",
+                        joined.text,
+                        table.columns.join("  "),
+                        rows.join("\n")
+                    ),
+                    4096,
+                );
             }
             (Some(_), None) => {}
         }
@@ -77,7 +110,9 @@ mod tests {
         let answer = with_table("t", vec!["A".into()], rows, 300, "narrow it");
         let table = answer.table.unwrap();
         assert!(table.rows.len() <= 65 && table.continue_.is_some() && table.total == 300);
-        let whole = with_table("t", vec!["A".into()], vec![vec!["1".into()]], 1, "narrow it").table.unwrap();
+        let whole = with_table("t", vec!["A".into()], vec![vec!["1".into()]], 1, "narrow it")
+            .table
+            .unwrap();
         assert_eq!(whole.continue_, None);
     }
 }

@@ -5,6 +5,7 @@
 
 mod answer;
 mod change;
+mod dry_run;
 mod reads;
 mod resolve;
 mod rollback;
@@ -114,7 +115,9 @@ impl From<Error> for Stop {
             _ => match error.status().map(|s| s.code) {
                 Some(403) => Self::failed(
                     reason::FORBIDDEN,
-                    format!("{error}. Nothing was done. Ask for that right, or ask about something you may see"),
+                    format!(
+                        "{error}. Nothing was done. Ask for that right, or ask about something you may see"
+                    ),
                 ),
                 _ => Self::Retry(error),
             },
@@ -132,7 +135,12 @@ impl Stop {
     pub fn needs_input(message: impl Into<String>, candidates: Vec<String>) -> Self {
         let message = message.into();
         let answer = needs_input(&message, candidates);
-        Self::halt(RequestPhase::NeedsInput, reason::NEEDS_INPUT, message, Some(answer))
+        Self::halt(
+            RequestPhase::NeedsInput,
+            reason::NEEDS_INPUT,
+            message,
+            Some(answer),
+        )
     }
 
     /// Ends as Blocked.
@@ -142,12 +150,21 @@ impl Stop {
             reason,
             message: message.into(),
             answer: None,
-            blocked: Some(Blocked { policy: policy.to_owned(), rule: rule.to_owned() }),
+            blocked: Some(Blocked {
+                policy: policy.to_owned(),
+                rule: rule.to_owned(),
+            }),
         }))
     }
 
     fn halt(phase: RequestPhase, reason: &'static str, message: String, answer: Option<Answer>) -> Self {
-        Self::Halt(Box::new(Halted { phase, reason, message, answer, blocked: None }))
+        Self::Halt(Box::new(Halted {
+            phase,
+            reason,
+            message,
+            answer,
+            blocked: None,
+        }))
     }
 }
 
@@ -155,7 +172,9 @@ impl From<Refusal> for Stop {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::NeedsInput { message, candidates } => Self::needs_input(message, candidates),
-            Refusal::Invalid(message) => Self::failed(reason::INVALID, format!("{message}. Nothing was done")),
+            Refusal::Invalid(message) => {
+                Self::failed(reason::INVALID, format!("{message}. Nothing was done"))
+            }
             Refusal::Nothing(message) => {
                 let answer = text(&message);
                 Self::Halt(Box::new(Halted {
@@ -174,7 +193,11 @@ impl From<Refusal> for Stop {
 ///
 /// # Errors
 /// Only what is worth trying again; everything else is an [`Outcome::Halt`].
-pub async fn run(turn: &Turn<'_>, previous: &[Intent], session_plan: Option<String>) -> Result<Compiled, Error> {
+pub async fn run(
+    turn: &Turn<'_>,
+    previous: &[Intent],
+    session_plan: Option<String>,
+) -> Result<Compiled, Error> {
     let mut understood = String::new();
     let mut intents = vec![];
     let outcome = match work(turn, previous, session_plan, &mut understood, &mut intents).await {
@@ -182,7 +205,11 @@ pub async fn run(turn: &Turn<'_>, previous: &[Intent], session_plan: Option<Stri
         Err(Stop::Halt(halted)) => Outcome::Halt(*halted),
         Err(Stop::Retry(error)) => return Err(error),
     };
-    Ok(Compiled { understood: condition::clip(understood, 2000), intents, outcome })
+    Ok(Compiled {
+        understood: condition::clip(understood, 2000),
+        intents,
+        outcome,
+    })
 }
 
 async fn work(
@@ -196,15 +223,24 @@ async fn work(
         *understood = format!("Undo plan {}.", plan.name);
         return rollback::plan(turn, &plan.name).await;
     }
-    let context = interpret::Context { lexicon: &turn.kinds.lexicon, previous };
+    let context = interpret::Context {
+        lexicon: &turn.kinds.lexicon,
+        previous,
+    };
     let read = interpret::interpret(&turn.request.spec.prompt, &context);
-    *understood = read.understood;
+    *understood = read
+        .understood
+        .strip_prefix("Understood: ")
+        .map_or_else(|| read.understood.clone(), str::to_owned);
     match read.interpretation {
         Interpretation::NeedsInput { message, candidates } => Err(Stop::needs_input(message, candidates)),
         Interpretation::Chat { text: words } => Ok(Outcome::Answer(text(&words))),
         Interpretation::UndoPrevious => match session_plan {
             Some(plan) => rollback::plan(turn, &plan).await,
-            None => Err(Stop::needs_input("What should be undone? Name the plan: kubechat rollback PLAN (kubechat plans --all lists them)", vec![])),
+            None => Err(Stop::needs_input(
+                "What should be undone? Name the plan: kubechat rollback PLAN (kubechat plans --all lists them)",
+                vec![],
+            )),
         },
         Interpretation::WhatIf(intents) => {
             kept.clone_from(&intents);
@@ -214,12 +250,27 @@ async fn work(
             kept.clone_from(&intents);
             let (reads, changes): (Vec<_>, Vec<_>) = intents.into_iter().partition(|i| i.action.is_read());
             // A change is compiled before any read is answered: if a part is unclear, nothing of the turn happens.
-            let plan = if changes.is_empty() { None } else { Some(change::plan(turn, &changes).await?) };
-            let answer = if reads.is_empty() { None } else { Some(reads::answer(turn, &reads).await?) };
+            let plan = if changes.is_empty() {
+                None
+            } else {
+                Some(change::plan(turn, &changes).await?)
+            };
+            let answer = if reads.is_empty() {
+                None
+            } else {
+                Some(reads::answer(turn, &reads).await?)
+            };
             match (plan, answer) {
-                (Some((spec, sidecars)), answer) => Ok(Outcome::Plan { spec: Box::new(spec), sidecars, answer }),
+                (Some((spec, sidecars)), answer) => Ok(Outcome::Plan {
+                    spec: Box::new(spec),
+                    sidecars,
+                    answer,
+                }),
                 (None, Some(answer)) => Ok(Outcome::Answer(answer)),
-                (None, None) => Err(Stop::needs_input("Nothing to do was found in the sentence. What should be done?", vec![])),
+                (None, None) => Err(Stop::needs_input(
+                    "Nothing to do was found in the sentence. What should be done?",
+                    vec![],
+                )),
             }
         }
     }

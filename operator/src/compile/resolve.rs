@@ -14,11 +14,25 @@ const MAX_CANDIDATES: usize = 20;
 
 /// Kinds that a name without a kind may mean, by action.
 fn implied_kinds(action: Action) -> &'static [(&'static str, &'static str)] {
-    const WORKLOADS: &[(&str, &str)] = &[("apps", "Deployment"), ("apps", "StatefulSet"), ("apps", "DaemonSet")];
+    const WORKLOADS: &[(&str, &str)] = &[
+        ("apps", "Deployment"),
+        ("apps", "StatefulSet"),
+        ("apps", "DaemonSet"),
+    ];
     match action {
         Action::Scale => &[("apps", "Deployment"), ("apps", "StatefulSet")],
-        Action::Restart | Action::SetImage | Action::SetResources | Action::RolloutStatus | Action::RolloutUndo => WORKLOADS,
-        Action::Logs => &[("apps", "Deployment"), ("apps", "StatefulSet"), ("apps", "DaemonSet"), ("", "Pod"), ("batch", "Job")],
+        Action::Restart
+        | Action::SetImage
+        | Action::SetResources
+        | Action::RolloutStatus
+        | Action::RolloutUndo => WORKLOADS,
+        Action::Logs => &[
+            ("apps", "Deployment"),
+            ("apps", "StatefulSet"),
+            ("apps", "DaemonSet"),
+            ("", "Pod"),
+            ("batch", "Job"),
+        ],
         Action::Cordon | Action::Uncordon => &[("", "Node")],
         Action::List
         | Action::Get
@@ -44,13 +58,20 @@ fn implied_kinds(action: Action) -> &'static [(&'static str, &'static str)] {
 }
 
 /// The kind that an intent names.
-pub fn named_kind<'a>(turn: &'a Turn<'_>, intent: &Intent) -> Result<Option<&'a KindRef>, Stop> {
-    let Some(word) = &intent.target.kind else { return Ok(None) };
+pub(super) fn named_kind<'a>(turn: &'a Turn<'_>, intent: &Intent) -> Result<Option<&'a KindRef>, Stop> {
+    let Some(word) = &intent.target.kind else {
+        return Ok(None);
+    };
     let group = intent.target.group.as_deref();
     let mut found = turn.kinds.find(group, word);
     if found.is_empty() && group.is_none() {
         let lower = word.to_lowercase();
-        found = turn.kinds.all.iter().filter(|k| k.kind.to_lowercase() == lower || k.resource == lower).collect();
+        found = turn
+            .kinds
+            .all
+            .iter()
+            .filter(|k| k.kind.to_lowercase() == lower || k.resource == lower)
+            .collect();
     }
     // A word without a group means the core group's kind first: `events`, `pods`.
     if found.len() > 1 && group.is_none() {
@@ -62,33 +83,52 @@ pub fn named_kind<'a>(turn: &'a Turn<'_>, intent: &Intent) -> Result<Option<&'a 
     match found.as_slice() {
         [one] => Ok(Some(one)),
         [] => {
-            let near: Vec<String> = turn.kinds.all.iter().filter(|k| close(&k.kind.to_lowercase(), &word.to_lowercase())).map(|k| k.resource.clone()).take(5).collect();
-            Err(Stop::needs_input(format!("This cluster has no kind called {word}. Which kind do you mean?"), near))
+            let near: Vec<String> = turn
+                .kinds
+                .all
+                .iter()
+                .filter(|k| close(&k.kind.to_lowercase(), &word.to_lowercase()))
+                .map(|k| k.resource.clone())
+                .take(5)
+                .collect();
+            Err(Stop::needs_input(
+                format!("This cluster has no kind called {word}. Which kind do you mean?"),
+                near,
+            ))
         }
         several => Err(Stop::needs_input(
             format!("{word} is the name of several kinds. Which one?"),
-            several.iter().map(|k| format!("{}.{}", k.resource, k.group)).collect(),
+            several
+                .iter()
+                .map(|k| format!("{}.{}", k.resource, k.group))
+                .collect(),
         )),
     }
 }
 
 /// The namespace an intent means, checked against the bounds; `None` for cluster-scoped kinds and for all namespaces.
-pub fn namespace_of(turn: &Turn<'_>, intent: &Intent, kind: &KindRef) -> Result<Option<String>, Stop> {
+pub(super) fn namespace_of(turn: &Turn<'_>, intent: &Intent, kind: &KindRef) -> Result<Option<String>, Stop> {
     if !kind.namespaced {
-        turn.bounds.check(turn.request, None, &format!("a {}", kind.kind.to_lowercase()))?;
+        turn.bounds
+            .check(turn.request, None, &format!("a {}", kind.kind.to_lowercase()))?;
         return Ok(None);
     }
     if intent.target.all_namespaces {
         turn.bounds.check_everywhere(turn.request)?;
         return Ok(None);
     }
-    let namespace = intent.target.namespace.clone().unwrap_or_else(|| turn.default_namespace.clone());
-    turn.bounds.check(turn.request, Some(&namespace), &format!("namespace {namespace}"))?;
+    let namespace = intent
+        .target
+        .namespace
+        .clone()
+        .unwrap_or_else(|| turn.default_namespace.clone());
+    turn.bounds
+        .check(turn.request, Some(&namespace), &format!("namespace {namespace}"))?;
     Ok(Some(namespace))
 }
 
 /// The objects an intent means; never empty.
-pub async fn objects(turn: &Turn<'_>, intent: &Intent) -> Result<Vec<Found>, Stop> {
+pub(super) async fn objects(turn: &Turn<'_>, intent: &Intent) -> Result<Vec<Found>, Stop> {
     let target = &intent.target;
     match named_kind(turn, intent)? {
         Some(kind) => {
@@ -110,57 +150,101 @@ pub async fn objects(turn: &Turn<'_>, intent: &Intent) -> Result<Vec<Found>, Sto
     }
 }
 
-async fn by_name(turn: &Turn<'_>, intent: &Intent, kind: &KindRef, namespace: Option<&str>) -> Result<Vec<Found>, Stop> {
+async fn by_name(
+    turn: &Turn<'_>,
+    intent: &Intent,
+    kind: &KindRef,
+    namespace: Option<&str>,
+) -> Result<Vec<Found>, Stop> {
     if kind.namespaced && namespace.is_none() {
-        return Err(Stop::needs_input("A name in all namespaces is not one object. In which namespace?", vec![]));
+        return Err(Stop::needs_input(
+            "A name in all namespaces is not one object. In which namespace?",
+            vec![],
+        ));
     }
     let api = Objects::new(&turn.person, kind, namespace);
     let mut all = vec![];
     for name in &intent.target.names {
         match api.find(name).await? {
-            Some(object) => all.push(Found { kind: kind.clone(), object }),
+            Some(object) => all.push(Found {
+                kind: kind.clone(),
+                object,
+            }),
             None if intent.params.ignore_not_found == Some(true) => {}
             None => all.push(near(turn, intent, kind, namespace, name).await?),
         }
     }
     if all.is_empty() {
-        return Err(kubechat_core::plan::Refusal::Nothing("there is no such object; nothing was changed".to_owned()).into());
+        return Err(kubechat_core::plan::Refusal::Nothing(
+            "there is no such object; nothing was changed".to_owned(),
+        )
+        .into());
     }
     Ok(all)
 }
 
 /// What to do about a name that is not there: a read takes a unique close match, a change only offers it.
-async fn near(turn: &Turn<'_>, intent: &Intent, kind: &KindRef, namespace: Option<&str>, name: &str) -> Result<Found, Stop> {
+async fn near(
+    turn: &Turn<'_>,
+    intent: &Intent,
+    kind: &KindRef,
+    namespace: Option<&str>,
+    name: &str,
+) -> Result<Found, Stop> {
     let api = Objects::new(&turn.person, kind, namespace);
     let list = api.list(&Query::default()).await?;
     let names: Vec<&str> = list.items.iter().map(kubechat_core::plan::object::name).collect();
     let mut matches: Vec<&str> = names.iter().copied().filter(|n| close(n, name)).collect();
     if let ([only], true) = (matches.as_slice(), intent.action.is_read()) {
         let object = api.get(only).await?;
-        return Ok(Found { kind: kind.clone(), object });
+        return Ok(Found {
+            kind: kind.clone(),
+            object,
+        });
     }
     if matches.is_empty() {
         matches = names;
     }
-    let place = namespace.map(|n| format!(" in namespace {n}")).unwrap_or_default();
+    let place = namespace
+        .map(|n| format!(" in namespace {n}"))
+        .unwrap_or_default();
     let word = kind.kind.to_lowercase();
-    let candidates = matches.into_iter().take(MAX_CANDIDATES).map(|n| format!("{word}/{n}")).collect();
-    Err(Stop::needs_input(format!("There is no {word} {name}{place}. Nothing was done. Which one do you mean?"), candidates))
+    let candidates = matches
+        .into_iter()
+        .take(MAX_CANDIDATES)
+        .map(|n| format!("{word}/{n}"))
+        .collect();
+    Err(Stop::needs_input(
+        format!("There is no {word} {name}{place}. Nothing was done. Which one do you mean?"),
+        candidates,
+    ))
 }
 
 /// One object of that name of whatever kind the action is usually about.
 async fn by_any_kind(turn: &Turn<'_>, intent: &Intent, name: &str) -> Result<Found, Stop> {
-    let kinds: Vec<&KindRef> = implied_kinds(intent.action).iter().filter_map(|(g, k)| turn.kinds.known(g, k)).collect();
+    let kinds: Vec<&KindRef> = implied_kinds(intent.action)
+        .iter()
+        .filter_map(|(g, k)| turn.kinds.known(g, k))
+        .collect();
     let mut found = vec![];
     let mut namespace = None;
     let mut refused = None;
     for kind in &kinds {
         namespace = namespace_of(turn, intent, kind)?;
         if kind.namespaced && namespace.is_none() {
-            return Err(Stop::needs_input("A name in all namespaces is not one object. In which namespace?", vec![]));
+            return Err(Stop::needs_input(
+                "A name in all namespaces is not one object. In which namespace?",
+                vec![],
+            ));
         }
-        match Objects::new(&turn.person, kind, namespace.as_deref()).find(name).await {
-            Ok(Some(object)) => found.push(Found { kind: (*kind).clone(), object }),
+        match Objects::new(&turn.person, kind, namespace.as_deref())
+            .find(name)
+            .await
+        {
+            Ok(Some(object)) => found.push(Found {
+                kind: (*kind).clone(),
+                object,
+            }),
             Ok(None) => {}
             // What may not be read is no candidate, unless nothing else is found.
             Err(error) if error.status().is_some_and(|s| s.code == 403) => refused = Some(error),
@@ -168,8 +252,14 @@ async fn by_any_kind(turn: &Turn<'_>, intent: &Intent, name: &str) -> Result<Fou
         }
     }
     if found.len() > 1 {
-        let candidates = found.iter().map(|f| format!("{}/{name}", f.kind.kind.to_lowercase())).collect();
-        return Err(Stop::needs_input(format!("{name} is the name of several objects. Which one do you mean?"), candidates));
+        let candidates = found
+            .iter()
+            .map(|f| format!("{}/{name}", f.kind.kind.to_lowercase()))
+            .collect();
+        return Err(Stop::needs_input(
+            format!("{name} is the name of several objects. Which one do you mean?"),
+            candidates,
+        ));
     }
     match (found.pop(), refused) {
         (Some(one), _) => Ok(one),
@@ -178,11 +268,23 @@ async fn by_any_kind(turn: &Turn<'_>, intent: &Intent, name: &str) -> Result<Fou
     }
 }
 
-async fn missing(turn: &Turn<'_>, intent: &Intent, kinds: &[&KindRef], namespace: Option<&str>, name: &str) -> Result<Found, Stop> {
+async fn missing(
+    turn: &Turn<'_>,
+    intent: &Intent,
+    kinds: &[&KindRef],
+    namespace: Option<&str>,
+    name: &str,
+) -> Result<Found, Stop> {
     let mut close_ones = vec![];
     let mut all = vec![];
     for kind in kinds.iter().take(4) {
-        let list = match Objects::new(&turn.person, kind, namespace).list(&Query { limit: 100, ..Query::default() }).await {
+        let list = match Objects::new(&turn.person, kind, namespace)
+            .list(&Query {
+                limit: 100,
+                ..Query::default()
+            })
+            .await
+        {
             Ok(list) => list,
             Err(error) if error.status().is_some_and(|s| s.code == 403) => continue,
             Err(error) => return Err(error.into()),
@@ -191,48 +293,108 @@ async fn missing(turn: &Turn<'_>, intent: &Intent, kinds: &[&KindRef], namespace
             let its = kubechat_core::plan::object::name(&item).to_owned();
             let label = format!("{}/{its}", kind.kind.to_lowercase());
             if close(&its, name) {
-                close_ones.push((label.clone(), Found { kind: (*kind).clone(), object: item }));
+                close_ones.push((
+                    label.clone(),
+                    Found {
+                        kind: (*kind).clone(),
+                        object: item,
+                    },
+                ));
             }
             all.push(label);
         }
     }
-    if close_ones.len() == 1 && intent.action.is_read() {
-        if let Some((_, one)) = close_ones.pop() {
-            return Ok(one);
-        }
+    if close_ones.len() == 1
+        && intent.action.is_read()
+        && let Some((_, one)) = close_ones.pop()
+    {
+        return Ok(one);
     }
-    let place = namespace.map(|n| format!(" in namespace {n}")).unwrap_or_default();
-    let candidates = if close_ones.is_empty() { all } else { close_ones.into_iter().map(|(label, _)| label).collect() };
+    let place = namespace
+        .map(|n| format!(" in namespace {n}"))
+        .unwrap_or_default();
+    let candidates = if close_ones.is_empty() {
+        all
+    } else {
+        close_ones.into_iter().map(|(label, _)| label).collect()
+    };
     let candidates = candidates.into_iter().take(MAX_CANDIDATES).collect();
-    Err(Stop::needs_input(format!("Nothing called {name} was found{place}. Nothing was done. Which one do you mean?"), candidates))
+    Err(Stop::needs_input(
+        format!("Nothing called {name} was found{place}. Nothing was done. Which one do you mean?"),
+        candidates,
+    ))
 }
 
 /// Everything a selector (or `all`) selects, within the limit of targets.
-async fn selected(turn: &Turn<'_>, intent: &Intent, kind: &KindRef, namespace: Option<&str>) -> Result<Vec<Found>, Stop> {
+async fn selected(
+    turn: &Turn<'_>,
+    intent: &Intent,
+    kind: &KindRef,
+    namespace: Option<&str>,
+) -> Result<Vec<Found>, Stop> {
     let target = &intent.target;
     if target.selector.is_none() && !target.all {
-        return Err(Stop::needs_input(format!("Which {} do you mean? Give a name, a selector, or say all", kind.kind.to_lowercase()), vec![]));
+        return Err(Stop::needs_input(
+            format!(
+                "Which {} do you mean? Give a name, a selector, or say all",
+                kind.kind.to_lowercase()
+            ),
+            vec![],
+        ));
     }
-    let limit = turn.policies.as_ref().map_or(kubechat_core::policy::MAX_TARGETS, Effective::max_targets);
+    let limit = turn
+        .policies
+        .as_ref()
+        .map_or(kubechat_core::policy::MAX_TARGETS, Effective::max_targets);
     let limit = u32::try_from(limit).unwrap_or(1);
-    let query = Query { labels: target.selector.as_deref(), limit: limit + 1, ..Query::default() };
-    let list = Objects::new(&turn.person, kind, namespace).list(&query).await.map_err(bad_selector)?;
+    let query = Query {
+        labels: target.selector.as_deref(),
+        limit: limit + 1,
+        ..Query::default()
+    };
+    let list = Objects::new(&turn.person, kind, namespace)
+        .list(&query)
+        .await
+        .map_err(bad_selector)?;
     if list.items.len() > limit as usize || !list.metadata.continue_.is_empty() {
-        let message = format!("more than {limit} objects are meant, which is the limit of a step. Nothing was done. Narrow it by a selector or names");
-        return Err(Stop::blocked(reason::LIMIT_EXCEEDED, "kubechat", "targetsPerStep", message));
+        let message = format!(
+            "more than {limit} objects are meant, which is the limit of a step. Nothing was done. Narrow it by a selector or names"
+        );
+        return Err(Stop::blocked(
+            reason::LIMIT_EXCEEDED,
+            "kubechat",
+            "targetsPerStep",
+            message,
+        ));
     }
     if list.items.is_empty() {
-        let by = target.selector.as_ref().map(|s| format!(" with {s}")).unwrap_or_default();
-        return Err(Stop::needs_input(format!("No {} was found{by}. Nothing was done", kind.kind.to_lowercase()), vec![]));
+        let by = target
+            .selector
+            .as_ref()
+            .map(|s| format!(" with {s}"))
+            .unwrap_or_default();
+        return Err(Stop::needs_input(
+            format!("No {} was found{by}. Nothing was done", kind.kind.to_lowercase()),
+            vec![],
+        ));
     }
-    Ok(list.items.into_iter().map(|object| Found { kind: kind.clone(), object }).collect())
+    Ok(list
+        .items
+        .into_iter()
+        .map(|object| Found {
+            kind: kind.clone(),
+            object,
+        })
+        .collect())
 }
 
-
 /// A selector the API server cannot read is the requester's to mend.
-pub fn bad_selector(error: Error) -> Stop {
+pub(super) fn bad_selector(error: Error) -> Stop {
     match error.status() {
-        Some(status) if status.code == 400 => Stop::needs_input(format!("{}. Write selectors like app=web,tier!=cache", status.message), vec![]),
+        Some(status) if status.code == 400 => Stop::needs_input(
+            format!("{}. Write selectors like app=web,tier!=cache", status.message),
+            vec![],
+        ),
         _ => error.into(),
     }
 }
@@ -241,18 +403,37 @@ pub fn bad_selector(error: Error) -> Stop {
 async fn from_references(turn: &Turn<'_>, intent: &Intent) -> Result<Vec<Found>, Stop> {
     let mut all = vec![];
     for reference in &turn.request.spec.references {
-        let Some(kind) = turn.kinds.known(&reference.group, &reference.kind) else { continue };
-        turn.bounds.check(turn.request, reference.namespace.as_deref(), &reference.to_string())?;
+        let Some(kind) = turn.kinds.known(&reference.group, &reference.kind) else {
+            continue;
+        };
+        turn.bounds.check(
+            turn.request,
+            reference.namespace.as_deref(),
+            &reference.to_string(),
+        )?;
         let api = Objects::new(&turn.person, kind, reference.namespace.as_deref());
-        let Some(object) = api.find(&reference.name).await? else { continue };
-        let uid = object.pointer("/metadata/uid").and_then(serde_json::Value::as_str);
+        let Some(object) = api.find(&reference.name).await? else {
+            continue;
+        };
+        let uid = object
+            .pointer("/metadata/uid")
+            .and_then(serde_json::Value::as_str);
         if reference.uid.is_some() && reference.uid.as_deref() != uid {
-            return Err(Stop::needs_input(format!("{reference} was deleted and created again since it was selected"), vec![]));
+            return Err(Stop::needs_input(
+                format!("{reference} was deleted and created again since it was selected"),
+                vec![],
+            ));
         }
-        all.push(Found { kind: kind.clone(), object });
+        all.push(Found {
+            kind: kind.clone(),
+            object,
+        });
     }
     if all.is_empty() {
-        return Err(Stop::needs_input(format!("What should {} be done to? Name it", intent.action), vec![]));
+        return Err(Stop::needs_input(
+            format!("What should {} be done to? Name it", intent.action),
+            vec![],
+        ));
     }
     Ok(all)
 }
@@ -267,7 +448,12 @@ fn close(a: &str, b: &str) -> bool {
         return false;
     }
     let same_start = a.iter().zip(&b).take_while(|(x, y)| x == y).count();
-    let same_end = a.iter().rev().zip(b.iter().rev()).take_while(|(x, y)| x == y).count();
+    let same_end = a
+        .iter()
+        .rev()
+        .zip(b.iter().rev())
+        .take_while(|(x, y)| x == y)
+        .count();
     let longer = a.len().max(b.len());
     let transposed = a.len() == b.len()
         && same_start + same_end + 2 == longer
@@ -282,10 +468,21 @@ mod tests {
 
     #[test]
     fn close_names_are_one_edit_or_a_part_apart() {
-        for (a, b) in [("nginx", "ngnix"), ("nginx", "nginz"), ("nginx", "nginx1"), ("nginx-web", "nginx"), ("web", "wb")] {
+        for (a, b) in [
+            ("nginx", "ngnix"),
+            ("nginx", "nginz"),
+            ("nginx", "nginx1"),
+            ("nginx-web", "nginx"),
+            ("web", "wb"),
+        ] {
             assert!(close(a, b), "{a} {b}");
         }
-        for (a, b) in [("nginx", "redis"), ("nginx", "xnign"), ("a", "b1c"), ("web", "bew")] {
+        for (a, b) in [
+            ("nginx", "redis"),
+            ("nginx", "xnign"),
+            ("a", "b1c"),
+            ("web", "bew"),
+        ] {
             assert!(!close(a, b), "{a} {b}");
         }
     }

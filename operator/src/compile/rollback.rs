@@ -14,30 +14,50 @@ use crate::cluster::client::call;
 use crate::cluster::objects::Objects;
 
 /// A plan that undoes what another one did.
-pub async fn plan(turn: &Turn<'_>, name: &str) -> Result<Outcome, Stop> {
+pub(super) async fn plan(turn: &Turn<'_>, name: &str) -> Result<Outcome, Stop> {
     let api: Api<CommandPlan> = Api::namespaced(turn.person.0.clone(), &turn.namespace);
     let undone = match call(format!("read plan {name}"), api.get(name)).await {
         Ok(plan) => plan,
         Err(error) if error.is_not_found() => {
-            return Err(Stop::needs_input(format!("There is no plan {name} in namespace {} (plans go with their turn). Nothing was done", turn.namespace), vec![]));
+            return Err(Stop::needs_input(
+                format!(
+                    "There is no plan {name} in namespace {} (plans go with their turn). Nothing was done",
+                    turn.namespace
+                ),
+                vec![],
+            ));
         }
         Err(error) => return Err(error.into()),
     };
-    let states = undone.status.as_ref().map(|s| s.steps.clone()).unwrap_or_default();
+    let states = undone
+        .status
+        .as_ref()
+        .map(|s| s.steps.clone())
+        .unwrap_or_default();
     let done: Vec<&Step> = undone
         .spec
         .steps
         .iter()
-        .filter(|step| states.iter().any(|s| s.id == step.id && matches!(s.state, StepState::Done | StepState::Unknown)))
+        .filter(|step| {
+            states
+                .iter()
+                .any(|s| s.id == step.id && matches!(s.state, StepState::Done | StepState::Unknown))
+        })
         .collect();
     if done.is_empty() {
-        return Err(Stop::failed(reason::INVALID, format!("plan {name} did nothing, so there is nothing to undo")));
+        return Err(Stop::failed(
+            reason::INVALID,
+            format!("plan {name} did nothing, so there is nothing to undo"),
+        ));
     }
     let mut drafts = vec![];
     let mut notes = vec![];
     for step in done.into_iter().rev() {
         if step.rollback.kind == RollbackKind::None {
-            notes.push(format!("{} of {name} is not undone: {}", step.id, step.rollback.why));
+            notes.push(format!(
+                "{} of {name} is not undone: {}",
+                step.id, step.rollback.why
+            ));
             continue;
         }
         for (index, (target, undo)) in step.targets.iter().zip(&step.rollback.undo).enumerate().rev() {
@@ -45,15 +65,29 @@ pub async fn plan(turn: &Turn<'_>, name: &str) -> Result<Outcome, Stop> {
         }
     }
     if drafts.is_empty() {
-        let why = if notes.is_empty() { "everything is as it was before".to_owned() } else { notes.join("; ") };
-        return Err(Stop::failed(reason::INVALID, format!("plan {name} cannot be undone: {why}. Nothing was done")));
+        let why = if notes.is_empty() {
+            "everything is as it was before".to_owned()
+        } else {
+            notes.join("; ")
+        };
+        return Err(Stop::failed(
+            reason::INVALID,
+            format!("plan {name} cannot be undone: {why}. Nothing was done"),
+        ));
     }
     for (index, draft) in drafts.iter_mut().enumerate() {
         plan::finish(&mut draft.step, index);
     }
-    let of = RequestRef { name: name.to_owned(), uid: undone.metadata.uid.clone().unwrap_or_default() };
+    let of = RequestRef {
+        name: name.to_owned(),
+        uid: undone.metadata.uid.clone().unwrap_or_default(),
+    };
     let (spec, sidecars) = change::assemble(turn, drafts, turn.request.spec.mode, Some(of), notes).await?;
-    Ok(Outcome::Plan { spec: Box::new(spec), sidecars, answer: None })
+    Ok(Outcome::Plan {
+        spec: Box::new(spec),
+        sidecars,
+        answer: None,
+    })
 }
 
 /// The drafts that undo one target of one step. What changed since is noted.
@@ -69,9 +103,12 @@ async fn reverse(
     notes: &mut Vec<String>,
 ) -> Result<Vec<Draft>, Stop> {
     let what = format!("{}/{}", target.kind.to_lowercase(), target.name);
-    turn.bounds.check(turn.request, target.namespace.as_deref(), &what)?;
+    turn.bounds
+        .check(turn.request, target.namespace.as_deref(), &what)?;
     let kind = kind_of(turn, target);
-    let now = Objects::new(&turn.person, &kind, target.namespace.as_deref()).find(&target.name).await?;
+    let now = Objects::new(&turn.person, &kind, target.namespace.as_deref())
+        .find(&target.name)
+        .await?;
     let action = step.rollback.action.unwrap_or(Action::Recreate);
     if action == Action::Recreate {
         if now.is_some() {
@@ -91,13 +128,20 @@ async fn reverse(
     notes.extend(drift(step, index, &object, &what));
     let intent = Intent {
         action,
-        target: IntentTarget { names: vec![target.name.clone()], ..IntentTarget::default() },
+        target: IntentTarget {
+            names: vec![target.name.clone()],
+            ..IntentTarget::default()
+        },
         params: undo.params.clone(),
         confidence: 100,
         span: Span::default(),
     };
     let found = Found { kind, object };
-    let revisions = if action == Action::RolloutUndo { change::revisions(&turn.person, turn, &found).await? } else { vec![] };
+    let revisions = if action == Action::RolloutUndo {
+        change::revisions(&turn.person, turn, &found).await?
+    } else {
+        vec![]
+    };
     match plan::draft(&intent, &[found], &revisions, turn.now) {
         Ok(drafts) => Ok(drafts),
         Err(plan::Refusal::Nothing(why)) => {
@@ -110,36 +154,59 @@ async fn reverse(
 
 /// The kind as discovery has it now, else as the plan recorded it.
 fn kind_of(turn: &Turn<'_>, target: &Target) -> KindRef {
-    turn.kinds.known(&target.group, &target.kind).cloned().unwrap_or_else(|| KindRef {
-        group: target.group.clone(),
-        version: target.version.clone(),
-        kind: target.kind.clone(),
-        resource: target.resource.clone(),
-        namespaced: target.namespace.is_some(),
-        scalable: false,
-    })
+    turn.kinds
+        .known(&target.group, &target.kind)
+        .cloned()
+        .unwrap_or_else(|| KindRef {
+            group: target.group.clone(),
+            version: target.version.clone(),
+            kind: target.kind.clone(),
+            resource: target.resource.clone(),
+            namespaced: target.namespace.is_some(),
+            scalable: false,
+        })
 }
 
 async fn kept(turn: &Turn<'_>, undone: &CommandPlan, digest: &str, what: &str) -> Result<Sidecar, Stop> {
-    let bytes = turn.ctx.audit.kept(&undone.spec.chat_request_ref.uid, digest).await.map_err(Stop::Retry)?;
+    let bytes = turn
+        .ctx
+        .audit
+        .kept(&undone.spec.chat_request_ref.uid, digest)
+        .await
+        .map_err(Stop::Retry)?;
     let bytes = bytes.ok_or_else(|| {
         Stop::failed(reason::INVALID, format!("the full manifest of {what} is no longer kept (or is not what was recorded), so it cannot be created again. Nothing was done"))
     })?;
-    Ok(Sidecar { digest: digest.to_owned(), bytes })
+    Ok(Sidecar {
+        digest: digest.to_owned(),
+        bytes,
+    })
 }
 
 /// Fields that no longer stand as the undone plan left them.
 fn drift(step: &Step, index: usize, object: &Value, what: &str) -> Vec<String> {
     let text = |v: &Value| v.as_str().map_or_else(|| v.to_string(), str::to_owned);
-    let lines = step.diff.iter().filter(|l| usize::try_from(l.target) == Ok(index) && !l.path.is_empty());
+    let lines = step
+        .diff
+        .iter()
+        .filter(|l| usize::try_from(l.target) == Ok(index) && !l.path.is_empty());
     lines
         .filter_map(|line| {
             let now = object.pointer(&line.path).map(text);
-            let same = now == line.after || now.as_deref().is_some_and(|n| n.contains(kubechat_core::plan::object::MASK));
+            let same = now == line.after
+                || now
+                    .as_deref()
+                    .is_some_and(|n| n.contains(kubechat_core::plan::object::MASK));
             (!same && line.before.as_deref() != Some(kubechat_core::plan::object::MASK)).then(|| {
                 let was = line.after.as_deref().unwrap_or("(removed)");
                 let is = now.as_deref().unwrap_or("(removed)").to_owned();
-                kubechat_crds::condition::clip(format!("changed since: {} of {what} was left at {was} and is {is} now", line.path), 1000)
+                kubechat_crds::condition::clip(
+                    format!(
+                        "changed since: {} of {what} was left at {was} and is {is} now",
+                        line.path
+                    ),
+                    1000,
+                )
             })
         })
         .take(10)

@@ -31,7 +31,12 @@ impl Bounds {
     ///
     /// # Errors
     /// When the namespace cannot be read.
-    pub async fn of(ctx: &Context, request: &ChatRequest, own: &str, policies: &Result<Effective, PolicyProblem>) -> Result<Self, Error> {
+    pub async fn of(
+        ctx: &Context,
+        request: &ChatRequest,
+        own: &str,
+        policies: &Result<Effective, PolicyProblem>,
+    ) -> Result<Self, Error> {
         let api: Api<Namespace> = Api::all(ctx.client.clone());
         let namespace = call("read the request's namespace", api.get(own)).await?;
         let labels: BTreeMap<String, String> = namespace.metadata.labels.unwrap_or_default();
@@ -43,7 +48,12 @@ impl Bounds {
         let scope = scope.filter(|_| wide).cloned().unwrap_or_default();
         let all = scope.namespaces.iter().any(|n| n == "*");
         let namespaces = (!all).then(|| scope.namespaces.into_iter().chain([own.to_owned()]).collect());
-        Self { own: own.to_owned(), namespaces, cluster: scope.cluster_scoped, wide }
+        Self {
+            own: own.to_owned(),
+            namespaces,
+            cluster: scope.cluster_scoped,
+            wide,
+        }
     }
 
     fn allows(&self, namespace: Option<&str>) -> bool {
@@ -65,7 +75,11 @@ impl Bounds {
     /// # Errors
     /// NeedsInput with the corrected manifest where a policy would allow it, else Blocked.
     pub fn check(&self, request: &ChatRequest, namespace: Option<&str>, what: &str) -> Result<(), Stop> {
-        if self.allows(namespace) { Ok(()) } else { Err(self.outside(request, namespace, what)) }
+        if self.allows(namespace) {
+            Ok(())
+        } else {
+            Err(self.outside(request, namespace, what))
+        }
     }
 
     /// Fails unless every namespace is in bounds.
@@ -73,7 +87,11 @@ impl Bounds {
     /// # Errors
     /// As [`Bounds::check`].
     pub fn check_everywhere(&self, request: &ChatRequest) -> Result<(), Stop> {
-        if self.is_everywhere() { Ok(()) } else { Err(self.outside(request, Some("*"), "all namespaces")) }
+        if self.is_everywhere() {
+            Ok(())
+        } else {
+            Err(self.outside(request, Some("*"), "all namespaces"))
+        }
     }
 
     fn outside(&self, request: &ChatRequest, namespace: Option<&str>, what: &str) -> Stop {
@@ -95,7 +113,9 @@ impl Bounds {
             "metadata": {"generateName": "ask-", "namespace": own},
             "spec": {"prompt": request.spec.prompt, "scope": scope},
         });
-        let message = format!("{what} is outside the scope of this turn. Create it again with the scope in the suggestion");
+        let message = format!(
+            "{what} is outside the scope of this turn. Create it again with the scope in the suggestion"
+        );
         let mut answer = needs_input(&message, vec![]);
         answer.suggestion = serde_saphyr::to_string(&manifest).ok();
         Stop::Halt(Box::new(Halted {
@@ -114,23 +134,58 @@ mod tests {
 
     #[test]
     fn a_scope_counts_only_where_a_policy_allows_it() {
-        let scope = Scope { namespaces: vec!["prod".into()], cluster_scoped: true };
+        let scope = Scope {
+            namespaces: vec!["prod".into()],
+            cluster_scoped: true,
+        };
         let narrow = Bounds::from_scope("demo", Some(&scope), false);
         assert!(narrow.allows(Some("demo")) && !narrow.allows(Some("prod")) && !narrow.allows(None));
         let wide = Bounds::from_scope("ops", Some(&scope), true);
-        assert!(wide.allows(Some("ops")) && wide.allows(Some("prod")) && wide.allows(None) && !wide.allows(Some("other")));
-        let all = Bounds::from_scope("ops", Some(&Scope { namespaces: vec!["*".into()], cluster_scoped: false }), true);
+        assert!(
+            wide.allows(Some("ops"))
+                && wide.allows(Some("prod"))
+                && wide.allows(None)
+                && !wide.allows(Some("other"))
+        );
+        let all = Bounds::from_scope(
+            "ops",
+            Some(&Scope {
+                namespaces: vec!["*".into()],
+                cluster_scoped: false,
+            }),
+            true,
+        );
         assert!(all.is_everywhere() && !all.allows(None));
         assert!(!Bounds::from_scope("ops", None, true).allows(Some("prod")));
     }
 
     #[test]
     fn out_of_scope_is_blocked_or_comes_with_the_manifest_that_would_do() {
-        let request = ChatRequest::new("r", kubechat_crds::ChatRequestSpec { prompt: "p".into(), ..Default::default() });
-        let Err(Stop::Halt(blocked)) = Bounds::from_scope("demo", None, false).check(&request, Some("prod"), "namespace prod") else { panic!() };
+        let request = ChatRequest::new(
+            "r",
+            kubechat_crds::ChatRequestSpec {
+                prompt: "p".into(),
+                ..Default::default()
+            },
+        );
+        let Err(Stop::Halt(blocked)) =
+            Bounds::from_scope("demo", None, false).check(&request, Some("prod"), "namespace prod")
+        else {
+            panic!()
+        };
         assert_eq!(blocked.phase, RequestPhase::Blocked);
-        let Err(Stop::Halt(asked)) = Bounds::from_scope("ops", None, true).check(&request, None, "node n1") else { panic!() };
+        let Err(Stop::Halt(asked)) = Bounds::from_scope("ops", None, true).check(&request, None, "node n1")
+        else {
+            panic!()
+        };
         assert_eq!(asked.phase, RequestPhase::NeedsInput);
-        assert!(asked.answer.unwrap().suggestion.unwrap().contains("clusterScoped: true"));
+        assert!(
+            asked
+                .answer
+                .unwrap()
+                .suggestion
+                .unwrap()
+                .contains("clusterScoped: true")
+        );
     }
 }

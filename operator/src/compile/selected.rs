@@ -20,16 +20,27 @@ const READERS: &[(&str, &str, &str)] = &[
 ];
 
 /// Names of the objects whose selector reads a changed label; what cannot be listed counts as reading it.
-pub async fn by(turn: &Turn<'_>, draft: &Draft) -> Result<Vec<String>, Stop> {
+pub(super) async fn by(turn: &Turn<'_>, draft: &Draft) -> Result<Vec<String>, Stop> {
     let step = &draft.step;
-    let pods = step.targets.first().is_some_and(|t| t.group.is_empty() && t.kind == "Pod");
+    let pods = step
+        .targets
+        .first()
+        .is_some_and(|t| t.group.is_empty() && t.kind == "Pod");
     if step.action != Action::Label || !pods {
         return Ok(vec![]);
     }
-    let keys: Vec<String> = step.params.set.keys().chain(&step.params.remove).cloned().collect();
+    let keys: Vec<String> = step
+        .params
+        .set
+        .keys()
+        .chain(&step.params.remove)
+        .cloned()
+        .collect();
     let mut found = vec![];
     for (group, name, pointer) in READERS {
-        let Some(kind) = turn.kinds.known(group, name) else { continue };
+        let Some(kind) = turn.kinds.known(group, name) else {
+            continue;
+        };
         let namespace = step.targets.first().and_then(|t| t.namespace.as_deref());
         let api = Objects::new(&turn.person, kind, namespace);
         let list = match api.list(&Query::default()).await {
@@ -48,7 +59,8 @@ pub async fn by(turn: &Turn<'_>, draft: &Draft) -> Result<Vec<String>, Stop> {
             let reads = |before: &Value| {
                 let labels = labels(before);
                 let after = changed(&labels, draft);
-                item.pointer(pointer).is_some_and(|s| selector::reads_key(s, &keys, &labels, &after))
+                item.pointer(pointer)
+                    .is_some_and(|s| selector::reads_key(s, &keys, &labels, &after))
             };
             if draft.before.iter().any(reads) && found.len() < 50 {
                 found.push(format!("{}/{}", name.to_lowercase(), object::name(item)));
@@ -59,8 +71,13 @@ pub async fn by(turn: &Turn<'_>, draft: &Draft) -> Result<Vec<String>, Stop> {
 }
 
 fn labels(object: &Value) -> BTreeMap<String, String> {
-    let map = object.pointer("/metadata/labels").and_then(Value::as_object).into_iter().flatten();
-    map.filter_map(|(k, v)| Some((k.clone(), v.as_str()?.to_owned()))).collect()
+    let map = object
+        .pointer("/metadata/labels")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten();
+    map.filter_map(|(k, v)| Some((k.clone(), v.as_str()?.to_owned())))
+        .collect()
 }
 
 fn changed(labels: &BTreeMap<String, String>, draft: &Draft) -> BTreeMap<String, String> {

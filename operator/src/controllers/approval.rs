@@ -7,8 +7,8 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};
 use kubechat_audit::{Actor, Draft, EventType, Outcome};
 use kubechat_core::lifecycle::approval::{NotCounted, judge};
-use kubechat_core::lifecycle::command_plan::binding_requirement;
 use kubechat_core::lifecycle::chat_request::DEFAULT_TTL;
+use kubechat_core::lifecycle::command_plan::binding_requirement;
 use kubechat_core::reason;
 use kubechat_crds::condition::{find, is_finished, set, types};
 use kubechat_crds::{Approval, ApprovalStatus, CommandPlan, DecisionKind, Via};
@@ -37,11 +37,22 @@ pub async fn reconcile(approval: Arc<Approval>, ctx: Arc<Context>) -> Result<Act
     let namespace = approval.namespace().unwrap_or_default();
     let reference = ObjectRef::new(&approval.spec.plan_ref.name).within(&namespace);
     let Some(plan) = find_plan(&ctx, &reference).await? else {
-        let message = format!("there is no plan {} in namespace {namespace} (yet); judged again when it appears", approval.spec.plan_ref.name);
-        let unknown = NotCounted { reason: reason::PLAN_NOT_FOUND, message, unknown: true };
+        let message = format!(
+            "there is no plan {} in namespace {namespace} (yet); judged again when it appears",
+            approval.spec.plan_ref.name
+        );
+        let unknown = NotCounted {
+            reason: reason::PLAN_NOT_FOUND,
+            message,
+            unknown: true,
+        };
         return report(&approval, &ctx, Err(unknown), None).await;
     };
-    let counted = plan.status.as_ref().and_then(|s| s.approvals.as_ref()).and_then(|a| a.decisions.iter().find(|d| d.name == approval.name_any()));
+    let counted = plan
+        .status
+        .as_ref()
+        .and_then(|s| s.approvals.as_ref())
+        .and_then(|a| a.decisions.iter().find(|d| d.name == approval.name_any()));
     let verdict = match counted {
         Some(record) => Ok(record.via),
         None if plan.status.as_ref().is_some_and(|s| is_finished(&s.conditions)) => Err(NotCounted {
@@ -52,18 +63,29 @@ pub async fn reconcile(approval: Arc<Approval>, ctx: Arc<Context>) -> Result<Act
         None => {
             let facts = judge_rights(&ctx, &plan.spec, &approval).await?;
             let policies = ctx.policies();
-            judge(&plan.spec, &binding_requirement(&plan.spec, policies.as_ref()), &facts, jiff::Timestamp::now())
+            judge(
+                &plan.spec,
+                &binding_requirement(&plan.spec, policies.as_ref()),
+                &facts,
+                jiff::Timestamp::now(),
+            )
         }
     };
     report(&approval, &ctx, verdict, Some(&plan)).await
 }
 
 /// The plan from the cache, else as it is stored.
-async fn find_plan(ctx: &Context, reference: &ObjectRef<CommandPlan>) -> Result<Option<Arc<CommandPlan>>, Error> {
+async fn find_plan(
+    ctx: &Context,
+    reference: &ObjectRef<CommandPlan>,
+) -> Result<Option<Arc<CommandPlan>>, Error> {
     if let Some(plan) = ctx.stores.plans.get(reference) {
         return Ok(Some(plan));
     }
-    let api: Api<CommandPlan> = Api::namespaced(ctx.client.clone(), reference.namespace.as_deref().unwrap_or_default());
+    let api: Api<CommandPlan> = Api::namespaced(
+        ctx.client.clone(),
+        reference.namespace.as_deref().unwrap_or_default(),
+    );
     match call("read the plan", api.get(&reference.name)).await {
         Ok(plan) => Ok(Some(Arc::new(plan))),
         Err(error) if error.is_not_found() => Ok(None),
@@ -71,26 +93,47 @@ async fn find_plan(ctx: &Context, reference: &ObjectRef<CommandPlan>) -> Result<
     }
 }
 
-async fn report(approval: &Approval, ctx: &Context, verdict: Result<Via, NotCounted>, plan: Option<&CommandPlan>) -> Result<Action, Error> {
+async fn report(
+    approval: &Approval,
+    ctx: &Context,
+    verdict: Result<Via, NotCounted>,
+    plan: Option<&CommandPlan>,
+) -> Result<Action, Error> {
     let by = approval.spec.submitted_by.clone().unwrap_or_default();
-    let mut new = ApprovalStatus { observed_generation: approval.metadata.generation, ..approval.status.clone().unwrap_or_default() };
+    let mut new = ApprovalStatus {
+        observed_generation: approval.metadata.generation,
+        ..approval.status.clone().unwrap_or_default()
+    };
     let (word, why, message, final_) = match &verdict {
         Ok(via) => {
             new.effective_approver = Some(by.username.clone());
             new.via = Some(*via);
-            ("True", reason::ACCEPTED, format!("counts as the decision of {}", by.username), true)
+            (
+                "True",
+                reason::ACCEPTED,
+                format!("counts as the decision of {}", by.username),
+                true,
+            )
         }
         Err(no) if no.unknown => ("Unknown", no.reason, no.message.clone(), false),
         Err(no) => ("False", no.reason, no.message.clone(), true),
     };
     if final_ {
-        let actor = if by.username.is_empty() { Actor::named("(unstamped)") } else { crate::audit::actor(&by) };
+        let actor = if by.username.is_empty() {
+            Actor::named("(unstamped)")
+        } else {
+            crate::audit::actor(&by)
+        };
         let verb = match approval.spec.decision {
             DecisionKind::Approve => "approve",
             DecisionKind::Deny => "deny",
             DecisionKind::Review => "review",
         };
-        let outcome = if verdict.is_ok() { Outcome::Success } else { Outcome::Denied };
+        let outcome = if verdict.is_ok() {
+            Outcome::Success
+        } else {
+            Outcome::Denied
+        };
         let mut draft = Draft::new(EventType::Approval, actor, verb, outcome, why);
         draft.ids.approval = approval.metadata.name.clone();
         draft.ids.plan = Some(approval.spec.plan_ref.name.clone());
@@ -102,24 +145,48 @@ async fn report(approval: &Approval, ctx: &Context, verdict: Result<Via, NotCoun
         ctx.audit.record(draft).await?;
     }
     let now = jiff::Timestamp::now();
-    set(&mut new.conditions, types::ACCEPTED, word, why, message, approval.metadata.generation, now);
+    set(
+        &mut new.conditions,
+        types::ACCEPTED,
+        word,
+        why,
+        message,
+        approval.metadata.generation,
+        now,
+    );
     status::write(ctx, approval, approval.status.as_ref(), &new).await?;
-    Ok(if final_ { resync() } else { Action::requeue(std::time::Duration::from_secs(30)) })
+    Ok(if final_ {
+        resync()
+    } else {
+        Action::requeue(std::time::Duration::from_secs(30))
+    })
 }
 
 /// Removes a decision long after its plan is gone.
 async fn expire(approval: &Approval, ctx: &Context) -> Result<Action, Error> {
     let namespace = approval.namespace().unwrap_or_default();
     let reference: ObjectRef<CommandPlan> = ObjectRef::new(&approval.spec.plan_ref.name).within(&namespace);
-    let created = approval.creation_timestamp().map_or(jiff::Timestamp::now(), |t| t.0);
+    let created = approval
+        .creation_timestamp()
+        .map_or(jiff::Timestamp::now(), |t| t.0);
     let life = jiff::SignedDuration::try_from(DEFAULT_TTL + KEPT).unwrap_or(jiff::SignedDuration::MAX);
-    let Ok(end) = created.checked_add(life) else { return Ok(Action::await_change()) };
+    let Ok(end) = created.checked_add(life) else {
+        return Ok(Action::await_change());
+    };
     if jiff::Timestamp::now() < end || ctx.stores.plans.get(&reference).is_some() {
         return Ok(at(end.max(jiff::Timestamp::now())));
     }
     let api: Api<Approval> = Api::namespaced(ctx.client.clone(), &namespace);
-    let params = kube::api::DeleteParams::default().preconditions(kube::api::Preconditions { uid: approval.uid(), resource_version: None });
-    match call("remove an old approval", api.delete(&approval.name_any(), &params)).await {
+    let params = kube::api::DeleteParams::default().preconditions(kube::api::Preconditions {
+        uid: approval.uid(),
+        resource_version: None,
+    });
+    match call(
+        "remove an old approval",
+        api.delete(&approval.name_any(), &params),
+    )
+    .await
+    {
         Ok(_) => Ok(Action::await_change()),
         Err(error) if error.is_not_found() => Ok(Action::await_change()),
         Err(error) => Err(error),

@@ -24,17 +24,45 @@ pub async fn reconcile(policy: Arc<AuditPolicy>, ctx: Arc<Context>) -> Result<Ac
     let now = jiff::Timestamp::now();
     let generation = policy.metadata.generation;
     if policy.status.as_ref().and_then(|s| s.observed_generation) != generation {
-        super::configuration(&ctx, "AuditPolicy", &policy.name_any(), generation, policy.spec.changed_by.as_ref()).await?;
+        super::configuration(
+            &ctx,
+            "AuditPolicy",
+            &policy.name_any(),
+            generation,
+            policy.spec.changed_by.as_ref(),
+        )
+        .await?;
     }
     ctx.audit.honour(&policy.spec);
-    let mut new = AuditPolicyStatus { observed_generation: generation, ..policy.status.clone().unwrap_or_default() };
-    ready(&mut new.conditions, audit_policy::verdict(&policy.spec), generation, now);
+    let mut new = AuditPolicyStatus {
+        observed_generation: generation,
+        ..policy.status.clone().unwrap_or_default()
+    };
+    ready(
+        &mut new.conditions,
+        audit_policy::verdict(&policy.spec),
+        generation,
+        now,
+    );
     let (whole, why, message) = match ctx.audit.head().await {
-        Ok(_) => ("True", reason::READY, "the log takes entries and its newest entries verify; `kubechat audit verify` checks all".to_owned()),
+        Ok(_) => (
+            "True",
+            reason::READY,
+            "the log takes entries and its newest entries verify; `kubechat audit verify` checks all"
+                .to_owned(),
+        ),
         Err(error) => ("False", reason::AUDIT_UNAVAILABLE, error.to_string()),
     };
     ctx.metrics.audit_healthy.set(i64::from(whole == "True"));
-    set(&mut new.conditions, types::AUDIT_INTEGRITY, whole, why, message, generation, now);
+    set(
+        &mut new.conditions,
+        types::AUDIT_INTEGRITY,
+        whole,
+        why,
+        message,
+        generation,
+        now,
+    );
     status::write_cluster(&ctx, &*policy, policy.status.as_ref(), &new).await?;
     Ok(Action::requeue(CHECK))
 }

@@ -41,15 +41,26 @@ pub async fn reconcile(request: Arc<ChatRequest>, ctx: Arc<Context>) -> Result<A
     let namespace = request.namespace().unwrap_or_default();
     let reference = ObjectRef::new(&plan_name(&request)).within(&namespace);
     match ctx.stores.plans.get(&reference) {
-        Some(plan) if Some(&plan.spec.chat_request_ref.uid) == request.uid().as_ref() => mirror(&request, &ctx, &plan, current).await,
+        Some(plan) if Some(&plan.spec.chat_request_ref.uid) == request.uid().as_ref() => {
+            mirror(&request, &ctx, &plan, current).await
+        }
         Some(_) | None => turn::take(&request, &ctx, current).await,
     }
 }
 
 /// Copies the plan's progress.
-async fn mirror(request: &ChatRequest, ctx: &Context, plan: &CommandPlan, current: ChatRequestStatus) -> Result<Action, Error> {
-    let Some(progress) = &plan.status else { return Ok(Action::await_change()) };
-    let Some(phase) = progress.phase else { return Ok(Action::await_change()) };
+async fn mirror(
+    request: &ChatRequest,
+    ctx: &Context,
+    plan: &CommandPlan,
+    current: ChatRequestStatus,
+) -> Result<Action, Error> {
+    let Some(progress) = &plan.status else {
+        return Ok(Action::await_change());
+    };
+    let Some(phase) = progress.phase else {
+        return Ok(Action::await_change());
+    };
     if current.plan_ref.is_none() && !is_finished(&progress.conditions) {
         // The turn's own first report (interpretation, plan) is on its way, or was lost with the process that made it.
         return turn::adopt(request, ctx, plan, current).await;
@@ -57,7 +68,9 @@ async fn mirror(request: &ChatRequest, ctx: &Context, plan: &CommandPlan, curren
     let new = mirrored(request, plan, current);
     status::write(ctx, request, request.status.as_ref(), &new).await?;
     if is_finished(&new.conditions) {
-        let reason = condition::find(&new.conditions, types::SUCCEEDED).map(|c| c.reason.clone()).unwrap_or_default();
+        let reason = condition::find(&new.conditions, types::SUCCEEDED)
+            .map(|c| c.reason.clone())
+            .unwrap_or_default();
         ctx.metrics.end("ChatRequest", &reason);
         return retire(request, ctx, &new).await;
     }
@@ -72,15 +85,34 @@ pub fn mirrored(request: &ChatRequest, plan: &CommandPlan, current: ChatRequestS
     let mut new = ChatRequestStatus {
         observed_generation: request.metadata.generation,
         phase: progress.phase.map(phase_of),
-        plan_ref: Some(PlanRef { name: plan.name_any(), digest: plan.spec.digest.clone() }),
-        risk: Some(RiskSummary { level: plan.spec.risk.level, score: plan.spec.risk.score }),
+        plan_ref: Some(PlanRef {
+            name: plan.name_any(),
+            digest: plan.spec.digest.clone(),
+        }),
+        risk: Some(RiskSummary {
+            level: plan.spec.risk.level,
+            score: plan.spec.risk.score,
+        }),
         approvals: progress.approvals,
         ..current
     };
     let now = Timestamp::now();
-    for kind in [types::SUCCEEDED, types::AWAITING_APPROVAL, types::RECONCILING, types::STALLED] {
+    for kind in [
+        types::SUCCEEDED,
+        types::AWAITING_APPROVAL,
+        types::RECONCILING,
+        types::STALLED,
+    ] {
         match condition::find(&progress.conditions, kind) {
-            Some(c) => condition::set(&mut new.conditions, kind, &c.status, &c.reason, c.message.clone(), request.metadata.generation, now),
+            Some(c) => condition::set(
+                &mut new.conditions,
+                kind,
+                &c.status,
+                &c.reason,
+                c.message.clone(),
+                request.metadata.generation,
+                now,
+            ),
             None => condition::remove(&mut new.conditions, kind),
         }
     }
@@ -93,15 +125,23 @@ pub fn mirrored(request: &ChatRequest, plan: &CommandPlan, current: ChatRequestS
 /// Removes a finished turn after its time; its plan goes with it.
 async fn retire(request: &ChatRequest, ctx: &Context, status: &ChatRequestStatus) -> Result<Action, Error> {
     let tracked = is_tracked(request.labels(), request.annotations());
-    let completed = status.completion_time.as_ref().map_or_else(Timestamp::now, |t| t.0);
-    let Some(end) = removal(completed, request.spec.ttl_seconds_after_finished, tracked) else { return Ok(Action::await_change()) };
+    let completed = status
+        .completion_time
+        .as_ref()
+        .map_or_else(Timestamp::now, |t| t.0);
+    let Some(end) = removal(completed, request.spec.ttl_seconds_after_finished, tracked) else {
+        return Ok(Action::await_change());
+    };
     if Timestamp::now() < end {
         return Ok(at(end));
     }
     ctx.leadership.check()?;
     ctx.audit.forget(&request.uid().unwrap_or_default()).await?;
     let api: Api<ChatRequest> = Api::namespaced(ctx.client.clone(), &request.namespace().unwrap_or_default());
-    let params = kube::api::DeleteParams::background().preconditions(kube::api::Preconditions { uid: request.uid(), resource_version: None });
+    let params = kube::api::DeleteParams::background().preconditions(kube::api::Preconditions {
+        uid: request.uid(),
+        resource_version: None,
+    });
     match call("remove a finished turn", api.delete(&request.name_any(), &params)).await {
         Ok(_) => Ok(Action::await_change()),
         Err(error) if error.is_not_found() => Ok(Action::await_change()),

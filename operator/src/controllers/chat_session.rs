@@ -23,18 +23,44 @@ use crate::error::Error;
 pub async fn reconcile(session: Arc<ChatSession>, ctx: Arc<Context>) -> Result<Action, Error> {
     let now = jiff::Timestamp::now();
     let old = session.status.clone().unwrap_or_default();
-    let mut new = ChatSessionStatus { observed_generation: session.metadata.generation, ..old.clone() };
+    let mut new = ChatSessionStatus {
+        observed_generation: session.metadata.generation,
+        ..old.clone()
+    };
     let stamp = session.spec.requester.as_ref();
-    if !ctx.sealed("ChatSession", "chatsessions", &session.metadata, &session.spec, stamp).await? {
+    if !ctx
+        .sealed(
+            "ChatSession",
+            "chatsessions",
+            &session.metadata,
+            &session.spec,
+            stamp,
+        )
+        .await?
+    {
         let message = "the session carries no valid seal of KubeChat's webhook; no turn of it is taken. Delete it and create it again";
-        ready(&mut new.conditions, Err((reason::UNTRUSTED_ORIGIN, message.to_owned())), session.metadata.generation, now);
+        ready(
+            &mut new.conditions,
+            Err((reason::UNTRUSTED_ORIGIN, message.to_owned())),
+            session.metadata.generation,
+            now,
+        );
         status::write(&ctx, &*session, session.status.as_ref(), &new).await?;
         return Ok(super::resync());
     }
     if old.phase.is_none() {
         let actor = stamp.map(crate::audit::actor).unwrap_or_default();
-        let mut draft = Draft::new(EventType::Authentication, actor, "create", Outcome::Success, "SessionOpened");
-        draft.ids = Ids { session: session.metadata.name.clone(), ..Ids::default() };
+        let mut draft = Draft::new(
+            EventType::Authentication,
+            actor,
+            "create",
+            Outcome::Success,
+            "SessionOpened",
+        );
+        draft.ids = Ids {
+            session: session.metadata.name.clone(),
+            ..Ids::default()
+        };
         ctx.audit.record(draft).await?;
     }
     let created = session.creation_timestamp().map_or(now, |t| t.0);
@@ -44,19 +70,32 @@ pub async fn reconcile(session: Arc<ChatSession>, ctx: Arc<Context>) -> Result<A
         .requests
         .state()
         .iter()
-        .filter(|r| r.metadata.namespace == session.metadata.namespace && r.spec.session_ref.as_ref().is_some_and(|s| s.name == name))
-        .map(|r| Turn { created: r.creation_timestamp().map_or(now, |t| t.0), resting: rests(r.status.as_ref().and_then(|s| s.phase)) })
+        .filter(|r| {
+            r.metadata.namespace == session.metadata.namespace
+                && r.spec.session_ref.as_ref().is_some_and(|s| s.name == name)
+        })
+        .map(|r| Turn {
+            created: r.creation_timestamp().map_or(now, |t| t.0),
+            resting: rests(r.status.as_ref().and_then(|s| s.phase)),
+        })
         .collect();
     let verdict = decide(&session.spec, created, old.phase, &turns, now);
     new.phase = Some(verdict.phase);
     // Turns that were removed after their TTL still count.
     new.turns = verdict.turns.max(old.turns);
-    new.last_activity = Some(Time(verdict.last_activity.max(old.last_activity.map_or(verdict.last_activity, |t| t.0))));
+    new.last_activity = Some(Time(
+        verdict
+            .last_activity
+            .max(old.last_activity.map_or(verdict.last_activity, |t| t.0)),
+    ));
     new.expires_at = Some(Time(verdict.expires_at));
     let words = match verdict.phase {
         SessionPhase::Active => Ok("takes turns"),
         SessionPhase::Processing => Ok("a turn is under way"),
-        SessionPhase::Expired => Err((reason::EXPIRED, "nothing was asked for the length of its ttl; open another session".to_owned())),
+        SessionPhase::Expired => Err((
+            reason::EXPIRED,
+            "nothing was asked for the length of its ttl; open another session".to_owned(),
+        )),
         SessionPhase::Terminated => Err((reason::SESSION_CLOSED, "closed; open another session".to_owned())),
     };
     ready(&mut new.conditions, words, session.metadata.generation, now);

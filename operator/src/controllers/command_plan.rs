@@ -42,7 +42,10 @@ pub async fn reconcile(plan: Arc<CommandPlan>, ctx: Arc<Context>) -> Result<Acti
         let (verdict, approvals) = observe(&ctx, &plan);
         // Nobody decided, so there is nothing to count; a Go without a decision is looked at freshly below.
         if verdict != Verdict::Go {
-            let new = CommandPlanStatus { approvals: Some(approvals), ..current };
+            let new = CommandPlanStatus {
+                approvals: Some(approvals),
+                ..current
+            };
             return settle(&plan, &ctx, verdict, new).await;
         }
     }
@@ -58,13 +61,20 @@ pub async fn reconcile(plan: Arc<CommandPlan>, ctx: Arc<Context>) -> Result<Acti
 /// Whether a decision on the plan stands in the cache.
 fn has_decision(ctx: &Context, plan: &CommandPlan) -> bool {
     let name = plan.name_any();
-    ctx.stores.approvals.state().iter().any(|a| a.metadata.namespace == plan.metadata.namespace && a.spec.plan_ref.name == name)
+    ctx.stores
+        .approvals
+        .state()
+        .iter()
+        .any(|a| a.metadata.namespace == plan.metadata.namespace && a.spec.plan_ref.name == name)
 }
 
 /// The verdict by what the caches hold, with no decision.
 fn observe(ctx: &Context, plan: &CommandPlan) -> (Verdict, kubechat_crds::ApprovalSummary) {
     let namespace = plan.namespace().unwrap_or_default();
-    let request = ctx.stores.requests.get(&ObjectRef::new(&plan.spec.chat_request_ref.name).within(&namespace));
+    let request = ctx
+        .stores
+        .requests
+        .get(&ObjectRef::new(&plan.spec.chat_request_ref.name).within(&namespace));
     let policies = ctx.policies();
     decide(&Observed {
         name: &plan.name_any(),
@@ -73,17 +83,35 @@ fn observe(ctx: &Context, plan: &CommandPlan) -> (Verdict, kubechat_crds::Approv
         approvals: &[],
         policies: policies.as_ref(),
         cancelled: request.as_ref().is_some_and(|r| r.spec.cancel),
-        stamped: request.as_ref().and_then(|r| r.creation_timestamp()).map_or_else(Timestamp::now, |t| t.0),
-        not_after: request.as_ref().and_then(|r| r.spec.not_after.as_ref().map(|t| t.0)),
+        stamped: request
+            .as_ref()
+            .and_then(|r| r.creation_timestamp())
+            .map_or_else(Timestamp::now, |t| t.0),
+        not_after: request
+            .as_ref()
+            .and_then(|r| r.spec.not_after.as_ref().map(|t| t.0)),
         now: Timestamp::now(),
     })
 }
 
 /// Reports a verdict that does not execute.
-async fn settle(plan: &CommandPlan, ctx: &Context, verdict: Verdict, mut new: CommandPlanStatus) -> Result<Action, Error> {
+async fn settle(
+    plan: &CommandPlan,
+    ctx: &Context,
+    verdict: Verdict,
+    mut new: CommandPlanStatus,
+) -> Result<Action, Error> {
     new.observed_generation = plan.metadata.generation;
     if new.steps.is_empty() {
-        new.steps = plan.spec.steps.iter().map(|s| StepStatus { id: s.id.clone(), ..StepStatus::default() }).collect();
+        new.steps = plan
+            .spec
+            .steps
+            .iter()
+            .map(|s| StepStatus {
+                id: s.id.clone(),
+                ..StepStatus::default()
+            })
+            .collect();
     }
     match verdict {
         Verdict::PlanOnly => {
@@ -94,15 +122,34 @@ async fn settle(plan: &CommandPlan, ctx: &Context, verdict: Verdict, mut new: Co
         }
         Verdict::Wait { reason, message } => {
             new.phase = Some(PlanPhase::AwaitingApproval);
-            OneShot { conditions: &mut new.conditions, generation: plan.metadata.generation, now: Timestamp::now() }.awaiting(reason, &message);
+            OneShot {
+                conditions: &mut new.conditions,
+                generation: plan.metadata.generation,
+                now: Timestamp::now(),
+            }
+            .awaiting(reason, &message);
             status::write(ctx, plan, plan.status.as_ref(), &new).await?;
-            Ok(plan.spec.expires_at.parse().map_or_else(|_| Action::requeue(LOOK), at))
+            Ok(plan
+                .spec
+                .expires_at
+                .parse()
+                .map_or_else(|_| Action::requeue(LOOK), at))
         }
-        Verdict::End(Ending { phase, reason, message }) => {
+        Verdict::End(Ending {
+            phase,
+            reason,
+            message,
+        }) => {
             for step in &mut new.steps {
                 step.state = StepState::Skipped;
             }
-            let mut draft = about_plan(plan, EventType::CommandExecution, "execute", Outcome::Denied, reason);
+            let mut draft = about_plan(
+                plan,
+                EventType::CommandExecution,
+                "execute",
+                Outcome::Denied,
+                reason,
+            );
             draft.message.clone_from(&message);
             ctx.audit.record(draft).await?;
             execute::finish(&mut new, plan, phase, reason, &message);
@@ -114,23 +161,45 @@ async fn settle(plan: &CommandPlan, ctx: &Context, verdict: Verdict, mut new: Co
 }
 
 /// Steps are done; what they were to bring about is waited for.
-async fn wait_for_effect(plan: &CommandPlan, ctx: &Context, mut new: CommandPlanStatus) -> Result<Action, Error> {
+async fn wait_for_effect(
+    plan: &CommandPlan,
+    ctx: &Context,
+    mut new: CommandPlanStatus,
+) -> Result<Action, Error> {
     let now = Timestamp::now();
     let open = open_effects(plan, ctx).await?;
     let done = |n: &CommandPlanStatus| n.steps.iter().map(|s| s.done).sum::<i32>();
     if open.is_empty() {
         let name = plan.name_any();
-        let undo = if plan.spec.steps.iter().any(|s| s.rollback.kind != kubechat_crds::command_plan::RollbackKind::None) {
+        let undo = if plan
+            .spec
+            .steps
+            .iter()
+            .any(|s| s.rollback.kind != kubechat_crds::command_plan::RollbackKind::None)
+        {
             format!(" Undo it: kubectl kubechat rollback {name}")
         } else {
             " It cannot be undone".to_owned()
         };
-        let message = format!("{} step(s), {} object(s), done as {}.{undo}", new.steps.len(), done(&new), plan.spec.requester.username);
-        new.evidence = Some(Evidence { verdict: "the effect is there".to_owned(), ..new.evidence.unwrap_or_default() });
+        let message = format!(
+            "{} step(s), {} object(s), done as {}.{undo}",
+            new.steps.len(),
+            done(&new),
+            plan.spec.requester.username
+        );
+        new.evidence = Some(Evidence {
+            verdict: "the effect is there".to_owned(),
+            ..new.evidence.unwrap_or_default()
+        });
         execute::finish(&mut new, plan, PlanPhase::Succeeded, reason::EXECUTED, &message);
         return finished(plan, ctx, new).await;
     }
-    let began = new.steps.iter().filter_map(|s| s.end_time.as_ref().map(|t| t.0)).max().unwrap_or(now);
+    let began = new
+        .steps
+        .iter()
+        .filter_map(|s| s.end_time.as_ref().map(|t| t.0))
+        .max()
+        .unwrap_or(now);
     let waited = Duration::try_from(now.duration_since(began)).unwrap_or_default();
     if waited >= effect::MAX_WAIT {
         let message = format!(
@@ -140,21 +209,39 @@ async fn wait_for_effect(plan: &CommandPlan, ctx: &Context, mut new: CommandPlan
             open.join("; "),
             plan.name_any()
         );
-        new.evidence = Some(Evidence { verdict: "the effect did not come in time".to_owned(), ..new.evidence.unwrap_or_default() });
-        execute::finish(&mut new, plan, PlanPhase::Failed, reason::EFFECT_TIMED_OUT, &message);
+        new.evidence = Some(Evidence {
+            verdict: "the effect did not come in time".to_owned(),
+            ..new.evidence.unwrap_or_default()
+        });
+        execute::finish(
+            &mut new,
+            plan,
+            PlanPhase::Failed,
+            reason::EFFECT_TIMED_OUT,
+            &message,
+        );
         return finished(plan, ctx, new).await;
     }
     new.phase = Some(PlanPhase::Executing);
     let text = kubechat_crds::condition::clip(open.join("; "), 1000);
-    OneShot { conditions: &mut new.conditions, generation: plan.metadata.generation, now }
-        .working(reason::WAITING_FOR_EFFECT, &format!("all steps were done; waiting for the effect: {text}"));
+    OneShot {
+        conditions: &mut new.conditions,
+        generation: plan.metadata.generation,
+        now,
+    }
+    .working(
+        reason::WAITING_FOR_EFFECT,
+        &format!("all steps were done; waiting for the effect: {text}"),
+    );
     status::write(ctx, plan, plan.status.as_ref(), &new).await?;
     Ok(Action::requeue(LOOK))
 }
 
 /// What is still waited for, read as the requester; nothing when nobody can look.
 async fn open_effects(plan: &CommandPlan, ctx: &Context) -> Result<Vec<String>, Error> {
-    let Ok(acting) = authz::acting(&plan.spec.requester) else { return Ok(vec![]) };
+    let Ok(acting) = authz::acting(&plan.spec.requester) else {
+        return Ok(vec![]);
+    };
     match ctx.people.reader(&acting).await {
         Ok(person) => effect::waiting(&person, plan).await,
         Err(Error::Identity(_)) => Ok(vec![]),
@@ -164,10 +251,16 @@ async fn open_effects(plan: &CommandPlan, ctx: &Context) -> Result<Vec<String>, 
 
 async fn finished(plan: &CommandPlan, ctx: &Context, new: CommandPlanStatus) -> Result<Action, Error> {
     status::write(ctx, plan, plan.status.as_ref(), &new).await?;
-    let condition = kubechat_crds::condition::find(&new.conditions, kubechat_crds::condition::types::SUCCEEDED);
+    let condition =
+        kubechat_crds::condition::find(&new.conditions, kubechat_crds::condition::types::SUCCEEDED);
     if let Some(condition) = condition {
         ctx.metrics.end("CommandPlan", &condition.reason);
-        ctx.events.tell(reference(plan), condition.status != "True", &condition.reason, &condition.message);
+        ctx.events.tell(
+            reference(plan),
+            condition.status != "True",
+            &condition.reason,
+            &condition.message,
+        );
     }
     Ok(Action::await_change())
 }
@@ -175,13 +268,23 @@ async fn finished(plan: &CommandPlan, ctx: &Context, new: CommandPlanStatus) -> 
 /// Something stands in the way: said in the status, and tried again.
 async fn hold(plan: &CommandPlan, ctx: &Context, error: Error) -> Result<Action, Error> {
     let telling = matches!(error, Error::Audit(_) | Error::Dependency { .. });
-    let begun = plan.status.as_ref().is_some_and(|s| s.steps.iter().any(|s| s.state != StepState::Pending));
+    let begun = plan
+        .status
+        .as_ref()
+        .is_some_and(|s| s.steps.iter().any(|s| s.state != StepState::Pending));
     if telling && !begun {
         let mut new = plan.status.clone().unwrap_or_default();
         new.observed_generation = plan.metadata.generation;
         new.phase = Some(PlanPhase::Approved);
-        OneShot { conditions: &mut new.conditions, generation: plan.metadata.generation, now: Timestamp::now() }
-            .working(error.reason(), &format!("approved, but not executed yet: {error}"));
+        OneShot {
+            conditions: &mut new.conditions,
+            generation: plan.metadata.generation,
+            now: Timestamp::now(),
+        }
+        .working(
+            error.reason(),
+            &format!("approved, but not executed yet: {error}"),
+        );
         status::write(ctx, plan, plan.status.as_ref(), &new).await?;
     }
     Err(error)

@@ -7,6 +7,7 @@ pub mod audit_policy;
 pub mod chat_request;
 pub mod chat_session;
 pub mod command_plan;
+pub mod lane;
 pub mod risk_policy;
 pub mod status;
 mod turn;
@@ -37,17 +38,31 @@ const RECONCILE_DEADLINE: Duration = Duration::from_secs(180);
 const MAX_ATTEMPTS: usize = 100_000;
 
 /// Runs one controller until its queue ends; in-flight reconciles are finished.
-pub async fn run<K, F, Fut>(kind: &'static str, ctx: Arc<Context>, store: Store<K>, queue: mpsc::Receiver<ObjectRef<K>>, concurrency: u16, reconcile: F)
-where
+pub async fn run<K, F, Fut>(
+    kind: &'static str,
+    ctx: Arc<Context>,
+    store: Store<K>,
+    queue: mpsc::Receiver<ObjectRef<K>>,
+    concurrency: u16,
+    reconcile: F,
+) where
     K: Watched,
     F: Fn(Arc<K>, Arc<Context>) -> Fut + Send + Sync + Clone + 'static,
     Fut: Future<Output = Result<Action, Error>> + Send + 'static,
 {
-    let queue = futures::stream::unfold(queue, |mut queue| async move { queue.recv().await.map(|r| (Ok::<_, std::convert::Infallible>(r), queue)) });
-    let reconciler = move |object: Arc<K>, ctx: Arc<Context>| Box::pin(observed(kind, reconcile.clone(), object, ctx));
+    let queue = futures::stream::unfold(queue, |mut queue| async move {
+        queue
+            .recv()
+            .await
+            .map(|r| (Ok::<_, std::convert::Infallible>(r), queue))
+    });
+    let reconciler =
+        move |object: Arc<K>, ctx: Arc<Context>| Box::pin(observed(kind, reconcile.clone(), object, ctx));
     let on_error = move |object: Arc<K>, error: &Error, ctx: Arc<Context>| retry(kind, &*object, error, &ctx);
     let config = Config::default().concurrency(concurrency);
-    let mut results = std::pin::pin!(controller::applier(reconciler, on_error, ctx, store, queue, config));
+    let mut results = std::pin::pin!(controller::applier(
+        reconciler, on_error, ctx, store, queue, config
+    ));
     while let Some(result) = results.next().await {
         match result {
             Ok(_) | Err(controller::Error::ObjectNotFound(_)) => {}
@@ -57,23 +72,45 @@ where
 }
 
 /// A reconcile with its deadline and metrics.
-async fn observed<K, F, Fut>(kind: &'static str, reconcile: F, object: Arc<K>, ctx: Arc<Context>) -> Result<Action, Error>
+async fn observed<K, F, Fut>(
+    kind: &'static str,
+    reconcile: F,
+    object: Arc<K>,
+    ctx: Arc<Context>,
+) -> Result<Action, Error>
 where
     K: Watched,
     F: Fn(Arc<K>, Arc<Context>) -> Fut,
     Fut: Future<Output = Result<Action, Error>>,
 {
+    // Every decision reads several caches; none is made while one of them is still being filled.
+    ctx.stores.ready().await?;
     let began = Instant::now();
     let metrics = Arc::clone(&ctx.metrics);
     let key = key(kind, &*object);
     let attempts = Arc::clone(&ctx.attempts);
-    let timeout = Error::Timeout { what: format!("reconcile {key}"), seconds: RECONCILE_DEADLINE.as_secs() };
-    let result = tokio::time::timeout(RECONCILE_DEADLINE, reconcile(object, ctx)).map_err(|_| timeout).await.and_then(|r| r);
+    let timeout = Error::Timeout {
+        what: format!("reconcile {key}"),
+        seconds: RECONCILE_DEADLINE.as_secs(),
+    };
+    let result = tokio::time::timeout(RECONCILE_DEADLINE, reconcile(object, ctx))
+        .map_err(|_| timeout)
+        .await
+        .and_then(|r| r);
     let outcome = result.as_ref().map_or_else(Error::reason, |_| "ok");
-    metrics.reconciles.get_or_create(&ReconcileLabels { kind, outcome }).inc();
-    metrics.reconcile_seconds.get_or_create(&ReconcileLabels { kind, outcome }).observe(began.elapsed().as_secs_f64());
+    metrics
+        .reconciles
+        .get_or_create(&ReconcileLabels { kind, outcome })
+        .inc();
+    metrics
+        .reconcile_seconds
+        .get_or_create(&ReconcileLabels { kind, outcome })
+        .observe(began.elapsed().as_secs_f64());
     if result.is_ok() {
-        attempts.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        attempts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&key);
     }
     result
 }
@@ -98,7 +135,11 @@ fn retry<K: Watched>(kind: &'static str, object: &K, error: &Error, ctx: &Contex
 }
 
 fn key<K: Watched>(kind: &str, object: &K) -> String {
-    format!("{kind}/{}/{}", object.namespace().unwrap_or_default(), object.name_any())
+    format!(
+        "{kind}/{}/{}",
+        object.namespace().unwrap_or_default(),
+        object.name_any()
+    )
 }
 
 /// The action after success: looked at again later, in case an event was missed.
@@ -122,11 +163,23 @@ pub fn reference<K: Resource<DynamicType = ()>>(object: &K) -> k8s_openapi::api:
 }
 
 /// Records that a configuration object was created or changed, by whom admission says.
-async fn configuration(ctx: &Context, kind: &str, name: &str, generation: Option<i64>, by: Option<&kubechat_crds::Identity>) -> Result<(), Error> {
+async fn configuration(
+    ctx: &Context,
+    kind: &str,
+    name: &str,
+    generation: Option<i64>,
+    by: Option<&kubechat_crds::Identity>,
+) -> Result<(), Error> {
     use kubechat_audit::{Actor, Draft, EventType, Outcome, Target};
     let actor = by.map_or_else(|| Actor::named("(unstamped)"), crate::audit::actor);
     let verb = if generation == Some(1) { "create" } else { "update" };
-    let mut draft = Draft::new(EventType::ConfigurationChange, actor, verb, Outcome::Success, "ConfigurationChanged");
+    let mut draft = Draft::new(
+        EventType::ConfigurationChange,
+        actor,
+        verb,
+        Outcome::Success,
+        "ConfigurationChanged",
+    );
     draft.target = Some(Target {
         group: Some(kubechat_crds::GROUP.to_owned()),
         version: Some(kubechat_crds::VERSION.to_owned()),

@@ -39,14 +39,32 @@ where
     patch(&Api::all(ctx.client.clone()), object, old, new).await
 }
 
-async fn patch<K: Reported, S: Serialize>(api: &Api<K>, object: &K, old: Option<&S>, new: &S) -> Result<(), Error> {
-    let old = old.map(serde_json::to_value).transpose()?.unwrap_or_else(|| json!({}));
+async fn patch<K: Reported, S: Serialize>(
+    api: &Api<K>,
+    object: &K,
+    old: Option<&S>,
+    new: &S,
+) -> Result<(), Error> {
+    let old = old
+        .map(serde_json::to_value)
+        .transpose()?
+        .unwrap_or_else(|| json!({}));
     let new = serde_json::to_value(new)?;
-    let Some(change) = difference(&old, &new) else { return Ok(()) };
+    let Some(change) = difference(&old, &new) else {
+        return Ok(());
+    };
     // The UID keeps a status from landing on an object that was created again under the name.
     let body = json!({ "metadata": { "uid": object.uid() }, "status": change });
-    let params = PatchParams { field_manager: Some(kubechat_crds::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-    match call("write status", api.patch_status(&object.name_any(), &params, &Patch::Merge(body))).await {
+    let params = PatchParams {
+        field_manager: Some(kubechat_crds::FIELD_MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
+    match call(
+        "write status",
+        api.patch_status(&object.name_any(), &params, &Patch::Merge(body)),
+    )
+    .await
+    {
         Ok(_) => Ok(()),
         // Gone, or another object by now: nothing to report on.
         Err(error) if error.is_not_found() => Ok(()),
@@ -59,7 +77,9 @@ fn difference(old: &Value, new: &Value) -> Option<Value> {
     if old == new {
         return None;
     }
-    let (Value::Object(a), Value::Object(b)) = (old, new) else { return Some(new.clone()) };
+    let (Value::Object(a), Value::Object(b)) = (old, new) else {
+        return Some(new.clone());
+    };
     let mut patch = Map::new();
     for (key, value) in b {
         match a.get(key) {
@@ -88,6 +108,9 @@ mod tests {
         let old = json!({"a": 1, "b": {"c": 1, "d": 2}, "gone": 1, "list": [1]});
         assert_eq!(difference(&old, &old), None);
         let new = json!({"a": 1, "b": {"c": 3, "d": 2}, "list": [1, 2], "added": {"x": 1}});
-        assert_eq!(difference(&old, &new).unwrap(), json!({"b": {"c": 3}, "gone": null, "list": [1, 2], "added": {"x": 1}}));
+        assert_eq!(
+            difference(&old, &new).unwrap(),
+            json!({"b": {"c": 3}, "gone": null, "list": [1, 2], "added": {"x": 1}})
+        );
     }
 }

@@ -22,22 +22,37 @@ pub fn rollout(kind: &str, object: &Value) -> Option<Result<String, String>> {
     let observed = or_zero("/status/observedGeneration") >= or_zero("/metadata/generation");
     let (wanted, updated, ready) = match kind {
         "Deployment" | "StatefulSet" => {
-            let ready = if kind == "Deployment" { "/status/availableReplicas" } else { "/status/readyReplicas" };
-            (number("/spec/replicas").unwrap_or(1), or_zero("/status/updatedReplicas"), or_zero(ready))
+            let ready = if kind == "Deployment" {
+                "/status/availableReplicas"
+            } else {
+                "/status/readyReplicas"
+            };
+            (
+                number("/spec/replicas").unwrap_or(1),
+                or_zero("/status/updatedReplicas"),
+                or_zero(ready),
+            )
         }
         "DaemonSet" => (
             or_zero("/status/desiredNumberScheduled"),
             or_zero("/status/updatedNumberScheduled"),
             or_zero("/status/numberAvailable"),
         ),
-        "ReplicaSet" | "ReplicationController" => {
-            (number("/spec/replicas").unwrap_or(1), number("/spec/replicas").unwrap_or(1), or_zero("/status/readyReplicas"))
-        }
+        "ReplicaSet" | "ReplicationController" => (
+            number("/spec/replicas").unwrap_or(1),
+            number("/spec/replicas").unwrap_or(1),
+            or_zero("/status/readyReplicas"),
+        ),
         _ => return None,
     };
-    let total = number("/status/replicas").filter(|_| kind != "DaemonSet").unwrap_or(wanted);
+    let total = number("/status/replicas")
+        .filter(|_| kind != "DaemonSet")
+        .unwrap_or(wanted);
     let text = format!("{ready} of {wanted} ready, {updated} updated");
-    let whole = observed && ready == wanted && (updated >= wanted || kind == "StatefulSet" && updated == 0) && total == wanted;
+    let whole = observed
+        && ready == wanted
+        && (updated >= wanted || kind == "StatefulSet" && updated == 0)
+        && total == wanted;
     Some(if whole { Ok(text) } else { Err(text) })
 }
 
@@ -57,7 +72,10 @@ async fn of_step(person: &Client, step: &Step) -> Result<Vec<String>, Error> {
     let client = ClientDebug(person.clone());
     let mut open = vec![];
     for target in &step.targets {
-        let has_rollout = matches!(target.kind.as_str(), "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet") && step.effect != Effect::Delete;
+        let has_rollout = matches!(
+            target.kind.as_str(),
+            "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet"
+        ) && step.effect != Effect::Delete;
         if !has_rollout && step.effect != Effect::Delete {
             continue;
         }
@@ -70,7 +88,10 @@ async fn of_step(person: &Client, step: &Step) -> Result<Vec<String>, Error> {
             scalable: false,
         };
         let name = format!("{}/{}", target.kind.to_lowercase(), target.name);
-        let object = match Objects::new(&client, &kind, target.namespace.as_deref()).find(&target.name).await {
+        let object = match Objects::new(&client, &kind, target.namespace.as_deref())
+            .find(&target.name)
+            .await
+        {
             Ok(object) => object,
             // Who may change but not look gets no progress.
             Err(error) if error.status().is_some_and(|s| s.code == 403) => continue,
@@ -106,7 +127,12 @@ mod tests {
                 "status": {"observedGeneration": observed, "updatedReplicas": updated, "availableReplicas": available, "replicas": replicas}})
         };
         assert!(rollout("Deployment", &deployment(3, 5, 5, 5)).unwrap().is_ok());
-        for waiting in [deployment(2, 5, 5, 5), deployment(3, 4, 5, 5), deployment(3, 5, 4, 5), deployment(3, 5, 5, 6)] {
+        for waiting in [
+            deployment(2, 5, 5, 5),
+            deployment(3, 4, 5, 5),
+            deployment(3, 5, 4, 5),
+            deployment(3, 5, 5, 6),
+        ] {
             assert!(rollout("Deployment", &waiting).unwrap().is_err(), "{waiting}");
         }
         assert!(rollout("ConfigMap", &json!({})).is_none());

@@ -62,7 +62,9 @@ pub async fn fresh(ctx: &Context, name: &str, namespace: &str) -> Result<Fresh, 
     let plans: Api<CommandPlan> = Api::namespaced(ctx.client.clone(), namespace);
     let approvals: Api<Approval> = Api::namespaced(ctx.client.clone(), namespace);
     let policies: Api<RiskPolicy> = Api::all(ctx.client.clone());
-    let of_plan = ListParams::default().fields(&format!("spec.planRef.name={name}")).limit(MAX_APPROVALS);
+    let of_plan = ListParams::default()
+        .fields(&format!("spec.planRef.name={name}"))
+        .limit(MAX_APPROVALS);
     let all = ListParams::default().limit(MAX_APPROVALS);
     let (plan, decisions, packs) = tokio::try_join!(
         call("read the plan", plans.get(name)),
@@ -76,16 +78,39 @@ pub async fn fresh(ctx: &Context, name: &str, namespace: &str) -> Result<Fresh, 
     for approval in sorted {
         facts.push(judge_rights(ctx, &plan.spec, &approval).await?);
     }
-    let same_turn = request.as_ref().is_some_and(|r| r.metadata.uid.as_deref() == Some(plan.spec.chat_request_ref.uid.as_str()));
+    let same_turn = request
+        .as_ref()
+        .is_some_and(|r| r.metadata.uid.as_deref() == Some(plan.spec.chat_request_ref.uid.as_str()));
     let sealed = match &request {
-        Some(r) => ctx.sealed("ChatRequest", "chatrequests", &r.metadata, &r.spec, r.spec.requester.as_ref()).await?,
+        Some(r) => {
+            ctx.sealed(
+                "ChatRequest",
+                "chatrequests",
+                &r.metadata,
+                &r.spec,
+                r.spec.requester.as_ref(),
+            )
+            .await?
+        }
         None => false,
     };
-    let same_person = request.as_ref().is_some_and(|r| r.spec.requester.as_ref() == Some(&plan.spec.requester));
+    let same_person = request
+        .as_ref()
+        .is_some_and(|r| r.spec.requester.as_ref() == Some(&plan.spec.requester));
     Ok(Fresh {
-        cancelled: !same_turn || !sealed || !same_person || request.as_ref().is_none_or(|r| r.spec.cancel || r.metadata.deletion_timestamp.is_some()),
-        stamped: request.as_ref().and_then(ResourceExt::creation_timestamp).map_or(Timestamp::UNIX_EPOCH, |t| t.0),
-        not_after: request.as_ref().and_then(|r| r.spec.not_after.as_ref().map(|t| t.0)),
+        cancelled: !same_turn
+            || !sealed
+            || !same_person
+            || request
+                .as_ref()
+                .is_none_or(|r| r.spec.cancel || r.metadata.deletion_timestamp.is_some()),
+        stamped: request
+            .as_ref()
+            .and_then(ResourceExt::creation_timestamp)
+            .map_or(Timestamp::UNIX_EPOCH, |t| t.0),
+        not_after: request
+            .as_ref()
+            .and_then(|r| r.spec.not_after.as_ref().map(|t| t.0)),
         policies: Effective::from_policies(&packs.items),
         approvals: facts,
         plan,
@@ -106,9 +131,15 @@ async fn turn(ctx: &Context, plan: &CommandPlan, namespace: &str) -> Result<Opti
 ///
 /// # Errors
 /// When the API server does not answer.
-pub async fn judge_rights(ctx: &Context, plan: &CommandPlanSpec, approval: &Approval) -> Result<Facts, Error> {
+pub async fn judge_rights(
+    ctx: &Context,
+    plan: &CommandPlanSpec,
+    approval: &Approval,
+) -> Result<Facts, Error> {
     let by = approval.spec.submitted_by.as_ref();
-    let sealed = ctx.sealed("Approval", "approvals", &approval.metadata, &approval.spec, by).await?;
+    let sealed = ctx
+        .sealed("Approval", "approvals", &approval.metadata, &approval.spec, by)
+        .await?;
     let right = match by {
         // The requester's own decision needs no verb; whether it counts is the policy's to say.
         Some(person) if sealed && person.username != plan.requester.username => {
@@ -121,7 +152,9 @@ pub async fn judge_rights(ctx: &Context, plan: &CommandPlanSpec, approval: &Appr
     Ok(Facts {
         name: approval.name_any(),
         spec: approval.spec.clone(),
-        created: approval.creation_timestamp().map_or(Timestamp::UNIX_EPOCH, |t| t.0),
+        created: approval
+            .creation_timestamp()
+            .map_or(Timestamp::UNIX_EPOCH, |t| t.0),
         sealed: sealed && approval.metadata.deletion_timestamp.is_none(),
         right,
     })

@@ -13,9 +13,9 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kubechat_audit::{EventType, Outcome};
 use kubechat_core::authz;
-use kubechat_core::plan::access_needed;
 use kubechat_core::lifecycle::OneShot;
 use kubechat_core::lifecycle::command_plan::{Verdict, decide};
+use kubechat_core::plan::access_needed;
 use kubechat_core::{plan as plans, reason, risk};
 use kubechat_crds::command_plan::StepStatus;
 use kubechat_crds::{CommandPlan, CommandPlanStatus, PlanPhase, StepState};
@@ -61,10 +61,22 @@ pub async fn advance(ctx: &Context, name: &str, namespace: &str) -> Result<Progr
         Verdict::Go => {}
         // A plan under way that may not go on is stopped where it is.
         Verdict::Wait { reason, message } if run.begun() => {
-            return run.end(PlanPhase::Interrupted, reason, &format!("stopped midway: {message}")).await;
+            return run
+                .end(
+                    PlanPhase::Interrupted,
+                    reason,
+                    &format!("stopped midway: {message}"),
+                )
+                .await;
         }
         Verdict::End(ending) if run.begun() => {
-            return run.end(PlanPhase::Interrupted, ending.reason, &format!("stopped midway: {}", ending.message)).await;
+            return run
+                .end(
+                    PlanPhase::Interrupted,
+                    ending.reason,
+                    &format!("stopped midway: {}", ending.message),
+                )
+                .await;
         }
         other => return Ok(Progress::NotYet(Box::new((other, run.status)))),
     }
@@ -74,15 +86,31 @@ pub async fn advance(ctx: &Context, name: &str, namespace: &str) -> Result<Progr
 
 /// Whether the plan is what it says it is: digest and judgement derived again.
 fn integrity(plan: &CommandPlan) -> Result<(), (&'static str, String)> {
-    let digest = plan.spec.compute_digest().map(|d| d.to_string()).unwrap_or_default();
+    let digest = plan
+        .spec
+        .compute_digest()
+        .map(|d| d.to_string())
+        .unwrap_or_default();
     if digest != plan.spec.digest {
-        return Err((reason::DIGEST_MISMATCH, "the plan's content does not have the digest it names; nothing was executed. Ask again".to_owned()));
+        return Err((
+            reason::DIGEST_MISMATCH,
+            "the plan's content does not have the digest it names; nothing was executed. Ask again"
+                .to_owned(),
+        ));
     }
     let judged = risk::judge(&plan.spec);
     if judged.level > plan.spec.risk.level || judged.score > plan.spec.risk.score {
-        return Err((reason::DIGEST_MISMATCH, "the plan is more dangerous than it says; nothing was executed. Ask again".to_owned()));
+        return Err((
+            reason::DIGEST_MISMATCH,
+            "the plan is more dangerous than it says; nothing was executed. Ask again".to_owned(),
+        ));
     }
-    if let Some(forbidden) = plan.spec.steps.iter().find_map(|s| risk::check_forbidden(s).err()) {
+    if let Some(forbidden) = plan
+        .spec
+        .steps
+        .iter()
+        .find_map(|s| risk::check_forbidden(s).err())
+    {
         return Err((reason::FORBIDDEN_CLASS, forbidden.to_string()));
     }
     Ok(())
@@ -107,7 +135,16 @@ impl<'a> Run<'a> {
         let mut status = fresh.plan.status.clone().unwrap_or_default();
         status.observed_generation = fresh.plan.metadata.generation;
         if status.steps.len() != fresh.plan.spec.steps.len() {
-            status.steps = fresh.plan.spec.steps.iter().map(|s| StepStatus { id: s.id.clone(), ..StepStatus::default() }).collect();
+            status.steps = fresh
+                .plan
+                .spec
+                .steps
+                .iter()
+                .map(|s| StepStatus {
+                    id: s.id.clone(),
+                    ..StepStatus::default()
+                })
+                .collect();
         }
         Self { ctx, fresh, status }
     }
@@ -126,23 +163,37 @@ impl<'a> Run<'a> {
 
     fn step_id(&self, index: usize) -> String {
         let uid = self.plan().metadata.uid.as_deref().unwrap_or_default();
-        self.plan().spec.steps.get(index).map(|s| plans::step_id(uid, index, s)).unwrap_or_default()
+        self.plan()
+            .spec
+            .steps
+            .get(index)
+            .map(|s| plans::step_id(uid, index, s))
+            .unwrap_or_default()
     }
 
     /// Looks at what the audit log knows of each step: a recorded intent is never sent again.
     async fn recover(&mut self) -> Result<Option<Progress>, Error> {
         let mut forgotten = false;
         for index in 0..self.plan().spec.steps.len() {
-            let Some(state) = self.status.steps.get(index).map(|s| s.state) else { continue };
+            let Some(state) = self.status.steps.get(index).map(|s| s.state) else {
+                continue;
+            };
             match state {
                 StepState::Done | StepState::Skipped | StepState::RolledBack => continue,
                 StepState::Failed | StepState::Unknown => {
-                    let message = self.status.steps.get(index).and_then(|s| s.excerpt.clone()).unwrap_or_default();
+                    let message = self
+                        .status
+                        .steps
+                        .get(index)
+                        .and_then(|s| s.excerpt.clone())
+                        .unwrap_or_default();
                     return self.stop(index, state, &message).await.map(Some);
                 }
                 StepState::Pending | StepState::IntentRecorded | StepState::Sent => {}
             }
-            let Some(record) = self.ctx.audit.known(&self.step_id(index)).await? else { continue };
+            let Some(record) = self.ctx.audit.known(&self.step_id(index)).await? else {
+                continue;
+            };
             forgotten |= state == StepState::Pending;
             let seq = record.seq;
             let (state, message) = match record.result {
@@ -160,7 +211,10 @@ impl<'a> Run<'a> {
         if forgotten {
             // The log knows of a step that the cluster has forgotten: its state was put back from a backup.
             let message = "the audit log holds this plan's execution, but the cluster does not know of it (was it restored from a backup?). It is not executed again. Look at the objects and ask anew: kubechat again";
-            return self.end(PlanPhase::Interrupted, reason::INTERRUPTED, message).await.map(Some);
+            return self
+                .end(PlanPhase::Interrupted, reason::INTERRUPTED, message)
+                .await
+                .map(Some);
         }
         Ok(None)
     }
@@ -168,7 +222,9 @@ impl<'a> Run<'a> {
     /// A recorded intent without result: only the object can tell.
     async fn settle_by_trace(&mut self, index: usize) -> Result<(StepState, String), Error> {
         let plan = self.plan();
-        let Some(step) = plan.spec.steps.get(index) else { return Ok((StepState::Unknown, String::new())) };
+        let Some(step) = plan.spec.steps.get(index) else {
+            return Ok((StepState::Unknown, String::new()));
+        };
         let acting = authz::acting(&plan.spec.requester).map_err(|e| Error::Identity(e.to_string()))?;
         let step_id = self.step_id(index);
         let lost = match self.ctx.people.reader(&acting).await {
@@ -178,7 +234,11 @@ impl<'a> Run<'a> {
             Err(error) => return Err(error),
         };
         let (state, outcome, message) = if lost.is_empty() {
-            (StepState::Done, Outcome::Success, "recognised by its mark after an interruption".to_owned())
+            (
+                StepState::Done,
+                Outcome::Success,
+                "recognised by its mark after an interruption".to_owned(),
+            )
         } else {
             let message = format!(
                 "the operator was interrupted between intent and result, and the object does not tell whether the change happened: {}. It is not sent again; look at it, then roll back or ask again",
@@ -186,12 +246,25 @@ impl<'a> Run<'a> {
             );
             (StepState::Unknown, Outcome::Unknown, message)
         };
-        self.record_result(index, outcome, reason_of(state), &message).await?;
+        self.record_result(index, outcome, reason_of(state), &message)
+            .await?;
         Ok((state, message))
     }
 
-    async fn record_result(&self, index: usize, outcome: Outcome, reason: &str, message: &str) -> Result<(), Error> {
-        let mut draft = about_plan(self.plan(), EventType::CommandExecution, "execute", outcome, reason);
+    async fn record_result(
+        &self,
+        index: usize,
+        outcome: Outcome,
+        reason: &str,
+        message: &str,
+    ) -> Result<(), Error> {
+        let mut draft = about_plan(
+            self.plan(),
+            EventType::CommandExecution,
+            "execute",
+            outcome,
+            reason,
+        );
         draft.impersonated = true;
         draft.ids.step_id = Some(self.step_id(index));
         draft.message = message.to_owned();
@@ -206,30 +279,61 @@ impl<'a> Run<'a> {
     fn set(&mut self, index: usize, state: StepState, reason: Option<&str>, message: &str) {
         let now = Time(Timestamp::now());
         let targets = self.plan().spec.steps.get(index).map_or(0, |s| s.targets.len());
-        let Some(step) = self.status.steps.get_mut(index) else { return };
+        let Some(step) = self.status.steps.get_mut(index) else {
+            return;
+        };
         step.state = state;
         step.reason = reason.map(str::to_owned);
-        step.excerpt = Some(kubechat_crds::condition::clip(message.to_owned(), 4000)).filter(|m| !m.is_empty());
+        step.excerpt =
+            Some(kubechat_crds::condition::clip(message.to_owned(), 4000)).filter(|m| !m.is_empty());
         if step.start_time.is_none() {
             step.start_time = Some(now.clone());
         }
         if state == StepState::Done {
             step.done = i32::try_from(targets).unwrap_or(i32::MAX);
         }
-        if !matches!(state, StepState::Pending | StepState::IntentRecorded | StepState::Sent) {
+        if !matches!(
+            state,
+            StepState::Pending | StepState::IntentRecorded | StepState::Sent
+        ) {
             step.end_time = Some(now);
         }
     }
 
     /// A step that did not get done stops the plan.
     async fn stop(&mut self, index: usize, state: StepState, message: &str) -> Result<Progress, Error> {
-        let done: Vec<&str> = self.status.steps.iter().filter(|s| s.state == StepState::Done).map(|s| s.id.as_str()).collect();
-        let done = if done.is_empty() { "No step was done".to_owned() } else { format!("Done: {}", done.join(", ")) };
-        let id = self.plan().spec.steps.get(index).map(|s| s.id.clone()).unwrap_or_default();
+        let done: Vec<&str> = self
+            .status
+            .steps
+            .iter()
+            .filter(|s| s.state == StepState::Done)
+            .map(|s| s.id.as_str())
+            .collect();
+        let done = if done.is_empty() {
+            "No step was done".to_owned()
+        } else {
+            format!("Done: {}", done.join(", "))
+        };
+        let id = self
+            .plan()
+            .spec
+            .steps
+            .get(index)
+            .map(|s| s.id.clone())
+            .unwrap_or_default();
         let skipped = self.plan().spec.steps.len() - index - 1;
-        let rest = if skipped == 0 { String::new() } else { format!("; {skipped} later step(s) were not sent") };
+        let rest = if skipped == 0 {
+            String::new()
+        } else {
+            format!("; {skipped} later step(s) were not sent")
+        };
         let name = self.plan().metadata.name.clone().unwrap_or_default();
-        let undo = if self.status.steps.iter().any(|s| matches!(s.state, StepState::Done | StepState::Unknown)) {
+        let undo = if self
+            .status
+            .steps
+            .iter()
+            .any(|s| matches!(s.state, StepState::Done | StepState::Unknown))
+        {
             format!(". Undo what was done: kubechat rollback {name}")
         } else {
             String::new()
@@ -256,15 +360,31 @@ impl<'a> Run<'a> {
     }
 
     /// Ends the plan in this phase; steps that were not begun are Skipped.
-    async fn end(&mut self, phase: PlanPhase, reason: &'static str, message: &str) -> Result<Progress, Error> {
+    async fn end(
+        &mut self,
+        phase: PlanPhase,
+        reason: &'static str,
+        message: &str,
+    ) -> Result<Progress, Error> {
         for step in &mut self.status.steps {
             if step.state == StepState::Pending {
                 step.state = StepState::Skipped;
             }
         }
-        let something = self.status.steps.iter().any(|s| matches!(s.state, StepState::Done | StepState::Unknown));
-        if !something {
-            let mut draft = about_plan(self.plan(), EventType::CommandExecution, "execute", Outcome::Denied, reason);
+        let something = self
+            .status
+            .steps
+            .iter()
+            .any(|s| matches!(s.state, StepState::Done | StepState::Unknown));
+        // A step that failed has its own entry; a plan that was refused or stopped gets one here.
+        if !something || phase == PlanPhase::Interrupted {
+            let mut draft = about_plan(
+                self.plan(),
+                EventType::CommandExecution,
+                "execute",
+                Outcome::Denied,
+                reason,
+            );
             draft.message = message.to_owned();
             self.ctx.audit.record(draft).await?;
         }
@@ -316,14 +436,32 @@ fn reason_of(state: StepState) -> &'static str {
 }
 
 /// Puts a plan's status into its final form.
-pub fn finish(status: &mut CommandPlanStatus, plan: &CommandPlan, phase: PlanPhase, reason: &str, message: &str) {
+pub fn finish(
+    status: &mut CommandPlanStatus,
+    plan: &CommandPlan,
+    phase: PlanPhase,
+    reason: &str,
+    message: &str,
+) {
     let now = Timestamp::now();
     status.phase = Some(phase);
     status.observed_generation = plan.metadata.generation;
     status.completion_time = Some(Time(now));
-    let undoable = plan.spec.steps.iter().any(|s| s.rollback.kind != kubechat_crds::command_plan::RollbackKind::None);
-    status.rollback_available = undoable && status.steps.iter().any(|s| matches!(s.state, StepState::Done | StepState::Unknown));
+    let undoable = plan
+        .spec
+        .steps
+        .iter()
+        .any(|s| s.rollback.kind != kubechat_crds::command_plan::RollbackKind::None);
+    status.rollback_available = undoable
+        && status
+            .steps
+            .iter()
+            .any(|s| matches!(s.state, StepState::Done | StepState::Unknown));
     let succeeded = matches!(phase, PlanPhase::Succeeded | PlanPhase::PlanOnly);
-    let mut shot = OneShot { conditions: &mut status.conditions, generation: plan.metadata.generation, now };
+    let mut shot = OneShot {
+        conditions: &mut status.conditions,
+        generation: plan.metadata.generation,
+        now,
+    };
     shot.finish(succeeded, reason, message);
 }

@@ -73,7 +73,9 @@ pub(super) async fn check(client: &Client, step: &Step) -> Result<Result<(), Str
     let client = ClientDebug(client.clone());
     for target in &step.targets {
         let kind = kind_of(target);
-        let found = Objects::new(&client, &kind, target.namespace.as_deref()).find(&target.name).await;
+        let found = Objects::new(&client, &kind, target.namespace.as_deref())
+            .find(&target.name)
+            .await;
         if let Err(changed) = judge(step, target, found)? {
             return Ok(Err(changed));
         }
@@ -81,7 +83,11 @@ pub(super) async fn check(client: &Client, step: &Step) -> Result<Result<(), Str
     Ok(Ok(()))
 }
 
-fn judge(step: &Step, target: &Target, found: Result<Option<Value>, Error>) -> Result<Result<(), String>, Error> {
+fn judge(
+    step: &Step,
+    target: &Target,
+    found: Result<Option<Value>, Error>,
+) -> Result<Result<(), String>, Error> {
     let name = format!("{}/{}", target.kind.to_lowercase(), target.name);
     Ok(match (step.effect, found) {
         (Effect::Create, Ok(None)) => Ok(()),
@@ -89,8 +95,12 @@ fn judge(step: &Step, target: &Target, found: Result<Option<Value>, Error>) -> R
         (Effect::Create, Err(error)) if error.status().is_some_and(|s| s.code == 403) => Ok(()),
         (Effect::Create, Ok(Some(_))) => Err(format!("{name} exists by now")),
         (Effect::Update | Effect::Delete | Effect::Read, Ok(None)) => Err(format!("{name} is gone")),
-        (Effect::Update | Effect::Delete | Effect::Read, Ok(Some(object))) => plan::still_as_planned(target, &object),
-        (_, Err(error)) if error.status().is_some_and(|s| s.code == 403) => Err(format!("the requester may not read {name} any more")),
+        (Effect::Update | Effect::Delete | Effect::Read, Ok(Some(object))) => {
+            plan::still_as_planned(target, &object)
+        }
+        (_, Err(error)) if error.status().is_some_and(|s| s.code == 403) => {
+            Err(format!("the requester may not read {name} any more"))
+        }
         (_, Err(error)) => return Err(error),
     })
 }
@@ -108,29 +118,60 @@ pub(super) async fn prepare<'a>(
     for target in &step.targets {
         let kind = kind_of(target);
         let api = Objects::new(&client, &kind, target.namespace.as_deref());
-        let fresh = if step.effect == Effect::Create { None } else { api.find(&target.name).await? };
+        let fresh = if step.effect == Effect::Create {
+            None
+        } else {
+            api.find(&target.name).await?
+        };
         if let Some(changed) = changed(step, target, fresh.as_ref(), touched_before) {
             return Ok(Err(NotReady::Changed(changed)));
         }
         let text = body.map(String::as_str).unwrap_or_default();
         let built = match step.effect {
-            Effect::Update => plan::final_patch(text, step.subresource.as_deref(), fresh.as_ref().unwrap_or(&Value::Null), step_id),
+            Effect::Update => plan::final_patch(
+                text,
+                step.subresource.as_deref(),
+                fresh.as_ref().unwrap_or(&Value::Null),
+                step_id,
+            ),
             Effect::Create => marked(text, step_id),
             Effect::Delete | Effect::Read => Ok(Value::Null),
         };
         let body = match built {
             Ok(body) => body,
-            Err(message) => return Ok(Err(NotReady::Refused { reason: reason::INVALID, message })),
+            Err(message) => {
+                return Ok(Err(NotReady::Refused {
+                    reason: reason::INVALID,
+                    message,
+                }));
+            }
         };
-        let version = fresh.as_ref().and_then(|o| o.pointer("/metadata/resourceVersion")?.as_str().map(str::to_owned));
-        let write = Write { target, kind, body, version };
+        let version = fresh.as_ref().and_then(|o| {
+            o.pointer("/metadata/resourceVersion")?
+                .as_str()
+                .map(str::to_owned)
+        });
+        let write = Write {
+            target,
+            kind,
+            body,
+            version,
+        };
         match execute(&client, step, &write, true).await {
             Ok(()) => writes.push(write),
             Err(error) => match error.status().map(|s| (s.code, s.message.clone())) {
                 Some((409, message)) => return Ok(Err(NotReady::Changed(message))),
-                Some((403, message)) => return Ok(Err(NotReady::Refused { reason: reason::FORBIDDEN, message })),
+                Some((403, message)) => {
+                    return Ok(Err(NotReady::Refused {
+                        reason: reason::FORBIDDEN,
+                        message,
+                    }));
+                }
                 Some((code, message)) if (400..500).contains(&code) && code != 429 => {
-                    return Ok(Err(NotReady::Refused { reason: reason::DRY_RUN_FAILED, message }));
+                    return Ok(Err(NotReady::Refused {
+                        reason: reason::DRY_RUN_FAILED,
+                        message,
+                    }));
                 }
                 _ => return Err(error),
             },
@@ -145,17 +186,21 @@ fn changed(step: &Step, target: &Target, fresh: Option<&Value>, touched_before: 
         return None;
     }
     let name = format!("{}/{}", target.kind.to_lowercase(), target.name);
-    let Some(object) = fresh else { return Some(format!("{name} is gone")) };
+    let Some(object) = fresh else {
+        return Some(format!("{name} is gone"));
+    };
     if touched_before {
         let uid = object.pointer("/metadata/uid").and_then(Value::as_str);
-        return (uid != target.uid.as_deref()).then(|| format!("{name} was deleted and created again since the plan was made"));
+        return (uid != target.uid.as_deref())
+            .then(|| format!("{name} was deleted and created again since the plan was made"));
     }
     plan::still_as_planned(target, object).err()
 }
 
 /// A manifest with the step id, so that a restart recognises its own work.
 fn marked(manifest: &str, step_id: &str) -> Result<Value, String> {
-    let mut manifest: Value = serde_json::from_str(manifest).map_err(|e| format!("the recorded manifest is no JSON: {e}"))?;
+    let mut manifest: Value =
+        serde_json::from_str(manifest).map_err(|e| format!("the recorded manifest is no JSON: {e}"))?;
     if !manifest.is_object() {
         return Err("the recorded manifest is no object".to_owned());
     }
@@ -167,12 +212,17 @@ async fn execute(client: &ClientDebug, step: &Step, write: &Write<'_>, dry_run: 
     let target = write.target;
     let api = Objects::new(client, &write.kind, target.namespace.as_deref());
     match step.effect {
-        Effect::Update => api.patch(&target.name, step.subresource.as_deref(), &write.body, dry_run).await.map(drop),
+        Effect::Update => api
+            .patch(&target.name, step.subresource.as_deref(), &write.body, dry_run)
+            .await
+            .map(drop),
         Effect::Create => api.create(&write.body, dry_run).await.map(drop),
         Effect::Delete => {
             let uid = target.uid.as_deref().unwrap_or_default();
             let grace = step.params.grace_period_seconds;
-            api.delete(&target.name, uid, write.version.as_deref(), grace, dry_run).await.map(drop)
+            api.delete(&target.name, uid, write.version.as_deref(), grace, dry_run)
+                .await
+                .map(drop)
         }
         Effect::Read => Ok(()),
     }
@@ -192,19 +242,39 @@ pub(super) async fn send(client: &Client, step: &Step, writes: Vec<Write<'_>>, s
             }
             Err(error) => error,
         };
-        let left: Vec<String> = writes.iter().skip(index).map(|w| format!("{}/{}", w.target.kind.to_lowercase(), w.target.name)).take(20).collect();
+        let left: Vec<String> = writes
+            .iter()
+            .skip(index)
+            .map(|w| format!("{}/{}", w.target.kind.to_lowercase(), w.target.name))
+            .take(20)
+            .collect();
         return match error.status().map(|s| s.code) {
             // An answer of the API server means that it did not happen; a server error may hide that it did.
             Some(code) if (400..500).contains(&code) => Sent::Failed {
-                reason: if code == 403 { reason::FORBIDDEN } else if code == 409 { reason::STALE } else { reason::STEP_FAILED },
+                reason: if code == 403 {
+                    reason::FORBIDDEN
+                } else if code == 409 {
+                    reason::STALE
+                } else {
+                    reason::STEP_FAILED
+                },
                 message: format!("{name}: {error}. {done} of {all} target(s) were done before"),
                 done,
                 failed: left,
             },
             _ => match untraced(client.clone(), step, step_id).await {
                 Ok(lost) if lost.is_empty() => Sent::Done,
-                Ok(lost) => Sent::Unknown { message: format!("{error}; whether it happened cannot be known for {}. It is not sent again", lost.join(", ")) },
-                Err(second) => Sent::Unknown { message: format!("{error}; looking for its effect failed too ({second}). It is not sent again") },
+                Ok(lost) => Sent::Unknown {
+                    message: format!(
+                        "{error}; whether it happened cannot be known for {}. It is not sent again",
+                        lost.join(", ")
+                    ),
+                },
+                Err(second) => Sent::Unknown {
+                    message: format!(
+                        "{error}; looking for its effect failed too ({second}). It is not sent again"
+                    ),
+                },
             },
         };
     }
@@ -217,7 +287,10 @@ pub(super) async fn untraced(client: Client, step: &Step, step_id: &str) -> Resu
     let mut lost = vec![];
     for target in &step.targets {
         let kind = kind_of(target);
-        let object = match Objects::new(&client, &kind, target.namespace.as_deref()).find(&target.name).await {
+        let object = match Objects::new(&client, &kind, target.namespace.as_deref())
+            .find(&target.name)
+            .await
+        {
             Ok(object) => object,
             Err(error) if error.status().is_some_and(|s| s.code == 403) => {
                 lost.push(target.name.clone());

@@ -22,7 +22,11 @@ pub(super) async fn run(mut run: Run<'_>) -> Result<Progress, Error> {
     }
     let acting = match authz::acting(&plan.spec.requester) {
         Ok(acting) => acting,
-        Err(refused) => return run.end(PlanPhase::Failed, reason::REFUSED_IDENTITY, &refused.to_string()).await,
+        Err(refused) => {
+            return run
+                .end(PlanPhase::Failed, reason::REFUSED_IDENTITY, &refused.to_string())
+                .await;
+        }
     };
     let person = match run.ctx.people.writer(&acting, &plan.spec.digest).await {
         Ok(person) => person,
@@ -31,7 +35,11 @@ pub(super) async fn run(mut run: Run<'_>) -> Result<Progress, Error> {
     };
     // Nothing is sent while any target of any step is not as it was planned.
     for (index, step) in plan.spec.steps.iter().enumerate() {
-        let pending = run.status.steps.get(index).is_some_and(|s| s.state == StepState::Pending);
+        let pending = run
+            .status
+            .steps
+            .get(index)
+            .is_some_and(|s| s.state == StepState::Pending);
         if pending && !touched_before(plan, index) {
             match send::check(&person, step).await? {
                 Ok(()) => {}
@@ -40,13 +48,18 @@ pub(super) async fn run(mut run: Run<'_>) -> Result<Progress, Error> {
         }
     }
     for index in 0..plan.spec.steps.len() {
-        if run.status.steps.get(index).is_some_and(|s| s.state == StepState::Done) {
+        if run
+            .status
+            .steps
+            .get(index)
+            .is_some_and(|s| s.state == StepState::Done)
+        {
             continue;
         }
-        if index > 0 {
-            if let Some(stopped) = may_go_on(&mut run).await? {
-                return Ok(stopped);
-            }
+        if index > 0
+            && let Some(stopped) = may_go_on(&mut run).await?
+        {
+            return Ok(stopped);
         }
         if let Some(ended) = one(&mut run, &person, index).await? {
             return Ok(ended);
@@ -57,16 +70,37 @@ pub(super) async fn run(mut run: Run<'_>) -> Result<Progress, Error> {
 
 async fn stale(run: &mut Run<'_>, changed: &str) -> Result<Progress, Error> {
     let name = run.plan().metadata.name.clone().unwrap_or_default();
-    let message = format!("{changed}, so it is not what was approved. Nothing more was sent. Ask again: kubechat again {name}");
-    let phase = if run.begun() { PlanPhase::Interrupted } else { PlanPhase::Stale };
+    let message = format!(
+        "{changed}, so it is not what was approved. Nothing more was sent. Ask again: kubechat again {name}"
+    );
+    let phase = if run.begun() {
+        PlanPhase::Interrupted
+    } else {
+        PlanPhase::Stale
+    };
     run.end(phase, reason::STALE, &message).await
 }
 
 /// Whether an earlier step changes one of the step's targets: then its own precondition is void by design.
 fn touched_before(plan: &CommandPlan, index: usize) -> bool {
-    let key = |t: &kubechat_crds::command_plan::Target| (t.group.clone(), t.kind.clone(), t.namespace.clone(), t.name.clone());
-    let Some(step) = plan.spec.steps.get(index) else { return false };
-    let earlier: Vec<_> = plan.spec.steps.iter().take(index).flat_map(|s| s.targets.iter().map(key)).collect();
+    let key = |t: &kubechat_crds::command_plan::Target| {
+        (
+            t.group.clone(),
+            t.kind.clone(),
+            t.namespace.clone(),
+            t.name.clone(),
+        )
+    };
+    let Some(step) = plan.spec.steps.get(index) else {
+        return false;
+    };
+    let earlier: Vec<_> = plan
+        .spec
+        .steps
+        .iter()
+        .take(index)
+        .flat_map(|s| s.targets.iter().map(key))
+        .collect();
     step.targets.iter().any(|t| earlier.contains(&key(t)))
 }
 
@@ -82,25 +116,46 @@ async fn may_go_on(run: &mut Run<'_>) -> Result<Option<Progress>, Error> {
         Verdict::End(ending) => (ending.reason, ending.message),
         Verdict::PlanOnly => (reason::PLAN_ONLY, "the plan is for showing only".to_owned()),
     };
-    let done = run.status.steps.iter().filter(|s| s.state == StepState::Done).count();
-    let message = format!("stopped after {done} step(s): {}. Undo what was done: kubechat rollback {name}", why.1);
+    let done = run
+        .status
+        .steps
+        .iter()
+        .filter(|s| s.state == StepState::Done)
+        .count();
+    let message = format!(
+        "stopped after {done} step(s): {}. Undo what was done: kubechat rollback {name}",
+        why.1
+    );
     run.end(PlanPhase::Interrupted, why.0, &message).await.map(Some)
 }
 
 /// One step: dry-run, intent, status, send, result. `Some` when the plan ends here.
 async fn one(run: &mut Run<'_>, person: &Client, index: usize) -> Result<Option<Progress>, Error> {
     let plan = run.plan();
-    let Some(step) = plan.spec.steps.get(index) else { return Ok(None) };
+    let Some(step) = plan.spec.steps.get(index) else {
+        return Ok(None);
+    };
     let body = match body(run, step).await? {
         Ok(body) => body,
         Err(why) => return run.end(PlanPhase::Failed, reason::INVALID, &why).await.map(Some),
     };
-    let targets = match send::prepare(person, step, body.as_ref(), &run.step_id(index), touched_before(plan, index)).await? {
+    let targets = match send::prepare(
+        person,
+        step,
+        body.as_ref(),
+        &run.step_id(index),
+        touched_before(plan, index),
+    )
+    .await?
+    {
         Ok(targets) => targets,
         Err(send::NotReady::Changed(changed)) => return stale(run, &changed).await.map(Some),
         Err(send::NotReady::Refused { reason, message }) => {
             run.set(index, StepState::Skipped, Some(reason), &message);
-            let text = format!("the API server refused step {} before anything of it was sent: {message}", step.id);
+            let text = format!(
+                "the API server refused step {} before anything of it was sent: {message}",
+                step.id
+            );
             return run.end(PlanPhase::Failed, reason, &text).await.map(Some);
         }
     };
@@ -116,12 +171,22 @@ async fn one(run: &mut Run<'_>, person: &Client, index: usize) -> Result<Option<
     if let Some(status) = run.status.steps.get_mut(index) {
         status.audit_seq = i64::try_from(seq).ok();
     }
-    report(run, reason::EXECUTING, &format!("sending step {} of {}", index + 1, plan.spec.steps.len())).await?;
+    report(
+        run,
+        reason::EXECUTING,
+        &format!("sending step {} of {}", index + 1, plan.spec.steps.len()),
+    )
+    .await?;
     let sent = if run.ctx.leadership.check().is_ok() {
         run.ctx.metrics.steps_sent.inc();
         send::send(person, step, targets, &step_id).await
     } else {
-        Sent::Failed { reason: reason::INTERRUPTED, message: "leadership was lost before the step was sent; it was not sent".to_owned(), done: 0, failed: vec![] }
+        Sent::Failed {
+            reason: reason::INTERRUPTED,
+            message: "leadership was lost before the step was sent; it was not sent".to_owned(),
+            done: 0,
+            failed: vec![],
+        }
     };
     settle(run, index, sent).await
 }
@@ -130,34 +195,66 @@ async fn one(run: &mut Run<'_>, person: &Client, index: usize) -> Result<Option<
 async fn settle(run: &mut Run<'_>, index: usize, sent: Sent) -> Result<Option<Progress>, Error> {
     let (state, outcome, why, message) = match sent {
         Sent::Done => (StepState::Done, Outcome::Success, reason::EXECUTED, String::new()),
-        Sent::Failed { reason, message, done, failed } => {
+        Sent::Failed {
+            reason,
+            message,
+            done,
+            failed,
+        } => {
             if let Some(status) = run.status.steps.get_mut(index) {
                 status.done = done;
                 status.failed = failed;
             }
             (StepState::Failed, Outcome::Failure, reason, message)
         }
-        Sent::Unknown { message } => (StepState::Unknown, Outcome::Unknown, reason::OUTCOME_UNKNOWN, message),
+        Sent::Unknown { message } => (
+            StepState::Unknown,
+            Outcome::Unknown,
+            reason::OUTCOME_UNKNOWN,
+            message,
+        ),
     };
     run.record_result(index, outcome, why, &message).await?;
-    run.set(index, state, Some(why).filter(|_| state != StepState::Done), &message);
-    if state == StepState::Done { Ok(None) } else { run.stop(index, state, &message).await.map(Some) }
+    run.set(
+        index,
+        state,
+        Some(why).filter(|_| state != StepState::Done),
+        &message,
+    );
+    if state == StepState::Done {
+        Ok(None)
+    } else {
+        run.stop(index, state, &message).await.map(Some)
+    }
 }
 
 /// What is sent: the patch or manifest in full, from the plan or from the audit database.
 async fn body(run: &Run<'_>, step: &Step) -> Result<Result<Option<String>, String>, Error> {
     let inline = step.patch.clone().or_else(|| step.manifest.clone());
-    let Some(digest) = &step.manifest_digest else { return Ok(Ok(inline)) };
+    let Some(digest) = &step.manifest_digest else {
+        return Ok(Ok(inline));
+    };
     let uid = &run.plan().spec.chat_request_ref.uid;
     Ok(match run.ctx.audit.kept(uid, digest).await? {
-        Some(bytes) => String::from_utf8(bytes).map(Some).map_err(|_| "the kept bytes are no text; nothing was sent".to_owned()),
-        None => Err(format!("the bytes of step {} ({digest}) are no longer kept, or are not those that were approved; nothing of it was sent", step.id)),
+        Some(bytes) => String::from_utf8(bytes)
+            .map(Some)
+            .map_err(|_| "the kept bytes are no text; nothing was sent".to_owned()),
+        None => Err(format!(
+            "the bytes of step {} ({digest}) are no longer kept, or are not those that were approved; nothing of it was sent",
+            step.id
+        )),
     })
 }
 
 fn intent(run: &Run<'_>, step: &Step, index: usize) -> kubechat_audit::Draft {
     let plan = run.plan();
-    let mut draft = about_plan(plan, EventType::CommandExecution, step.action.as_str(), Outcome::Intent, reason::EXECUTING);
+    let mut draft = about_plan(
+        plan,
+        EventType::CommandExecution,
+        step.action.as_str(),
+        Outcome::Intent,
+        reason::EXECUTING,
+    );
     draft.impersonated = true;
     draft.target = step.targets.first().map(crate::audit::target);
     draft.message = step.command.clone();
@@ -184,9 +281,15 @@ async fn report(run: &mut Run<'_>, why: &str, message: &str) -> Result<(), Error
     let plan = run.plan();
     run.status.phase = Some(PlanPhase::Executing);
     if run.status.start_time.is_none() {
-        run.status.start_time = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::now()));
+        run.status.start_time = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(
+            jiff::Timestamp::now(),
+        ));
     }
-    let mut shot = OneShot { conditions: &mut run.status.conditions, generation: plan.metadata.generation, now: jiff::Timestamp::now() };
+    let mut shot = OneShot {
+        conditions: &mut run.status.conditions,
+        generation: plan.metadata.generation,
+        now: jiff::Timestamp::now(),
+    };
     shot.working(why, message);
     status::write(run.ctx, plan, plan.status.as_ref(), &run.status).await
 }

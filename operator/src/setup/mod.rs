@@ -25,17 +25,34 @@ async fn read(client: &Client, namespace: &str, name: &str) -> Result<Option<Sec
 }
 
 /// Creates a Secret, or replaces the one that was read.
-async fn write(client: &Client, namespace: &str, name: &str, type_: &str, data: BTreeMap<String, ByteString>, old: Option<Secret>) -> Result<(), Error> {
+async fn write(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+    type_: &str,
+    data: BTreeMap<String, ByteString>,
+    old: Option<Secret>,
+) -> Result<(), Error> {
     let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
-    let params = PostParams { dry_run: false, field_manager: Some(kubechat_crds::FIELD_MANAGER.to_owned()) };
+    let params = PostParams {
+        dry_run: false,
+        field_manager: Some(kubechat_crds::FIELD_MANAGER.to_owned()),
+    };
     match old {
         Some(mut secret) => {
             secret.data = Some(data);
-            call(format!("replace Secret {name}"), api.replace(name, &params, &secret)).await?;
+            call(
+                format!("replace Secret {name}"),
+                api.replace(name, &params, &secret),
+            )
+            .await?;
         }
         None => {
             let secret = Secret {
-                metadata: ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() },
+                metadata: ObjectMeta {
+                    name: Some(name.to_owned()),
+                    ..ObjectMeta::default()
+                },
                 type_: Some(type_.to_owned()),
                 data: Some(data),
                 ..Secret::default()

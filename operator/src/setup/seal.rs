@@ -18,10 +18,15 @@ pub async fn ensure(client: &Client, namespace: &str) -> Result<SealKeys, Error>
         return parse(&secret.data.unwrap_or_default());
     }
     let mut bytes = [0u8; 32];
-    rand::rngs::OsRng.try_fill_bytes(&mut bytes).map_err(|e| Error::Internal(format!("no randomness: {e}")))?;
+    rand::rngs::OsRng
+        .try_fill_bytes(&mut bytes)
+        .map_err(|e| Error::Internal(format!("no randomness: {e}")))?;
     let id = kubechat_crds::sha256_hex(&bytes)[..8].to_owned();
-    let data: BTreeMap<String, ByteString> =
-        [(CURRENT_ID.to_owned(), ByteString(id.into_bytes())), (CURRENT_KEY.to_owned(), ByteString(bytes.to_vec()))].into();
+    let data: BTreeMap<String, ByteString> = [
+        (CURRENT_ID.to_owned(), ByteString(id.into_bytes())),
+        (CURRENT_KEY.to_owned(), ByteString(bytes.to_vec())),
+    ]
+    .into();
     let keys = parse(&data)?;
     super::write(client, namespace, SECRET_NAME, "Opaque", data, None).await?;
     tracing::info!("made the seal key");
@@ -29,6 +34,8 @@ pub async fn ensure(client: &Client, namespace: &str) -> Result<SealKeys, Error>
 }
 
 fn parse(data: &BTreeMap<String, ByteString>) -> Result<SealKeys, Error> {
-    SealKeys::from_secret_data(data)
-        .map_err(|e| Error::Dependency { reason: kubechat_core::reason::UNTRUSTED_ORIGIN, message: e.to_string() })
+    SealKeys::from_secret_data(data).map_err(|e| Error::Dependency {
+        reason: kubechat_core::reason::UNTRUSTED_ORIGIN,
+        message: e.to_string(),
+    })
 }

@@ -4,10 +4,15 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
-use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration};
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
+};
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client, Resource};
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
+};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -46,14 +51,27 @@ pub async fn ensure(client: &Client, endpoint: &Endpoint) -> Result<(), Error> {
     if days_left(&data, now).is_some_and(|days| days > RENEW_DAYS) {
         return publish(client, endpoint, &text(&data, "ca.crt")).await;
     }
-    let made = make(endpoint, now).map_err(|e| Error::Internal(format!("no certificate could be made: {e}")))?;
+    let made =
+        make(endpoint, now).map_err(|e| Error::Internal(format!("no certificate could be made: {e}")))?;
     let old_ca = first_certificate(&text(&data, "ca.crt"));
     let bundle = format!("{}{old_ca}", made.ca);
     publish(client, endpoint, &bundle).await?;
-    let data: BTreeMap<String, ByteString> = [("tls.crt", made.certificate), ("tls.key", made.key), ("ca.crt", bundle)]
-        .map(|(k, v)| (k.to_owned(), ByteString(v.into_bytes())))
-        .into();
-    super::write(client, &endpoint.namespace, SECRET, "kubernetes.io/tls", data, secret).await?;
+    let data: BTreeMap<String, ByteString> = [
+        ("tls.crt", made.certificate),
+        ("tls.key", made.key),
+        ("ca.crt", bundle),
+    ]
+    .map(|(k, v)| (k.to_owned(), ByteString(v.into_bytes())))
+    .into();
+    super::write(
+        client,
+        &endpoint.namespace,
+        SECRET,
+        "kubernetes.io/tls",
+        data,
+        secret,
+    )
+    .await?;
     tracing::info!(days = DAYS, "made a new certificate for the webhook");
     Ok(())
 }
@@ -67,10 +85,12 @@ struct Made {
 fn make(endpoint: &Endpoint, now: i64) -> Result<Made, rcgen::Error> {
     let at = |seconds: i64| {
         let days = seconds.div_euclid(DAY);
-        rcgen::date_time_ymd(1970, 1, 1) + std::time::Duration::from_secs(u64::try_from(days * DAY).unwrap_or_default())
+        rcgen::date_time_ymd(1970, 1, 1)
+            + std::time::Duration::from_secs(u64::try_from(days * DAY).unwrap_or_default())
     };
     let mut ca = CertificateParams::new(vec![])?;
-    ca.distinguished_name.push(DnType::CommonName, format!("kubechat-webhook-ca-{now}"));
+    ca.distinguished_name
+        .push(DnType::CommonName, format!("kubechat-webhook-ca-{now}"));
     ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
     (ca.not_before, ca.not_after) = (at(now - DAY), at(now + (DAYS + 1) * DAY));
@@ -78,19 +98,28 @@ fn make(endpoint: &Endpoint, now: i64) -> Result<Made, rcgen::Error> {
     let ca_certificate = ca.self_signed(&ca_key)?;
     let issuer = Issuer::new(ca, ca_key);
     let mut leaf = CertificateParams::new(names(endpoint))?;
-    leaf.distinguished_name.push(DnType::CommonName, endpoint.service.clone());
+    leaf.distinguished_name
+        .push(DnType::CommonName, endpoint.service.clone());
     leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     (leaf.not_before, leaf.not_after) = (at(now - DAY), at(now + DAYS * DAY));
     let key = KeyPair::generate()?;
     let certificate = leaf.signed_by(&key, &issuer)?;
-    Ok(Made { ca: ca_certificate.pem(), certificate: certificate.pem(), key: key.serialize_pem() })
+    Ok(Made {
+        ca: ca_certificate.pem(),
+        certificate: certificate.pem(),
+        key: key.serialize_pem(),
+    })
 }
 
 /// Names the certificate is for: the Service's, and the host of the URL.
 fn names(endpoint: &Endpoint) -> Vec<String> {
     let service = format!("{}.{}.svc", endpoint.service, endpoint.namespace);
     let mut names = vec![service.clone(), format!("{service}.cluster.local")];
-    let host = endpoint.url.as_deref().and_then(|url| url.parse::<http::Uri>().ok()).and_then(|u| u.host().map(str::to_owned));
+    let host = endpoint
+        .url
+        .as_deref()
+        .and_then(|url| url.parse::<http::Uri>().ok())
+        .and_then(|u| u.host().map(str::to_owned));
     names.extend(host);
     names
 }
@@ -106,13 +135,18 @@ fn days_left(data: &BTreeMap<String, ByteString>, now: i64) -> Option<i64> {
 }
 
 fn text(data: &BTreeMap<String, ByteString>, key: &str) -> String {
-    data.get(key).map(|b| String::from_utf8_lossy(&b.0).into_owned()).unwrap_or_default()
+    data.get(key)
+        .map(|b| String::from_utf8_lossy(&b.0).into_owned())
+        .unwrap_or_default()
 }
 
 /// The newest certificate of a bundle: the one to keep beside the next.
 fn first_certificate(bundle: &str) -> String {
     const END: &str = "-----END CERTIFICATE-----";
-    bundle.find(END).map(|at| format!("{}\n", &bundle[..at + END.len()])).unwrap_or_default()
+    bundle
+        .find(END)
+        .map(|at| format!("{}\n", &bundle[..at + END.len()]))
+        .unwrap_or_default()
 }
 
 /// Puts CA bundle and URL into both webhook configurations, where they differ.
@@ -130,15 +164,27 @@ where
     let found = call("read the webhook configuration", api.get(CONFIGURATION)).await?;
     let current = serde_json::to_value(&found)?;
     let Some(hooks) = current.get("webhooks").and_then(Value::as_array) else {
-        return Err(Error::Internal(format!("webhook configuration {CONFIGURATION} has no webhooks")));
+        return Err(Error::Internal(format!(
+            "webhook configuration {CONFIGURATION} has no webhooks"
+        )));
     };
-    let wanted: Vec<Value> = hooks.iter().map(|hook| wanted(hook, endpoint, bundle, path)).collect();
+    let wanted: Vec<Value> = hooks
+        .iter()
+        .map(|hook| wanted(hook, endpoint, bundle, path))
+        .collect();
     if *hooks == wanted {
         return Ok(());
     }
-    let version = current.pointer("/metadata/resourceVersion").cloned().unwrap_or(Value::Null);
+    let version = current
+        .pointer("/metadata/resourceVersion")
+        .cloned()
+        .unwrap_or(Value::Null);
     let patch = json!({"metadata": {"resourceVersion": version}, "webhooks": wanted});
-    call("set the CA bundle", api.patch(CONFIGURATION, &PatchParams::default(), &Patch::Merge(patch))).await?;
+    call(
+        "set the CA bundle",
+        api.patch(CONFIGURATION, &PatchParams::default(), &Patch::Merge(patch)),
+    )
+    .await?;
     tracing::info!(configuration = path, "set the CA bundle of the webhook");
     Ok(())
 }
@@ -149,7 +195,9 @@ fn wanted(hook: &Value, endpoint: &Endpoint, bundle: &str, path: &str) -> Value 
     let mut hook = hook.clone();
     hook["clientConfig"] = match &endpoint.url {
         Some(url) => json!({"caBundle": ca, "url": format!("{}/{path}", url.trim_end_matches('/'))}),
-        None => json!({"caBundle": ca, "service": {"name": endpoint.service, "namespace": endpoint.namespace, "path": format!("/{path}"), "port": 443}}),
+        None => {
+            json!({"caBundle": ca, "service": {"name": endpoint.service, "namespace": endpoint.namespace, "path": format!("/{path}"), "port": 443}})
+        }
     };
     hook
 }
@@ -159,7 +207,11 @@ mod tests {
     use super::*;
 
     fn endpoint() -> Endpoint {
-        Endpoint { namespace: "kubechat-system".into(), service: "kubechat-webhook".into(), url: Some("https://127.0.0.1:9443".into()) }
+        Endpoint {
+            namespace: "kubechat-system".into(),
+            service: "kubechat-webhook".into(),
+            url: Some("https://127.0.0.1:9443".into()),
+        }
     }
 
     #[test]
@@ -168,12 +220,21 @@ mod tests {
         let made = make(&endpoint(), now).unwrap();
         let (certificate, key, ca) = (made.certificate, made.key, made.ca);
         let data = |c: &str, k: &str| -> BTreeMap<String, ByteString> {
-            [("tls.crt", c), ("tls.key", k), ("ca.crt", ca.as_str())].map(|(n, v)| (n.to_owned(), ByteString(v.into()))).into()
+            [("tls.crt", c), ("tls.key", k), ("ca.crt", ca.as_str())]
+                .map(|(n, v)| (n.to_owned(), ByteString(v.into())))
+                .into()
         };
         assert!((DAYS - 1..=DAYS).contains(&days_left(&data(&certificate, &key), now).unwrap()));
         assert_eq!(days_left(&data("nonsense", &key), now), None);
         assert_eq!(days_left(&data(&certificate, ""), now), None);
-        assert_eq!(names(&endpoint()), ["kubechat-webhook.kubechat-system.svc", "kubechat-webhook.kubechat-system.svc.cluster.local", "127.0.0.1"]);
+        assert_eq!(
+            names(&endpoint()),
+            [
+                "kubechat-webhook.kubechat-system.svc",
+                "kubechat-webhook.kubechat-system.svc.cluster.local",
+                "127.0.0.1"
+            ]
+        );
     }
 
     #[test]

@@ -3,10 +3,9 @@
 use super::frame::{Amount, Frame, Slot, once};
 use super::parser::Parser;
 use super::phrase::Np;
+use super::tables::{AMOUNT_TO, REPLICA_NOUNS, VALUE_IS};
 use super::vocab::{self, Noun, Verb};
 use super::{Ask, names, typo, words};
-
-const REPLICA_NOUNS: &[&str] = &["replicas", "replica", "instances", "instance", "copies", "copy", "pods", "pod"];
 
 impl<'a> Parser<'a> {
     /// `to 5 replicas`, `by two`, `two more`, `from 2`, `to half`.
@@ -46,10 +45,7 @@ impl<'a> Parser<'a> {
             return Some(Amount::ByPercent(50));
         }
         let by = self.eat(&["by"]);
-        let to = !by
-            && self.eat_phrase(&[
-                "to", "at", "with", "=", ":", "to be", "to have", "to run", "to only", "to just", "to exactly", "to a total of", "have", "has", "run", "running", "should be", "must be", "needs to be", "has to be", "to about",
-            ]);
+        let to = !by && self.eat_phrase(AMOUNT_TO);
         if by && self.eat_phrase(&["a factor of"]) {
             return self.number().map(|n| Amount::Percent(n * 100));
         }
@@ -57,10 +53,17 @@ impl<'a> Parser<'a> {
             return Some(Amount::More(self.number().unwrap_or(1)));
         }
         if let Some(percent) = self.percent() {
-            return Some(if by { Amount::ByPercent(percent) } else { Amount::Percent(percent) });
+            return Some(if by {
+                Amount::ByPercent(percent)
+            } else {
+                Amount::Percent(percent)
+            });
         }
         let one = matches!(self.key(0), "a" | "an" | "single" | "one");
-        let singular = one && !to && (matches!(self.key(1), "replica" | "instance" | "copy") || matches!(self.key(1), "more" | "additional" | "extra"));
+        let singular = one
+            && !to
+            && (matches!(self.key(1), "replica" | "instance" | "copy")
+                || matches!(self.key(1), "more" | "additional" | "extra"));
         let n = if singular && self.key(0) != "one" {
             self.pos += 1;
             1
@@ -83,11 +86,19 @@ impl<'a> Parser<'a> {
     /// `50%`, `50 percent`, `3x`.
     fn percent(&mut self) -> Option<i64> {
         let text = self.text(0);
-        if let Some(n) = text.strip_suffix('%').and_then(|n| n.parse::<i64>().ok()).filter(|n| (0..=10_000).contains(n)) {
+        if let Some(n) = text
+            .strip_suffix('%')
+            .and_then(|n| n.parse::<i64>().ok())
+            .filter(|n| (0..=10_000).contains(n))
+        {
             self.pos += 1;
             return Some(n);
         }
-        if let Some(n) = text.strip_suffix(['x', 'X']).and_then(|n| n.parse::<i64>().ok()).filter(|n| (1..=100).contains(n)) {
+        if let Some(n) = text
+            .strip_suffix(['x', 'X'])
+            .and_then(|n| n.parse::<i64>().ok())
+            .filter(|n| (1..=100).contains(n))
+        {
             self.pos += 1;
             return Some(n * 100);
         }
@@ -115,12 +126,19 @@ impl<'a> Parser<'a> {
         if named && frame.targets.is_empty() {
             let name = self.text(0).to_owned();
             self.pos += 2;
-            frame.targets.push(Np { names: vec![name], ..Np::default() });
+            frame.targets.push(Np {
+                names: vec![name],
+                ..Np::default()
+            });
             frame.nouns.push(Noun::Replicas);
             return Ok(amount);
         }
         // "scale to 5 chickens": the number counts something unknown.
-        let before = self.pos.checked_sub(1).and_then(|at| self.toks.get(at)).is_some_and(|t| t.key == "of");
+        let before = self
+            .pos
+            .checked_sub(1)
+            .and_then(|at| self.toks.get(at))
+            .is_some_and(|t| t.key == "of");
         if !before && (self.is_name(0) || self.kind_at(0).is_some()) {
             return Err(self.unclear());
         }
@@ -140,7 +158,14 @@ impl<'a> Parser<'a> {
         }
         let from = self.pos;
         self.eat(&["with", "as", "to", "the"]);
-        self.eat_phrase(&["label", "labels", "the label", "the labels", "annotation", "the annotation"]);
+        self.eat_phrase(&[
+            "label",
+            "labels",
+            "the label",
+            "the labels",
+            "annotation",
+            "the annotation",
+        ]);
         if self.assignment(frame, removal)? {
             frame.last = Slot::Other;
             return Ok(true);
@@ -159,8 +184,14 @@ impl<'a> Parser<'a> {
         let with = self.eat(&["with"]);
         self.eat(&["the", "a", "an"]);
         let found = vocab::noun(self.key(0)).filter(|n| matches!(n, Noun::Label | Noun::Annotation));
-        let verb = matches!(frame.verb, Verb::Set | Verb::Add | Verb::Give | Verb::Update | Verb::Want | Verb::Label | Verb::Annotate);
-        let selector = with && !(frame.targets.is_empty() || matches!(frame.verb, Verb::Label | Verb::Annotate | Verb::Give) || frame.word == "mark");
+        let verb = matches!(
+            frame.verb,
+            Verb::Set | Verb::Add | Verb::Give | Verb::Update | Verb::Want | Verb::Label | Verb::Annotate
+        );
+        let selector = with
+            && !(frame.targets.is_empty()
+                || matches!(frame.verb, Verb::Label | Verb::Annotate | Verb::Give)
+                || frame.word == "mark");
         let first = frame.assigns.is_empty() && frame.removes.is_empty() && frame.key.is_none();
         let fits = first && (verb || (removal && !with && frame.targets.is_empty())) && !selector;
         let Some(noun) = found.filter(|_| fits) else {
@@ -178,7 +209,11 @@ impl<'a> Parser<'a> {
         let Some(tok) = self.tok(0) else { return Ok(false) };
         if tok.text.contains('=') && !super::flags::is_flag(&tok.text) {
             let annotation = frame.verb == Verb::Annotate || frame.has(Noun::Annotation);
-            let parts: Vec<&str> = if annotation { vec![tok.text.as_str()] } else { tok.text.split(',').collect() };
+            let parts: Vec<&str> = if annotation {
+                vec![tok.text.as_str()]
+            } else {
+                tok.text.split(',').collect()
+            };
             for part in parts {
                 let (key, value) = part.split_once('=').ok_or_else(|| self.unclear())?;
                 if removal {
@@ -190,12 +225,18 @@ impl<'a> Parser<'a> {
             return Ok(true);
         }
         let direct = matches!(frame.verb, Verb::Label | Verb::Annotate);
-        if let Some(key) = self.text(0).strip_suffix('-').filter(|k| direct && names::is_key(k)) {
+        if let Some(key) = self
+            .text(0)
+            .strip_suffix('-')
+            .filter(|k| direct && names::is_key(k))
+        {
             frame.removes.push(key.to_owned());
             self.pos += 1;
             return Ok(true);
         }
-        let value = self.tok(2).filter(|_| matches!(self.key(1), ":" | "=") && names::is_key(self.text(0)));
+        let value = self
+            .tok(2)
+            .filter(|_| matches!(self.key(1), ":" | "=") && names::is_key(self.text(0)));
         if let Some(value) = value.filter(|_| !removal) {
             frame.assigns.push((self.text(0).to_owned(), value.text.clone()));
             self.pos += 3;
@@ -210,7 +251,8 @@ impl<'a> Parser<'a> {
             let quoted = p.is_quoted(0).then(|| p.tok(0).map_or("", |t| t.text.as_str()));
             let word = quoted.unwrap_or_else(|| p.text(0));
             let letter = word == "a" && matches!(p.key(1), "and" | "," | "from" | "on" | "off");
-            (names::is_key(word) && (letter || !vocab::is_reserved(&word.to_lowercase()))).then(|| word.to_owned())
+            (names::is_key(word) && (letter || !vocab::is_reserved(&word.to_lowercase())))
+                .then(|| word.to_owned())
         };
         if !removal {
             frame.key = key_here(self);
@@ -231,9 +273,15 @@ impl<'a> Parser<'a> {
 
     fn pending_value(&mut self, frame: &mut Frame<'a>) -> Result<bool, Ask> {
         let from = self.pos;
-        let led = self.eat_phrase(&["to", "=", ":", "as", "is", "with value", "with the value", "to value", "to the value", "equal to", "with a value of", "value"]);
-        let noun_phrase = led && matches!(self.key(0), "the" | "deployment" | "all" | "pod" | "service") && !self.is_quoted(0);
-        let kind_follows = self.kind_at(0).is_some() || self.text(0).split_once('/').is_some_and(|(k, _)| self.lex.exact(k).is_some());
+        let led = self.eat_phrase(VALUE_IS);
+        let noun_phrase = led
+            && matches!(self.key(0), "the" | "deployment" | "all" | "pod" | "service")
+            && !self.is_quoted(0);
+        let kind_follows = self.kind_at(0).is_some()
+            || self
+                .text(0)
+                .split_once('/')
+                .is_some_and(|(k, _)| self.lex.exact(k).is_some());
         if !led || noun_phrase || kind_follows {
             self.pos = from;
             return Ok(false);

@@ -6,7 +6,10 @@
 use super::frame::Frame;
 use super::guard;
 use super::parser::Parser;
-use super::openings::NOMINAL;
+use super::tables::{
+    CLAUSE_LEAD, CLAUSE_POLITE, CLAUSE_QUESTIONS, HOW_TO, MIND, NOMINAL, POLITE, WHAT_IF, WHAT_IF_GERUND,
+    WHAT_IF_PASSIVE,
+};
 use super::vocab::{Form, Verb};
 use super::{Ask, typo};
 
@@ -32,41 +35,6 @@ pub(super) struct Sentences<'a> {
 /// Most clauses in one prompt: the limit of steps of a plan.
 const MAX_CLAUSES: usize = 64;
 
-const POLITE: &[&str] = &[
-    "can you", "could you", "would you", "will you", "can u", "could u",  "may i ask you to", "would you kindly",
-    "would you be so kind as to", "would you be so kind to", "be so kind and", "be so kind as to", "i want to", "i want you to", "i need to", "i need you to",
-    "i would like to", "i'd like to", "i would like you to", "i'd like you to", "we need to", "we want to", "we should", "we have to",
-    "we must", "i have to", "let's", "lets", "let us", "go ahead and", "first", "next", "finally", "afterwards", "after that",
-    "help me", "help me to", "please help me", "try to", "make sure to", "be sure to", "it would be great if you could", "it would be nice if you could",
-    "if you could", "you should", "you need to", "you must", "would it be possible to", "is it possible to", "do me a favor and", "do me a favour and",
-    "hey", "hi", "hello", "so", "well", "wait", "i think we should", "i think you should", "i think we need to", "i guess we should", "i suppose we should", "and", "also", "dear", "yo", "alright", "all right", "good morning", "good evening", "sure", "yes", "kube chat",
-    "i'd love to", "i would love to", "we'd like to", "we would like to", "quick question", "question", "excuse me", "you can", "you could", "time to", "it is time to",
-    "want to", "need to", "gonna", "i wanna", "wanna", "let me", "i would like", "hey there", "hi there", "hello there", "second", "lastly", "could i", "can i please", "may i please", "i'm going to", "i will", "i'll",
-    "and then", "once again", "just", "for a start", "@kubechat", "would you please", "i'd appreciate it if you could", "any chance you could", "any chance you can",
-];
-const MIND: &[&str] = &["would you mind", "do you mind", "how about", "what about", "mind", "try"];
-const WHAT_IF: &[&str] = &[
-    "what happens if i", "what happens if we", "what happens if you", "what happens when i", "what happens when we", "what would happen if i",
-    "what would happen if we", "what would happen if you", "what would happen if i were to", "what if i were to", "what happens if i were to", "what if i", "what if we", "what if you", "should i", "should we", "is it safe to", "is it ok to", "is it okay to",
-    "is it fine to", "is it a good idea to", "would it be safe to", "would it be ok to", "would it be okay to", "would it be a good idea to", "can i safely", "can we safely", "could i safely",
-    "how risky is it to", "how dangerous is it to", "how bad is it to", "how bad would it be to", "what breaks if i", "what breaks if we", "what will break if i", "what would break if i",
-    "what would break if we", "what will happen if i", "what will happen if we", "do you think i should", "do you think we should", "shall i", "shall we", "what happens to the cluster if i",
-    "what is affected if i", "what would be affected if i", "what is going to happen if i", "is it risky to", "is it dangerous to", "would it hurt to", "will anything break if i", "does anything break if i",
-    "would anything break if i", "what could go wrong if i", "what can go wrong if i", "is it a bad idea to", "what is affected if we", "what do i lose if i",
-];
-const WHAT_IF_GERUND: &[&str] = &[
-    "what is the impact of", "what is the effect of", "what is the risk of", "what are the risks of", "what are the consequences of", "what would be the impact of",
-    "what would be the effect of", "impact of", "how risky is", "how dangerous is", "how safe is", "is", "what about", "blast radius of", "what is the blast radius of", "what would the impact be of",
-    "what does it mean to", "what is the danger of", "risk of", "would", "will", "does",
-];
-const WHAT_IF_PASSIVE: &[&str] = &[
-    "what happens if", "what happens when", "what would happen if", "what will happen if", "what if", "what breaks if", "what would break if", "what is affected if", "what will break if",
-];
-const HOW_TO: &[&str] = &[
-    "how do i", "how do we", "how do you", "how can i", "how can we", "how to", "how would i", "how would one", "how should i", "how does one", "what is the command to",
-    "what is the command for", "show me how to", "tell me how to", "explain how to", "how could i", "what is the way to", "what is the best way to", "teach me how to", "teach me to",
-];
-
 impl<'a> Parser<'a> {
     /// Parses everything.
     pub(super) fn sentences(&mut self) -> Result<Sentences<'a>, Ask> {
@@ -87,7 +55,9 @@ impl<'a> Parser<'a> {
                 break;
             }
             if out.frames.len() >= MAX_CLAUSES {
-                return Err(Ask::new(format!("That is more than {MAX_CLAUSES} requests in one prompt; send them in parts")));
+                return Err(Ask::new(format!(
+                    "That is more than {MAX_CLAUSES} requests in one prompt; send them in parts"
+                )));
             }
             if !self.hard_stop() && self.correction(&mut out)? {
                 hard = false;
@@ -98,7 +68,12 @@ impl<'a> Parser<'a> {
             }
             let first = out.frames.len();
             self.clause(&mut out, hard, &mut shared)?;
-            for frame in out.frames.iter_mut().skip(first).filter(|f| f.namespaces.is_empty() && !f.all_namespaces) {
+            for frame in out
+                .frames
+                .iter_mut()
+                .skip(first)
+                .filter(|f| f.namespaces.is_empty() && !f.all_namespaces)
+            {
                 frame.namespaces.clone_from(&shared);
             }
             hard = false;
@@ -113,7 +88,10 @@ impl<'a> Parser<'a> {
     /// One clause, or a verb's next object after a verb was left out.
     fn clause(&mut self, out: &mut Sentences<'a>, hard: bool, shared: &mut Vec<String>) -> Result<(), Ask> {
         let start = self.pos;
-        if !hard && !self.clause_starts() && let Some(previous) = out.frames.last() {
+        if !hard
+            && !self.clause_starts()
+            && let Some(previous) = out.frames.last()
+        {
             let mut frame = previous.gapped(start);
             if !self.target(&mut frame)? {
                 return Err(self.unclear());
@@ -125,7 +103,9 @@ impl<'a> Parser<'a> {
         let mood = self.mood(shared)?;
         if let Some(mood) = mood {
             if !out.frames.is_empty() && out.mood != mood {
-                return Err(Ask::new("Ask about consequences and request changes in separate prompts"));
+                return Err(Ask::new(
+                    "Ask about consequences and request changes in separate prompts",
+                ));
             }
             out.mood = mood;
         }
@@ -136,12 +116,29 @@ impl<'a> Parser<'a> {
         frame.start = start;
         let before = start.checked_sub(1).and_then(|at| self.toks.get(at));
         let opens = before.is_none_or(|t| matches!(t.key.as_str(), ";" | "." | "?" | "!" | "\n"));
-        let bare = opens && self.toks.get(start).is_some_and(|t| t.key == frame.word) && out.mood == Mood::Request;
+        let bare =
+            opens && self.toks.get(start).is_some_and(|t| t.key == frame.word) && out.mood == Mood::Request;
         let filled = self.fill(&mut frame);
-        filled.map_err(|ask| if frame.verb == Verb::Run { guard::no_commands() } else { ask })?;
+        filled.map_err(|ask| {
+            if frame.verb == Verb::Run {
+                guard::no_commands()
+            } else {
+                ask
+            }
+        })?;
         if bare && !frame.is_read() && self.key(0) == "?" {
-            let order: Vec<&str> = self.toks.iter().take(frame.end).skip(start).map(|t| t.text.as_str()).collect();
-            return Err(Ask::with("Is that a question or a request? To request it, leave out the question mark", vec![order.join(" ")]).firm());
+            let order: Vec<&str> = self
+                .toks
+                .iter()
+                .take(frame.end)
+                .skip(start)
+                .map(|t| t.text.as_str())
+                .collect();
+            return Err(Ask::with(
+                "Is that a question or a request? To request it, leave out the question mark",
+                vec![order.join(" ")],
+            )
+            .firm());
         }
         out.frames.push(frame);
         Ok(())
@@ -157,9 +154,12 @@ impl<'a> Parser<'a> {
                 mood = Some(Mood::HowTo);
             } else if self.gerund_after(WHAT_IF_GERUND) || self.passive_after(WHAT_IF_PASSIVE) {
                 return Ok(Some(Mood::WhatIf));
-            } else if self.gerund_after(MIND) {
-                return Ok(mood);
-            } else if !(self.polite() || self.fillers() || self.eat(&[",", "—", ":"]) || self.leading_namespace(shared)?) {
+            } else if self.gerund_after(MIND)
+                || !(self.polite()
+                    || self.fillers()
+                    || self.eat(&[",", "—", ":"])
+                    || self.leading_namespace(shared)?)
+            {
                 return Ok(mood);
             }
         }
@@ -168,7 +168,9 @@ impl<'a> Parser<'a> {
     /// Politeness that leads to a verb; "i want the pods" is told apart in [`Self::opening`].
     fn polite(&mut self) -> bool {
         // "can i see the logs" asks for a read; "can i get ..." is a wish; "can i delete ..." a question about rights.
-        let asked = self.phrase(&["can i", "could i", "can we", "could we", "may i", "may we"]).filter(|_| !matches!(self.key(2), "get" | "have"));
+        let asked = self
+            .phrase(&["can i", "could i", "can we", "could we", "may i", "may we"])
+            .filter(|_| !matches!(self.key(2), "get" | "have"));
         let verb = asked.and_then(|len| self.verb_here(len, Form::Base));
         let we = self.key(1) == "we";
         if let (Some(len), Some((verb, _))) = (asked, verb)
@@ -181,7 +183,9 @@ impl<'a> Parser<'a> {
     }
 
     fn gerund_after(&mut self, phrases: &[&str]) -> bool {
-        let Some(len) = self.phrase(phrases) else { return false };
+        let Some(len) = self.phrase(phrases) else {
+            return false;
+        };
         let gerund = self.verb_here(len, Form::Gerund).is_some();
         self.pos += if gerund { len } else { 0 };
         gerund
@@ -218,19 +222,23 @@ impl<'a> Parser<'a> {
     /// Whether a new clause begins here: a verb in its base form, or a question.
     pub(super) fn clause_starts(&self) -> bool {
         let mut at = 0;
-        let lead: &[&str] = &["please", "then", "also", "now", "just", "finally", "afterwards", "next", "kindly"];
-        while lead.contains(&self.key(at)) {
+        while CLAUSE_LEAD.contains(&self.key(at)) {
             at += 1;
         }
         let mut ahead = Parser::new(self.toks, self.lex);
         ahead.pos = self.pos + at;
-        if ahead.eat_phrase(&["can you", "could you", "would you", "please", "let's", "i want to", "i need to", "you can", "i want you to"]) && !ahead.at_end() {
+        if ahead.eat_phrase(CLAUSE_POLITE) && !ahead.at_end() {
             ahead.fillers();
         }
         let verb = ahead.verb_here(0, Form::Base).is_some() || ahead.phrase(guard::verbs()).is_some();
-        let question = ahead.phrase(&["how many", "what is", "what are", "which", "what happens", "is there", "are there", "tell me"]).is_some();
+        let question = ahead.phrase(CLAUSE_QUESTIONS).is_some();
         let nominal = ahead.phrase(NOMINAL).is_some_and(|len| len > 1);
-        let mistyped = typo::closest_verb(ahead.key(0)).is_some() && (ahead.is_name(1) || ahead.kind_at(1).is_some() || ahead.key(1) == "the" || ahead.is_quoted(1) || ahead.text(1).contains('/'));
+        let mistyped = typo::closest_verb(ahead.key(0)).is_some()
+            && (ahead.is_name(1)
+                || ahead.kind_at(1).is_some()
+                || ahead.key(1) == "the"
+                || ahead.is_quoted(1)
+                || ahead.text(1).contains('/'));
         verb || question || nominal || mistyped
     }
 }

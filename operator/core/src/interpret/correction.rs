@@ -2,16 +2,11 @@
 //!
 //! A bare word replaces what was said last and only if it is of the same sort; anything else is asked about.
 
+use super::clause::Sentences;
 use super::frame::{Amount, Frame, Res, Slot};
 use super::parser::Parser;
+use super::tables::{CORRECTIONS, TAKEN_BACK};
 use super::{Ask, names};
-use super::clause::Sentences;
-
-const CORRECTIONS: &[&str] = &[
-    "no", "no wait", "wait", "wait no", "i mean", "i meant", "no i mean", "no i meant", "actually make it", "actually make that", "make that", "make it", "sorry", "or rather", "rather",
-    "scratch that", "correction", "oops", "no sorry", "sorry i mean", "sorry i meant", "oh no", "oh wait", "hmm no", "well no", "nope", "no make it", "no make that", "wait make it", "wait make that", "no actually", "actually no", "no wait make it", "no wait make that",
-    "or better", "better make it", "better", "no better", "on second thought", "on second thought make it", "strike that", "let me rephrase", "err", "um no", "uh no", "change that to", "no let's say", "let's say", "let's make it", "let's make that",
-];
 
 impl<'a> Parser<'a> {
     /// Whether a correction of what was just said begins here, a comma before it included.
@@ -36,24 +31,34 @@ impl<'a> Parser<'a> {
 
     /// "no, 4": replaces what it is a new value of.
     pub(super) fn correction(&mut self, out: &mut Sentences<'a>) -> Result<bool, Ask> {
-        let Some(len) = self.correction_len(0) else { return Ok(false) };
-        let Some(last) = out.frames.last() else { return Ok(false) };
+        let Some(len) = self.correction_len(0) else {
+            return Ok(false);
+        };
+        let Some(last) = out.frames.last() else {
+            return Ok(false);
+        };
         let marker = self.key(0);
         let mut frame = last.clone();
         self.pos += len;
         // "no rush" is no correction: a bare "no" needs a pause before a name.
         let paused = marker != "no" || len > 1 || matches!(self.key(0), "," | "—");
         self.eat_joins();
-        if self.at_end() || self.eat_phrase(&["don't", "do not", "dont", "cancel that", "forget it", "never mind", "nevermind", "cancel", "stop"]) {
+        if self.at_end() || self.eat_phrase(TAKEN_BACK) {
             return Err(Ask::new("That takes the request back, so nothing was done").firm());
         }
         if self.clause_starts() && marker != "make" {
             let replaced = out.frames.pop();
             let mut next = self.opening(out.mood)?;
             self.fill(&mut next)?;
-            if let Some(old) = replaced.filter(|_| next.targets.is_empty() || next.targets.iter().all(|t| t.pronoun)) {
+            if let Some(old) =
+                replaced.filter(|_| next.targets.is_empty() || next.targets.iter().all(|t| t.pronoun))
+            {
                 next.targets = old.targets;
-                next.namespaces = if next.namespaces.is_empty() { old.namespaces } else { next.namespaces };
+                next.namespaces = if next.namespaces.is_empty() {
+                    old.namespaces
+                } else {
+                    next.namespaces
+                };
             }
             out.frames.push(next);
             return Ok(true);
@@ -68,7 +73,10 @@ impl<'a> Parser<'a> {
 
     fn replace(&mut self, frame: &mut Frame<'a>, paused: bool) -> Result<(), Ask> {
         let last = frame.last;
-        let mut fresh = Frame { last: Slot::None, ..frame.gapped(frame.start) };
+        let mut fresh = Frame {
+            last: Slot::None,
+            ..frame.gapped(frame.start)
+        };
         // Values are tried with the preposition that the first saying had.
         if !(self.attribute(&mut fresh)? || self.target(&mut fresh)?) {
             return Err(self.unclear());
@@ -82,8 +90,15 @@ impl<'a> Parser<'a> {
             Slot::Resource if replace_value(frame, &fresh) => {}
             Slot::Other if replace_pairs(frame, &fresh) => {}
             Slot::Target | Slot::None | Slot::Resource | Slot::Other => {
-                let words = names::shown(self.toks.get(self.pos.saturating_sub(1)).map_or("", |t| t.text.as_str()));
-                return Err(Ask::new(format!("I cannot tell what {words} corrects; say the whole request again")).firm());
+                let words = names::shown(
+                    self.toks
+                        .get(self.pos.saturating_sub(1))
+                        .map_or("", |t| t.text.as_str()),
+                );
+                return Err(Ask::new(format!(
+                    "I cannot tell what {words} corrects; say the whole request again"
+                ))
+                .firm());
             }
         }
         Ok(())
@@ -101,7 +116,6 @@ const fn same_form(old: Option<Amount>, new: Option<Amount>) -> Amount {
         (None, None) => Amount::To(0),
     }
 }
-
 
 /// "to 512Mi, no, 1Gi": the last value said.
 fn replace_value(frame: &mut Frame<'_>, fresh: &Frame<'_>) -> bool {
@@ -121,7 +135,11 @@ fn replace_pairs(frame: &mut Frame<'_>, fresh: &Frame<'_>) -> bool {
         return false;
     }
     for (key, value) in &fresh.assigns {
-        frame.assigns.iter_mut().filter(|(k, _)| k == key).for_each(|(_, v)| v.clone_from(value));
+        frame
+            .assigns
+            .iter_mut()
+            .filter(|(k, _)| k == key)
+            .for_each(|(_, v)| v.clone_from(value));
     }
     true
 }

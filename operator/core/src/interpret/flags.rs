@@ -33,17 +33,42 @@ pub(super) enum Flag {
 
 /// Flags that take no value, or only one after `=`.
 const SWITCHES: &[&str] = &[
-    "-A", "--all-namespaces", "--all", "--force", "-p", "--previous", "--overwrite", "--dry-run", "--ignore-not-found",
+    "-A",
+    "--all-namespaces",
+    "--all",
+    "--force",
+    "-p",
+    "--previous",
+    "--overwrite",
+    "--dry-run",
+    "--ignore-not-found",
 ];
 
 const VALUED: &[&str] = &[
-    "-n", "--namespace", "-l", "--selector", "--replicas", "--current-replicas", "--requests", "--limits", "--to-revision",
-    "--grace-period", "--tail", "--since", "-c", "--container", "-o", "--output", "--image",
+    "-n",
+    "--namespace",
+    "-l",
+    "--selector",
+    "--replicas",
+    "--current-replicas",
+    "--requests",
+    "--limits",
+    "--to-revision",
+    "--grace-period",
+    "--tail",
+    "--since",
+    "-c",
+    "--container",
+    "-o",
+    "--output",
+    "--image",
 ];
 
 /// Whether a word has the form of a flag.
 pub(super) fn is_flag(word: &str) -> bool {
-    word.strip_prefix("--").or_else(|| word.strip_prefix('-')).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_alphabetic()))
+    word.strip_prefix("--")
+        .or_else(|| word.strip_prefix('-'))
+        .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_alphabetic()))
 }
 
 /// Reads the flag `word`; `next` is the word after it. Returns the flag and whether `next` was its value.
@@ -51,7 +76,9 @@ pub(super) fn read(word: &str, next: Option<&str>) -> Result<(Flag, bool), Ask> 
     let (name, joined) = split(word);
     let refused = || {
         let text = names::shown(name);
-        Ask::new(format!("The flag {text} is not modelled here, so nothing was done; say the request without it"))
+        Ask::new(format!(
+            "The flag {text} is not modelled here, so nothing was done; say the request without it"
+        ))
     };
     if SWITCHES.contains(&name) {
         return Ok((switch(name, joined).ok_or_else(refused)?, false));
@@ -59,11 +86,18 @@ pub(super) fn read(word: &str, next: Option<&str>) -> Result<(Flag, bool), Ask> 
     if !VALUED.contains(&name) {
         return Err(refused());
     }
-    let value = joined.or(next).filter(|v| !v.is_empty() && (joined.is_some() || !is_flag(v)));
+    let value = joined
+        .or(next)
+        .filter(|v| !v.is_empty() && (joined.is_some() || !is_flag(v)));
     let Some(value) = value else {
         return Err(Ask::new(format!("The flag {name} needs a value")));
     };
-    let wrong = || Ask::new(format!("{} is not a value that {name} takes", names::shown(value)));
+    let wrong = || {
+        Ask::new(format!(
+            "{} is not a value that {name} takes",
+            names::shown(value)
+        ))
+    };
     Ok((valued(name, value).ok_or_else(wrong)?, joined.is_none()))
 }
 
@@ -72,7 +106,9 @@ fn split(word: &str) -> (&str, Option<&str>) {
     if let Some((name, value)) = word.split_once('=') {
         return (name, Some(value));
     }
-    let glued = ["-n", "-l", "-o", "-c"].into_iter().find(|f| word.starts_with(f) && word.len() > f.len());
+    let glued = ["-n", "-l", "-o", "-c"]
+        .into_iter()
+        .find(|f| word.starts_with(f) && word.len() > f.len());
     match glued.and_then(|f| word.split_at_checked(f.len())) {
         Some((name, value)) => (name, Some(value)),
         None => (word, None),
@@ -172,7 +208,11 @@ mod tests {
             ("-o", Some("go-template")),
         ] {
             let ask = read(word, next).expect_err(word);
-            assert!(ask.message.contains(word.split('=').next().expect("a word")), "{}", ask.message);
+            assert!(
+                ask.message.contains(word.split('=').next().expect("a word")),
+                "{}",
+                ask.message
+            );
         }
     }
 }

@@ -4,11 +4,13 @@
 //! The grammar already takes no sentence with a word it does not know; this module says why, in the person's terms.
 
 use super::parser::Parser;
+use super::tables::{ABOUT_ME, CONDITIONS, EXEC, NEGATIONS, PLEASANTRIES, SCHEDULES, TOPICS};
 use super::token::Token;
 use super::vocab::{self, Form};
 use super::{Ask, Interpretation, names};
 
 /// Words that open a request for an action this version does not have: phrases, its name, the closest actions.
+#[rustfmt::skip]
 const UNSUPPORTED: &[(&[&str], &str, &[&str])] = &[
     (&["drain", "evacuate", "empty"], "drain", &["cordon NODE"]),
     (&["top", "resource usage", "cpu usage", "memory usage"], "top", &["describe pod NAME"]),
@@ -20,31 +22,33 @@ const UNSUPPORTED: &[(&[&str], &str, &[&str])] = &[
     (&["suspend", "unsuspend"], "suspend", &["delete job NAME"]),
     (&["autoscale", "auto-scale", "auto scale"], "autoscale", &["scale NAME to 5"]),
     (&["expose"], "expose", &["list services"]),
-    (&["apply", "patch", "edit"], "apply and patch", &["set the image of NAME to IMAGE", "label NAME key=value"]),
+    (&[
+        "apply", "patch", "edit",
+    ], "apply and patch", &["set the image of NAME to IMAGE", "label NAME key=value"]),
     (&["diff", "compare"], "diff and compare", &["describe NAME"]),
     (&["explain"], "explain", &["describe NAME"]),
-    (&["rollout history", "history of", "history", "revisions of", "show the history of", "show history of"], "rollout-history", &["rollout status of NAME"]),
-    (
-        &[
-            "why", "diagnose", "troubleshoot", "debug", "investigate", "analyze", "analyse", "fix", "repair", "heal", "what is wrong with",
-            "what is wrong", "what is the problem with", "what is the root cause", "find out why", "tell me why", "figure out why", "figure out", "show me why", "check why",
-        ],
-        "diagnose",
-        &["describe NAME", "events of NAME", "logs of NAME"],
-    ),
-    (&["start", "stop", "shut down", "shutdown", "turn off", "turn on", "power off", "power down", "switch off", "switch on", "disable", "enable"], "start and stop", &["scale NAME to 0", "scale NAME to 1", "restart NAME"]),
+    (&[
+        "rollout history", "history of", "history", "revisions of", "show the history of", "show history of",
+    ], "rollout-history", &["rollout status of NAME"]),
+    (&[
+        "why", "diagnose", "troubleshoot", "debug", "investigate", "analyze", "analyse", "fix", "repair",
+        "heal", "what is wrong with", "what is wrong", "what is the problem with", "what is the root cause",
+        "find out why", "tell me why", "figure out why", "figure out", "show me why", "check why",
+    ], "diagnose", &["describe NAME", "events of NAME", "logs of NAME"]),
+    (&[
+        "start", "stop", "shut down", "shutdown", "turn off", "turn on", "power off", "power down",
+        "switch off", "switch on", "disable", "enable",
+    ], "start and stop", &["scale NAME to 0", "scale NAME to 1", "restart NAME"]),
     (&["install", "uninstall", "helm"], "install", &["list deployments"]),
-    (&["rename", "clone", "copy", "duplicate", "migrate", "backup", "back up"], "copying and renaming", &["describe NAME"]),
+    (&[
+        "rename", "clone", "copy", "duplicate", "migrate", "backup", "back up",
+    ], "copying and renaming", &["describe NAME"]),
     (&["watch", "follow", "stream", "monitor"], "watch", &["list pods", "logs of NAME"]),
     (&["grep", "search", "search for"], "find", &["list pods labelled key=value"]),
     (&["who", "when", "where"], "find", &["describe NAME", "events of NAME"]),
-    (&["am i allowed to", "who can", "do i have permission to", "are we allowed to", "am i able to"], "can-i", &["list pods"]),
-];
-
-/// Words that mean a shell, a file or a tunnel into a container.
-const EXEC: &[&str] = &[
-    "exec", "execute", "ssh", "shell", "attach", "port-forward", "port forward", "portforward", "cp", "bash", "sh", "sudo", "curl", "open a shell",
-    "run a command", "run the command", "run command", "get a shell", "start a shell", "give me a shell", "run bash", "run sh", "kubectl exec", "rsh", "log into", "log in to", "login to", "execute a command", "run a shell", "tunnel", "wget", "get me a shell", "open a terminal",
+    (&[
+        "am i allowed to", "who can", "do i have permission to", "are we allowed to", "am i able to",
+    ], "can-i", &["list pods"]),
 ];
 
 const APPROVALS: &[&str] = &["approve", "confirm", "deny", "reject", "self-approve", "bypass"];
@@ -52,8 +56,36 @@ const APPROVALS: &[&str] = &["approve", "confirm", "deny", "reject", "self-appro
 /// All openings that are refused, so that they also end the clause before them.
 pub(super) fn verbs() -> &'static [&'static str] {
     &[
-        "drain", "evacuate", "taint", "untaint", "evict", "pause", "resume", "suspend", "autoscale", "expose", "apply", "patch", "diff", "compare", "explain",
-        "diagnose", "debug", "fix", "start", "stop", "shut down", "install", "uninstall", "exec", "ssh", "approve", "deny", "watch", "why", "edit",
+        "drain",
+        "evacuate",
+        "taint",
+        "untaint",
+        "evict",
+        "pause",
+        "resume",
+        "suspend",
+        "autoscale",
+        "expose",
+        "apply",
+        "patch",
+        "diff",
+        "compare",
+        "explain",
+        "diagnose",
+        "debug",
+        "fix",
+        "start",
+        "stop",
+        "shut down",
+        "install",
+        "uninstall",
+        "exec",
+        "ssh",
+        "approve",
+        "deny",
+        "watch",
+        "why",
+        "edit",
     ]
 }
 
@@ -63,16 +95,32 @@ pub(super) fn unsupported(parser: &Parser<'_>) -> Option<Ask> {
         return Some(no_commands());
     }
     if parser.phrase(APPROVALS).is_some() {
-        return Some(Ask::new("A plan is approved or denied with an Approval (kubechat approve PLAN), never by a prompt").firm());
+        return Some(
+            Ask::new(
+                "A plan is approved or denied with an Approval (kubechat approve PLAN), never by a prompt",
+            )
+            .firm(),
+        );
     }
-    let change_next = |len: usize| parser.verb_here(len, Form::Base).is_some_and(|(verb, _)| !is_read_verb(verb));
-    if parser.phrase(&["can i", "could i", "may i"]).is_some_and(change_next) {
+    let change_next = |len: usize| {
+        parser
+            .verb_here(len, Form::Base)
+            .is_some_and(|(verb, _)| !is_read_verb(verb))
+    };
+    if parser
+        .phrase(&["can i", "could i", "may i"])
+        .is_some_and(change_next)
+    {
         return Some(not_in_this_version("can-i", &["list pods"]));
     }
-    let found = UNSUPPORTED.iter().filter_map(|row| Some((parser.phrase(row.0)?, row)));
+    let found = UNSUPPORTED
+        .iter()
+        .filter_map(|row| Some((parser.phrase(row.0)?, row)));
     let (len, row) = found.max_by_key(|(len, _)| *len)?;
     // "top" and the like may also be part of a longer verb that is known ("switch on" against "switch").
-    let longer = parser.verb_here(0, Form::Base).is_some_and(|(_, known)| known > len);
+    let longer = parser
+        .verb_here(0, Form::Base)
+        .is_some_and(|(_, known)| known > len);
     (!longer).then(|| not_in_this_version(row.1, row.2))
 }
 
@@ -80,7 +128,9 @@ pub(super) fn unsupported(parser: &Parser<'_>) -> Option<Ask> {
 pub(super) fn no_commands() -> Ask {
     Ask::with(
         "Commands and shells inside containers are never run; closest: logs, describe, events",
-        ["logs of NAME", "describe NAME", "events of NAME"].map(str::to_owned).to_vec(),
+        ["logs of NAME", "describe NAME", "events of NAME"]
+            .map(str::to_owned)
+            .to_vec(),
     )
     .firm()
 }
@@ -101,7 +151,10 @@ fn is_read_verb(verb: vocab::Verb) -> bool {
 /// The refusal of an action that is in the design but not in this version.
 pub(super) fn not_in_this_version(name: &str, closest: &[&str]) -> Ask {
     Ask::with(
-        format!("{name} is not supported in this version; closest: {}", closest.join(", ")),
+        format!(
+            "{name} is not supported in this version; closest: {}",
+            closest.join(", ")
+        ),
         closest.iter().map(|c| (*c).to_owned()).collect(),
     )
     .firm()
@@ -111,8 +164,18 @@ pub(super) fn not_in_this_version(name: &str, closest: &[&str]) -> Ask {
 pub(super) fn unknown_verb(word: &str) -> Ask {
     let shown = names::shown(word);
     Ask::with(
-        format!("I do not know the action {shown}, so nothing was done; closest: list, describe, logs, scale, restart, set-image, delete"),
-        ["list pods", "describe NAME", "logs of NAME", "scale NAME to 3", "restart NAME"].map(str::to_owned).to_vec(),
+        format!(
+            "I do not know the action {shown}, so nothing was done; closest: list, describe, logs, scale, restart, set-image, delete"
+        ),
+        [
+            "list pods",
+            "describe NAME",
+            "logs of NAME",
+            "scale NAME to 3",
+            "restart NAME",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
     )
 }
 
@@ -121,15 +184,53 @@ fn any(tokens: &[Token], words: &[&str]) -> bool {
 }
 
 fn has_phrase(tokens: &[Token], phrases: &[&str]) -> bool {
-    (0..tokens.len()).any(|at| vocab::phrase_len(phrases, |i| tokens.get(at + i).map_or("", |t| t.key.as_str())).is_some())
+    (0..tokens.len())
+        .any(|at| vocab::phrase_len(phrases, |i| tokens.get(at + i).map_or("", |t| t.key.as_str())).is_some())
 }
 
 /// Refusals that come before any grammar: values of Secrets.
 pub(super) fn screen(tokens: &[Token]) -> Result<(), Ask> {
-    let about_secret = any(tokens, &["secret", "secrets"]) || tokens.iter().any(|t| t.key.starts_with("secret/"));
-    let inside = any(tokens, &["value", "values", "content", "contents", "data", "plaintext", "decode", "decoded", "decrypt", "base64", "reveal", "inside", "unmask"]);
-    let credential = any(tokens, &["password", "passwords", "passwd", "passphrase", "credential", "credentials"])
-        || has_phrase(tokens, &["api key", "api keys", "private key", "access token", "secret key", "secret value"]);
+    let about_secret =
+        any(tokens, &["secret", "secrets"]) || tokens.iter().any(|t| t.key.starts_with("secret/"));
+    let inside = any(
+        tokens,
+        &[
+            "value",
+            "values",
+            "content",
+            "contents",
+            "data",
+            "plaintext",
+            "decode",
+            "decoded",
+            "decrypt",
+            "base64",
+            "reveal",
+            "inside",
+            "unmask",
+        ],
+    );
+    let credential = any(
+        tokens,
+        &[
+            "password",
+            "passwords",
+            "passwd",
+            "passphrase",
+            "credential",
+            "credentials",
+        ],
+    ) || has_phrase(
+        tokens,
+        &[
+            "api key",
+            "api keys",
+            "private key",
+            "access token",
+            "secret key",
+            "secret value",
+        ],
+    );
     if (about_secret && inside) || credential {
         return Err(Ask::with(
             "Values of Secrets are never shown or set; the names of Secrets and their keys may be listed",
@@ -139,34 +240,25 @@ pub(super) fn screen(tokens: &[Token]) -> Result<(), Ask> {
     Ok(())
 }
 
-const NEGATIONS: &[&str] = &[
-    "don't", "dont", "never", "not", "no", "without", "except", "excluding", "avoid", "shouldn't", "shouldnt", "can't", "cant", "cannot", "won't", "wont", "mustn't", "unless",
-    "neither", "nor", "none", "besides", "stop", "refrain", "leave", "but",
-];
-const CONDITIONS: &[&str] = &["if", "unless", "when", "whenever", "once", "until", "till", "otherwise", "while", "after", "before", "provided", "case", "assuming"];
-const SCHEDULES: &[&str] = &["tomorrow", "tonight", "later", "daily", "nightly", "weekly", "hourly", "midnight", "noon", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday", "am", "pm", "o'clock", "morning", "evening", "night", "every", "minutes", "hours", "hour", "week", "weekend"];
-/// Topics that are no request wherever they come up.
-const TOPICS: &[&str] = &["weather", "joke", "poem", "sing", "song", "lol", "haha", "congratulations", "goodbye", "bye", "ciao", "birthday", "football", "lunch"];
-/// Greetings and praise, and the words around them: a prompt of nothing else asks for nothing.
-const PLEASANTRIES: &[&str] = &[
-    "hello", "hi", "hey", "yo", "greetings", "good", "morning", "evening", "afternoon", "night", "day", "thanks", "thank", "thx", "cheers", "ok", "okay", "yes", "no", "cool", "nice", "great",
-    "awesome", "perfect", "excellent", "wonderful", "amazing", "well", "done", "job", "work", "that", "this", "is", "was", "it", "worked", "works", "so", "very", "really", "you", "are", "the", "best", "much", "all",
-    "there", "everyone", "kubechat", "bot", "friend", "again", "team", "a", "lot", "i", "love", "sorry", "welcome", "please", "see", "later", "folks", "sure", "fine", "alright", "got", "wow", "to", "meet", "for", "now", "today", "im", "i'm", "just", "testing", "test", "how",
-];
-const ABOUT_ME: &[&str] = &[
-    "who are you", "what are you", "what can you do", "what do you do", "how are you", "what is your name", "are you there", "are you a bot", "are you human", "what can i ask", "what can i say",
-    "how does this work", "how do you work", "what is kubechat", "what else can you do", "help", "how do i use this", "how do i use you", "are you an ai", "what are you able to do",
-];
-
 /// A prompt that asks for nothing: the text to answer with.
 pub(super) fn small_talk(tokens: &[Token]) -> Option<Interpretation> {
-    let words: Vec<&Token> = tokens.iter().filter(|t| t.key.chars().any(char::is_alphanumeric)).collect();
+    let words: Vec<&Token> = tokens
+        .iter()
+        .filter(|t| t.key.chars().any(char::is_alphanumeric))
+        .collect();
     let about_me = has_phrase(tokens, ABOUT_ME);
-    let thanks = words.first().is_some_and(|t| matches!(t.key.as_str(), "thanks" | "thank" | "thx" | "cheers"));
+    let thanks = words
+        .first()
+        .is_some_and(|t| matches!(t.key.as_str(), "thanks" | "thank" | "thx" | "cheers"));
     let talk = any(tokens, TOPICS) || words.iter().all(|t| PLEASANTRIES.contains(&t.key.as_str()));
     let change = (0..tokens.len()).any(|at| {
         let verb = vocab::verb_at(Form::Base, |i| tokens.get(at + i).map_or("", |t| t.key.as_str()));
-        verb.is_some_and(|(verb, _)| !matches!(verb, vocab::Verb::Want | vocab::Verb::Show | vocab::Verb::Use | vocab::Verb::Run))
+        verb.is_some_and(|(verb, _)| {
+            !matches!(
+                verb,
+                vocab::Verb::Want | vocab::Verb::Show | vocab::Verb::Use | vocab::Verb::Run
+            )
+        })
     });
     let quoted = tokens.iter().any(|t| t.key.is_empty());
     if words.is_empty() || quoted || change || !(about_me || thanks || talk) {
@@ -191,31 +283,66 @@ pub(super) fn refine(tokens: &[Token], ask: Ask) -> Interpretation {
         let verb = vocab::verb_at(Form::Base, |i| tokens.get(at + i).map_or("", |t| t.key.as_str()));
         verb.is_some_and(|(verb, _)| !is_read_verb(verb))
     });
-    let told = |text: &str| Interpretation::NeedsInput { message: text.to_owned(), candidates: Vec::new() };
+    let told = |text: &str| Interpretation::NeedsInput {
+        message: text.to_owned(),
+        candidates: Vec::new(),
+    };
     if ask.final_word {
-        return Interpretation::NeedsInput { message: ask.message, candidates: ask.candidates };
+        return Interpretation::NeedsInput {
+            message: ask.message,
+            candidates: ask.candidates,
+        };
     }
     if changes && any(tokens, CONDITIONS) {
-        return told("Conditions are not evaluated and nothing was done: look at the state first, then ask for the change alone");
+        return told(
+            "Conditions are not evaluated and nothing was done: look at the state first, then ask for the change alone",
+        );
     }
     if changes && any(tokens, NEGATIONS) {
-        return told("Nothing is done: the request says what not to do, or makes an exception. Say only what to do");
+        return told(
+            "Nothing is done: the request says what not to do, or makes an exception. Say only what to do",
+        );
     }
-    let clock = |t: &Token| t.key.strip_suffix("pm").or_else(|| t.key.strip_suffix("am")).is_some_and(|n| n.parse::<u8>().is_ok());
+    let clock = |t: &Token| {
+        t.key
+            .strip_suffix("pm")
+            .or_else(|| t.key.strip_suffix("am"))
+            .is_some_and(|n| n.parse::<u8>().is_ok())
+    };
     if changes && (any(tokens, SCHEDULES) || tokens.iter().any(clock)) {
         return told("Changes are planned now, not at a later time; nothing was done. Leave the time out");
     }
-    Interpretation::NeedsInput { message: ask.message, candidates: ask.candidates }
+    Interpretation::NeedsInput {
+        message: ask.message,
+        candidates: ask.candidates,
+    }
 }
 
 /// "don't delete web": a person takes back or forbids; nothing is to be done.
 pub(super) fn forbids(tokens: &[Token]) -> bool {
-    let keys: Vec<&str> = tokens.iter().map(|t| t.key.as_str()).filter(|k| k.chars().any(char::is_alphanumeric)).collect();
-    let lead: &[&str] = &["please", "no", "oh", "hey", "kubechat", "ok", "wait", "hi", "and", "just", "you", "should", "must", "could", "would", "i", "want", "we"];
+    let keys: Vec<&str> = tokens
+        .iter()
+        .map(|t| t.key.as_str())
+        .filter(|k| k.chars().any(char::is_alphanumeric))
+        .collect();
+    let lead: &[&str] = &[
+        "please", "no", "oh", "hey", "kubechat", "ok", "wait", "hi", "and", "just", "you", "should", "must",
+        "could", "would", "i", "want", "we",
+    ];
     let skip = keys.iter().take_while(|k| lead.contains(k)).count();
     let rest = keys.get(skip..).unwrap_or_default();
     let negated = matches!(rest, ["don't" | "dont" | "never" | "not", ..] | ["do", "not", ..])
-        || matches!(rest, ["forget", "it" | "that"] | ["never", "mind"] | ["nevermind"] | ["cancel", "that" | "it"] | ["cancel"] | ["stop"]);
-    let whole = !tokens.iter().any(|t| matches!(t.key.as_str(), ";" | "\n" | "." | "," | "but" | "and" | "instead"));
+        || matches!(
+            rest,
+            ["forget", "it" | "that"]
+                | ["never", "mind"]
+                | ["nevermind"]
+                | ["cancel", "that" | "it"]
+                | ["cancel"]
+                | ["stop"]
+        );
+    let whole = !tokens
+        .iter()
+        .any(|t| matches!(t.key.as_str(), ";" | "\n" | "." | "," | "but" | "and" | "instead"));
     negated && whole
 }

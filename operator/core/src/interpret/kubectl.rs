@@ -1,37 +1,37 @@
 //! Pasted kubectl command lines as intents. Nothing is run: a line is split as a shell would, without anything a
 //! shell would do, and every flag has a meaning here or is refused by name.
 
-use kubechat_crds::intent::{Action, IntentParams, IntentTarget};
+use kubechat_crds::intent::{Action, IntentTarget};
 
 use super::flags::{self, Flag};
+use super::kubectl_flags::one;
 use super::lexicon::Lexicon;
-use super::{Ask, Draft, changes, guard, names, scope};
-
-/// Words people put before a line they paste.
-const LEAD: &[&str] = &[
-    "run", "execute", "please", "do", "can", "could", "you", "would", "hey", "kubechat", "kubechat,", "the", "this", "following", "command", "command:", "this:", "following:", "for", "me",
-    "me:", "just", "run:", "please,", "then", "now", "and", "try", "use", "$", ">", "#", "sudo-less", "hi", "hi,", "hello", "hello,",
-];
-
-const SUBCOMMANDS: &[&str] = &[
-    "get", "describe", "logs", "scale", "rollout", "set", "delete", "label", "annotate", "cordon", "uncordon", "create", "events", "top", "apply", "exec", "edit", "patch", "drain", "taint",
-    "run", "expose", "autoscale", "cp", "port-forward", "attach", "explain", "auth", "diff", "replace", "wait", "config", "debug", "proxy", "kustomize", "version", "cluster-info", "api-resources",
-];
+use super::tables::{LEAD, SUBCOMMANDS};
+use super::{Ask, Draft, changes, guard, names};
 
 /// The part of a line that is a kubectl command, from its first argument on.
 pub(super) fn arguments(line: &str) -> Option<&str> {
     let mut rest = line.trim();
     for quote in ['`', '"', '\''] {
-        rest = rest.strip_prefix(quote).and_then(|r| r.strip_suffix(quote)).unwrap_or(rest).trim();
+        rest = rest
+            .strip_prefix(quote)
+            .and_then(|r| r.strip_suffix(quote))
+            .unwrap_or(rest)
+            .trim();
     }
     loop {
         let rest_now = rest.trim_start_matches([' ', '`', '"', '\'']);
         let word = rest_now.split([' ', '`']).next().unwrap_or_default();
         let after = rest_now.get(word.len()..).unwrap_or_default();
-        let closed = after.trim_end().trim_end_matches(['.', '?', '!']).trim_end_matches('`');
+        let closed = after
+            .trim_end()
+            .trim_end_matches(['.', '?', '!'])
+            .trim_end_matches('`');
         match word {
             "kubectl" => return Some(closed),
-            "k" if SUBCOMMANDS.contains(&closed.split_whitespace().next().unwrap_or_default()) => return Some(closed),
+            "k" if SUBCOMMANDS.contains(&closed.split_whitespace().next().unwrap_or_default()) => {
+                return Some(closed);
+            }
             "" => return None,
             lead if LEAD.contains(&lead.to_lowercase().as_str()) => rest = after,
             _ => return None,
@@ -53,7 +53,9 @@ fn shell_words(text: &str) -> Result<Vec<Vec<String>>, Ask> {
                 quote = Some(c);
                 word.get_or_insert_default();
             }
-            (None, '|' | '>' | '<' | '&' | '`' | '$' | '(' | ')' | '*' | '\\' | '{' | '}' | '~') => return Err(shell_sign(c)),
+            (None, '|' | '>' | '<' | '&' | '`' | '$' | '(' | ')' | '*' | '\\' | '{' | '}' | '~') => {
+                return Err(shell_sign(c));
+            }
             (None, ';' | ' ') => {
                 if let (Some(done), Some(command)) = (word.take(), commands.last_mut()) {
                     command.push(done);
@@ -81,10 +83,11 @@ fn shell_sign(c: char) -> Ask {
     ))
 }
 
+/// One command: its words and its flags as written.
 #[derive(Default)]
-struct Command {
-    words: Vec<String>,
-    flags: Vec<(String, Flag)>,
+pub(super) struct Command {
+    pub(super) words: Vec<String>,
+    pub(super) flags: Vec<(String, Flag)>,
 }
 
 /// The intents of the arguments of one pasted line.
@@ -126,8 +129,15 @@ fn command(args: &[String], lexicon: &Lexicon) -> Result<Vec<Draft>, Ask> {
         let (flag, used) = flags::read(arg, args.get(at).map(String::as_str))?;
         at += usize::from(used);
         let name = arg.split('=').next().unwrap_or(arg).to_owned();
-        if parsed.flags.iter().any(|(_, f)| std::mem::discriminant(f) == std::mem::discriminant(&flag)) {
-            return Err(Ask::new(format!("The flag {} is given twice", names::shown(&name))));
+        if parsed
+            .flags
+            .iter()
+            .any(|(_, f)| std::mem::discriminant(f) == std::mem::discriminant(&flag))
+        {
+            return Err(Ask::new(format!(
+                "The flag {} is given twice",
+                names::shown(&name)
+            )));
         }
         parsed.flags.push((name, flag));
     }
@@ -137,7 +147,9 @@ fn command(args: &[String], lexicon: &Lexicon) -> Result<Vec<Draft>, Ask> {
 fn dispatch(command: &Command, lexicon: &Lexicon) -> Result<Vec<Draft>, Ask> {
     let words: Vec<&str> = command.words.iter().map(String::as_str).collect();
     match words.as_slice() {
-        ["get", "events" | "event" | "ev"] | ["events"] => one(command, Action::Events, vec![IntentTarget::default()]),
+        ["get", "events" | "event" | "ev"] | ["events"] => {
+            one(command, Action::Events, vec![IntentTarget::default()])
+        }
         ["get", rest @ ..] => {
             let targets = resources(rest, lexicon)?;
             let named = targets.iter().all(|t| !t.names.is_empty());
@@ -155,18 +167,41 @@ fn dispatch(command: &Command, lexicon: &Lexicon) -> Result<Vec<Draft>, Ask> {
         ["label", rest @ ..] => pairs(command, Action::Label, rest, lexicon),
         ["annotate", rest @ ..] => pairs(command, Action::Annotate, rest, lexicon),
         [verb @ ("cordon" | "uncordon"), rest @ ..] => {
-            let names = rest.iter().map(|n| n.strip_prefix("node/").unwrap_or(n).to_owned()).collect();
-            let target = IntentTarget { kind: Some("Node".to_owned()), names, ..IntentTarget::default() };
-            one(command, if *verb == "cordon" { Action::Cordon } else { Action::Uncordon }, vec![target])
+            let names = rest
+                .iter()
+                .map(|n| n.strip_prefix("node/").unwrap_or(n).to_owned())
+                .collect();
+            let target = IntentTarget {
+                kind: Some("Node".to_owned()),
+                names,
+                ..IntentTarget::default()
+            };
+            one(
+                command,
+                if *verb == "cordon" {
+                    Action::Cordon
+                } else {
+                    Action::Uncordon
+                },
+                vec![target],
+            )
         }
         ["create", "namespace" | "ns", name] => {
-            let target = IntentTarget { kind: Some("Namespace".to_owned()), names: vec![(*name).to_owned()], ..IntentTarget::default() };
+            let target = IntentTarget {
+                kind: Some("Namespace".to_owned()),
+                names: vec![(*name).to_owned()],
+                ..IntentTarget::default()
+            };
             one(command, Action::CreateNamespace, vec![target])
         }
-        ["rollout" | "set" | "create", second, ..] => {
-            Err(guard::not_in_this_version(&format!("kubectl {} {}", words.first().unwrap_or(&""), plain(second)), &["scale NAME to 3"]))
-        }
-        [first, ..] => Err(guard::not_in_this_version(&format!("kubectl {}", plain(first)), &["list pods", "describe NAME"])),
+        ["rollout" | "set" | "create", second, ..] => Err(guard::not_in_this_version(
+            &format!("kubectl {} {}", words.first().unwrap_or(&""), plain(second)),
+            &["scale NAME to 3"],
+        )),
+        [first, ..] => Err(guard::not_in_this_version(
+            &format!("kubectl {}", plain(first)),
+            &["list pods", "describe NAME"],
+        )),
         [] => Err(Ask::new("The kubectl line holds no command")),
     }
 }
@@ -183,36 +218,64 @@ fn resources(words: &[&str], lexicon: &Lexicon) -> Result<Vec<IntentTarget>, Ask
     let mut out: Vec<IntentTarget> = Vec::new();
     if first.contains('/') {
         for word in words {
-            let (kind, name) = word.split_once('/').filter(|(k, n)| !k.is_empty() && !n.is_empty()).ok_or_else(|| {
-                Ask::new(format!("{} is not of the form kind/name like the words before it", names::shown(word)))
-            })?;
+            let (kind, name) = word
+                .split_once('/')
+                .filter(|(k, n)| !k.is_empty() && !n.is_empty())
+                .ok_or_else(|| {
+                    Ask::new(format!(
+                        "{} is not of the form kind/name like the words before it",
+                        names::shown(word)
+                    ))
+                })?;
             let target = of_kind(kind, lexicon)?;
-            match out.iter_mut().find(|t| t.kind == target.kind && t.group == target.group) {
+            match out
+                .iter_mut()
+                .find(|t| t.kind == target.kind && t.group == target.group)
+            {
                 Some(known) => known.names.push(name.to_owned()),
-                None => out.push(IntentTarget { names: vec![name.to_owned()], ..target }),
+                None => out.push(IntentTarget {
+                    names: vec![name.to_owned()],
+                    ..target
+                }),
             }
         }
         return Ok(out);
     }
     let rest: Vec<String> = words.iter().skip(1).map(|w| (*w).to_owned()).collect();
     for kind in first.split(',') {
-        out.push(IntentTarget { names: rest.clone(), ..of_kind(kind, lexicon)? });
+        out.push(IntentTarget {
+            names: rest.clone(),
+            ..of_kind(kind, lexicon)?
+        });
     }
     Ok(out)
 }
 
 fn of_kind(word: &str, lexicon: &Lexicon) -> Result<IntentTarget, Ask> {
     if word == "all" {
-        return Err(Ask::with("'all' is no kind; say which kinds", vec!["list pods".to_owned(), "list deployments".to_owned()]));
+        return Err(Ask::with(
+            "'all' is no kind; say which kinds",
+            vec!["list pods".to_owned(), "list deployments".to_owned()],
+        ));
     }
     if let Some(info) = lexicon.exact(word) {
         let group = Some(info.group.clone()).filter(|g| !g.is_empty());
-        return Ok(IntentTarget { kind: Some(info.kind.clone()), group, ..IntentTarget::default() });
+        return Ok(IntentTarget {
+            kind: Some(info.kind.clone()),
+            group,
+            ..IntentTarget::default()
+        });
     }
     if !names::is_subdomain(&word.to_lowercase()) {
-        return Err(Ask::new(format!("{} is not a kind of resource", names::shown(word))));
+        return Err(Ask::new(format!(
+            "{} is not a kind of resource",
+            names::shown(word)
+        )));
     }
-    Ok(IntentTarget { kind: Some(word.to_owned()), ..IntentTarget::default() })
+    Ok(IntentTarget {
+        kind: Some(word.to_owned()),
+        ..IntentTarget::default()
+    })
 }
 
 fn logs(command: &Command, words: &[&str], lexicon: &Lexicon) -> Result<Vec<Draft>, Ask> {
@@ -222,7 +285,10 @@ fn logs(command: &Command, words: &[&str], lexicon: &Lexicon) -> Result<Vec<Draf
         [name, rest @ ..] if rest.len() < 2 => {
             let target = match name.contains('/') {
                 true => resources(&[name], lexicon)?.remove(0),
-                false => IntentTarget { names: vec![(*name).to_owned()], ..of_kind("pods", lexicon)? },
+                false => IntentTarget {
+                    names: vec![(*name).to_owned()],
+                    ..of_kind("pods", lexicon)?
+                },
             };
             (target, rest.first().map(|c| (*c).to_owned()))
         }
@@ -257,7 +323,7 @@ fn set_image(command: &Command, words: &[&str], lexicon: &Lexicon) -> Result<Vec
 
 fn pairs(command: &Command, action: Action, words: &[&str], lexicon: &Lexicon) -> Result<Vec<Draft>, Ask> {
     let is_pair = |w: &&&str| w.contains('=') || (w.len() > 1 && w.ends_with('-'));
-    let (pairs, objects): (Vec<&str>, Vec<&str>) = words.iter().partition(|w| is_pair(&w));
+    let (pairs, objects): (Vec<&str>, Vec<&str>) = words.iter().partition(|w| is_pair(w));
     if pairs.is_empty() {
         return Err(Ask::new(format!("kubectl {action} needs KEY=VALUE or KEY-")));
     }
@@ -279,110 +345,4 @@ fn pairs(command: &Command, action: Action, words: &[&str], lexicon: &Lexicon) -
         draft.params.overwrite.get_or_insert(false);
     }
     Ok(drafts)
-}
-
-/// Targets with the flags put in; a flag that the command does not take is refused by name.
-fn one(command: &Command, action: Action, targets: Vec<IntentTarget>) -> Result<Vec<Draft>, Ask> {
-    let mut out = Vec::new();
-    for mut target in targets {
-        let mut params = IntentParams::default();
-        for (name, flag) in &command.flags {
-            if !takes(action, flag) {
-                return Err(Ask::new(format!("The flag {} is not modelled for {action}; nothing was done", names::shown(name))));
-            }
-            put(flag, &mut target, &mut params)?;
-        }
-        needs(action, &target, &params)?;
-        for name in &target.names {
-            scope::check_name(name, target.kind.as_deref(), action)?;
-        }
-        out.push(Draft { action, target, params });
-    }
-    Ok(out)
-}
-
-fn takes(action: Action, flag: &Flag) -> bool {
-    let change = !action.is_read();
-    match flag {
-        Flag::Namespace(_) => !matches!(action, Action::Cordon | Action::Uncordon | Action::CreateNamespace),
-        Flag::AllNamespaces => matches!(
-            action,
-            Action::List | Action::Get | Action::Describe | Action::Events | Action::Delete | Action::Label | Action::Annotate
-        ),
-        Flag::Selector(_) => {
-            !matches!(action, Action::Events | Action::CreateNamespace)
-        }
-        Flag::All => matches!(action, Action::Delete | Action::Label | Action::Annotate | Action::Scale | Action::SetImage | Action::SetResources),
-        Flag::Replicas(_) | Flag::CurrentReplicas(_) => action == Action::Scale,
-        Flag::Requests(_) | Flag::Limits(_) => action == Action::SetResources,
-        Flag::Container(_) => matches!(action, Action::SetResources | Action::Logs),
-        Flag::ToRevision(_) => action == Action::RolloutUndo,
-        Flag::Force | Flag::GracePeriod(_) | Flag::IgnoreNotFound(_) => action == Action::Delete || matches!((action, flag), (Action::Get | Action::List, Flag::IgnoreNotFound(_))),
-        Flag::Tail(_) | Flag::Since(_) | Flag::Previous => action == Action::Logs,
-        Flag::Overwrite(_) => matches!(action, Action::Label | Action::Annotate),
-        Flag::DryRun(_) => change,
-        Flag::Output(_) => matches!(action, Action::Get | Action::List | Action::Events),
-        Flag::Image(_) => false,
-    }
-}
-
-fn put(flag: &Flag, target: &mut IntentTarget, params: &mut IntentParams) -> Result<(), Ask> {
-    let count = |n: i64| i32::try_from(n).ok();
-    match flag {
-        Flag::Namespace(name) => target.namespace = Some(name.clone()),
-        Flag::AllNamespaces => target.all_namespaces = true,
-        Flag::Selector(text) => target.selector = Some(text.clone()),
-        Flag::All => target.all = true,
-        Flag::Replicas(n) => params.replicas = count(*n),
-        Flag::CurrentReplicas(n) => params.current_replicas = count(*n),
-        Flag::Requests(text) => params.requests = amounts(text)?,
-        Flag::Limits(text) => params.limits = amounts(text)?,
-        Flag::ToRevision(n) => params.revision = Some(*n).filter(|n| *n > 0),
-        Flag::Force => params.force = Some(true),
-        Flag::GracePeriod(n) => params.grace_period_seconds = Some(*n),
-        Flag::Tail(n) => params.tail = Some(*n),
-        Flag::Since(n) => params.since_seconds = Some(*n),
-        Flag::Previous => params.previous = Some(true),
-        Flag::Container(name) => params.container = Some(name.clone()),
-        Flag::Overwrite(on) => params.overwrite = Some(*on),
-        Flag::DryRun(on) => params.dry_run = Some(true).filter(|_| *on),
-        Flag::Output(output) => params.output = Some(*output),
-        Flag::IgnoreNotFound(on) => params.ignore_not_found = Some(true).filter(|_| *on),
-        Flag::Image(_) => {}
-    }
-    Ok(())
-}
-
-/// `cpu=500m,memory=512Mi`, taken literally.
-fn amounts(text: &str) -> Result<std::collections::BTreeMap<String, String>, Ask> {
-    let mut out = std::collections::BTreeMap::new();
-    for part in text.split(',') {
-        let wrong = || Ask::new(format!("{} is not KEY=QUANTITY", names::shown(part)));
-        let (key, value) = part.split_once('=').ok_or_else(wrong)?;
-        let quantity = value.starts_with(|c: char| c.is_ascii_digit()) && value.chars().all(|c| c.is_ascii_alphanumeric() || c == '.');
-        if !names::is_key(key) || !quantity {
-            return Err(wrong());
-        }
-        out.insert(key.to_owned(), value.to_owned());
-    }
-    Ok(out)
-}
-
-fn needs(action: Action, target: &IntentTarget, params: &IntentParams) -> Result<(), Ask> {
-    let picked = !target.names.is_empty() || target.selector.is_some();
-    let missing = |what: &str| Err(Ask::new(format!("The kubectl line needs {what}")));
-    if action == Action::Scale && params.replicas.is_none() {
-        return missing("--replicas");
-    }
-    if action == Action::SetResources && params.requests.is_empty() && params.limits.is_empty() {
-        return missing("--requests or --limits");
-    }
-    let lists = matches!(action, Action::List | Action::Get | Action::Events);
-    if !(picked || target.all || lists) {
-        return missing("a name, a selector or --all");
-    }
-    if (target.all || target.selector.is_some()) && !target.names.is_empty() {
-        return Err(Ask::new("The kubectl line names objects and selects others; say one of the two"));
-    }
-    Ok(())
 }

@@ -58,7 +58,11 @@ impl Lexicon {
     /// Builds the lexicon. Where two kinds claim a word, the earlier one keeps it: give built-in kinds first.
     #[must_use]
     pub fn new(kinds: Vec<KindInfo>) -> Self {
-        let mut lexicon = Self { kinds: Vec::new(), words: BTreeMap::new(), exact: BTreeMap::new() };
+        let mut lexicon = Self {
+            kinds: Vec::new(),
+            words: BTreeMap::new(),
+            exact: BTreeMap::new(),
+        };
         for info in kinds {
             lexicon.add(info);
         }
@@ -83,12 +87,20 @@ impl Lexicon {
     }
 
     fn add(&mut self, info: KindInfo) {
-        if self.kinds.iter().any(|k| k.group == info.group && k.kind == info.kind) {
+        if self
+            .kinds
+            .iter()
+            .any(|k| k.group == info.group && k.kind == info.kind)
+        {
             return;
         }
         let at = self.kinds.len();
         let lower = info.kind.to_lowercase();
-        let singular = if info.singular.is_empty() { lower.clone() } else { info.singular.to_lowercase() };
+        let singular = if info.singular.is_empty() {
+            lower.clone()
+        } else {
+            info.singular.to_lowercase()
+        };
         let plural = info.plural.to_lowercase();
         let spaced = camel_words(&info.kind);
         self.add_words(&plural, at, true);
@@ -106,7 +118,9 @@ impl Lexicon {
         if !info.group.is_empty() {
             for name in [&plural, &singular] {
                 self.exact.entry(format!("{name}.{}", info.group)).or_insert(at);
-                self.exact.entry(format!("{name}.{}.{}", info.version, info.group)).or_insert(at);
+                self.exact
+                    .entry(format!("{name}.{}.{}", info.version, info.group))
+                    .or_insert(at);
             }
         }
         self.kinds.push(info);
@@ -114,7 +128,9 @@ impl Lexicon {
 
     fn add_words(&mut self, words: &str, kind: usize, plural: bool) {
         let list: Vec<String> = words.split(' ').map(str::to_owned).collect();
-        let Some(first) = list.first().cloned() else { return };
+        let Some(first) = list.first().cloned() else {
+            return;
+        };
         if list.len() == 1 {
             self.exact.entry(first.clone()).or_insert(kind);
             if vocab::is_reserved(&first) {
@@ -125,27 +141,43 @@ impl Lexicon {
         if entries.iter().any(|e| e.words == list) {
             return;
         }
-        entries.push(Entry { words: list, kind, plural });
+        entries.push(Entry {
+            words: list,
+            kind,
+            plural,
+        });
         entries.sort_by_key(|e| std::cmp::Reverse(e.words.len()));
     }
 
     /// The kind whose words begin at the first of `keys`, the longest one.
     pub(super) fn at<'k>(&self, keys: impl Fn(usize) -> &'k str) -> Option<KindMatch<'_>> {
         if let Some(entries) = self.words.get(keys(0)) {
-            let entry = entries.iter().find(|e| e.words.iter().enumerate().all(|(i, w)| keys(i) == w));
+            let entry = entries
+                .iter()
+                .find(|e| e.words.iter().enumerate().all(|(i, w)| keys(i) == w));
             if let Some(entry) = entry {
                 let info = self.kinds.get(entry.kind)?;
-                return Some(KindMatch { info, len: entry.words.len(), plural: entry.plural });
+                return Some(KindMatch {
+                    info,
+                    len: entry.words.len(),
+                    plural: entry.plural,
+                });
             }
         }
         let key = keys(0);
         let info = if key.contains('.') { self.exact(key) } else { None }?;
-        Some(KindMatch { info, len: 1, plural: key.starts_with(&info.plural.to_lowercase()) })
+        Some(KindMatch {
+            info,
+            len: 1,
+            plural: key.starts_with(&info.plural.to_lowercase()),
+        })
     }
 
     /// A kind by one exact word, as in `deploy/nginx` or a kubectl line.
     pub(super) fn exact(&self, word: &str) -> Option<&KindInfo> {
-        self.exact.get(&word.to_lowercase()).and_then(|at| self.kinds.get(*at))
+        self.exact
+            .get(&word.to_lowercase())
+            .and_then(|at| self.kinds.get(*at))
     }
 
     /// A kind by its name, `Node`.
@@ -167,7 +199,8 @@ fn camel_words(kind: &str) -> String {
     for (i, c) in chars.iter().enumerate() {
         let before = i.checked_sub(1).and_then(|p| chars.get(p));
         let after_lower = before.is_some_and(|p| p.is_lowercase());
-        let ends_run = before.is_some_and(|p| p.is_uppercase()) && chars.get(i + 1).is_some_and(|n| n.is_lowercase());
+        let ends_run =
+            before.is_some_and(|p| p.is_uppercase()) && chars.get(i + 1).is_some_and(|n| n.is_lowercase());
         if c.is_uppercase() && (after_lower || ends_run) {
             out.push(' ');
         }
@@ -223,7 +256,10 @@ mod tests {
         for word in ["no", "limits", "app", "apps", "web", "image"] {
             assert_eq!(find(word), None, "{word}");
         }
-        assert_eq!(Lexicon::builtin().exact("no").map(|k| k.kind.as_str()), Some("Node"));
+        assert_eq!(
+            Lexicon::builtin().exact("no").map(|k| k.kind.as_str()),
+            Some("Node")
+        );
     }
 
     #[test]
@@ -239,9 +275,18 @@ mod tests {
             namespaced: true,
         });
         let lexicon = Lexicon::new(kinds);
-        for words in [vec!["service", "monitors"], vec!["smon"], vec!["servicemonitors.monitoring.coreos.com"]] {
-            let found = lexicon.at(|i| words.get(i).copied().unwrap_or("")).expect("known");
-            assert_eq!((found.info.kind.as_str(), found.len), ("ServiceMonitor", words.len()));
+        for words in [
+            vec!["service", "monitors"],
+            vec!["smon"],
+            vec!["servicemonitors.monitoring.coreos.com"],
+        ] {
+            let found = lexicon
+                .at(|i| words.get(i).copied().unwrap_or(""))
+                .expect("known");
+            assert_eq!(
+                (found.info.kind.as_str(), found.len),
+                ("ServiceMonitor", words.len())
+            );
         }
     }
 }

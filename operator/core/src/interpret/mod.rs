@@ -14,12 +14,17 @@ mod attributes;
 mod changes;
 mod clause;
 mod correction;
+mod decide;
+mod dictionary;
+mod fill;
 mod flags;
 mod followup;
 mod frame;
 mod guard;
+mod images;
 mod kinds;
 mod kubectl;
+mod kubectl_flags;
 mod lexicon;
 mod names;
 mod openings;
@@ -28,8 +33,12 @@ mod phrase;
 mod places;
 mod quantities;
 mod reads;
+mod resources;
 mod scope;
 mod sentence;
+#[cfg(test)]
+mod session_tests;
+mod tables;
 mod token;
 mod typo;
 mod vocab;
@@ -101,11 +110,19 @@ struct Ask {
 
 impl Ask {
     fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), candidates: Vec::new(), final_word: false }
+        Self {
+            message: message.into(),
+            candidates: Vec::new(),
+            final_word: false,
+        }
     }
 
     fn with(message: impl Into<String>, candidates: Vec<String>) -> Self {
-        Self { message: message.into(), candidates, final_word: false }
+        Self {
+            message: message.into(),
+            candidates,
+            final_word: false,
+        }
     }
 
     const fn firm(mut self) -> Self {
@@ -114,7 +131,10 @@ impl Ask {
     }
 
     fn into_interpretation(self) -> Interpretation {
-        Interpretation::NeedsInput { message: self.message, candidates: self.candidates }
+        Interpretation::NeedsInput {
+            message: self.message,
+            candidates: self.candidates,
+        }
     }
 }
 
@@ -129,15 +149,25 @@ struct Draft {
 /// Understands a prompt. Pure: the same prompt and context give the same answer.
 #[must_use]
 pub fn interpret(prompt: &str, ctx: &Context<'_>) -> Understood {
-    let cleaned = if prompt.len() > MAX_PROMPT_BYTES { Clean::default() } else { token::clean(prompt) };
+    let cleaned = if prompt.len() > MAX_PROMPT_BYTES {
+        Clean::default()
+    } else {
+        token::clean(prompt)
+    };
     let mut typos = Vec::new();
     let interpretation = if prompt.len() > MAX_PROMPT_BYTES {
-        Ask::new(format!("The prompt is longer than {MAX_PROMPT_BYTES} bytes; send it in parts")).into_interpretation()
+        Ask::new(format!(
+            "The prompt is longer than {MAX_PROMPT_BYTES} bytes; send it in parts"
+        ))
+        .into_interpretation()
     } else {
         read(&cleaned, ctx, &mut typos)
     };
     let understood = sentence::understood(&interpretation, &typos, &cleaned.invisible, cleaned.dropped);
-    Understood { interpretation, understood }
+    Understood {
+        interpretation,
+        understood,
+    }
 }
 
 fn read(cleaned: &Clean, ctx: &Context<'_>, typos: &mut Vec<(String, String)>) -> Interpretation {
@@ -146,7 +176,11 @@ fn read(cleaned: &Clean, ctx: &Context<'_>, typos: &mut Vec<(String, String)>) -
         return Ask::new(message).into_interpretation();
     }
     if !cleaned.text.chars().any(char::is_alphanumeric) {
-        return Ask::with("The prompt is empty; say what to do", vec!["list pods".to_owned()]).into_interpretation();
+        return Ask::with(
+            "The prompt is empty; say what to do",
+            vec!["list pods".to_owned()],
+        )
+        .into_interpretation();
     }
     let text = cleaned.text.replace("\\\n", "  ");
     let tokens = token::tokens(&text, 0);
@@ -154,7 +188,11 @@ fn read(cleaned: &Clean, ctx: &Context<'_>, typos: &mut Vec<(String, String)>) -
         return ask.into_interpretation();
     }
     let mut turn = Turn {
-        scope: Scope { lexicon: ctx.lexicon, session: ctx.previous, turn: Vec::new() },
+        scope: Scope {
+            lexicon: ctx.lexicon,
+            session: ctx.previous,
+            turn: Vec::new(),
+        },
         cleaned,
         typos,
         mood: None,
@@ -165,7 +203,11 @@ fn read(cleaned: &Clean, ctx: &Context<'_>, typos: &mut Vec<(String, String)>) -
         let done = match part {
             Part::Kubectl { args, start, end } => turn.kubectl(args, start, end),
             Part::Sentences { start, end } => {
-                let within: Vec<Token> = tokens.iter().filter(|t| t.start >= start && t.start < end).cloned().collect();
+                let within: Vec<Token> = tokens
+                    .iter()
+                    .filter(|t| t.start >= start && t.start < end)
+                    .cloned()
+                    .collect();
                 turn.sentences(&within)
             }
         };
@@ -223,19 +265,24 @@ impl Turn<'_, '_> {
 
     fn sentences(&mut self, tokens: &[Token]) -> Result<(), Interpretation> {
         if guard::forbids(tokens) {
-            let text = "Nothing will be done. Changes are only made when asked for, and shown as a plan first.".to_owned();
+            let text =
+                "Nothing will be done. Changes are only made when asked for, and shown as a plan first."
+                    .to_owned();
             return Err(Interpretation::Chat { text });
         }
-        self.clauses(tokens).map_err(|ask| match guard::small_talk(tokens) {
-            Some(chat) if self.scope.turn.is_empty() => chat,
-            Some(_) | None => guard::refine(tokens, ask),
-        })
+        self.clauses(tokens)
+            .map_err(|ask| match guard::small_talk(tokens) {
+                Some(chat) if self.scope.turn.is_empty() => chat,
+                Some(_) | None => guard::refine(tokens, ask),
+            })
     }
 
     fn clauses(&mut self, tokens: &[Token]) -> Result<(), Ask> {
         if let Some(drafts) = followup::read(tokens, &self.scope)? {
             self.parts += 1;
-            return drafts.into_iter().try_for_each(|draft| self.add(draft, 90, tokens));
+            return drafts
+                .into_iter()
+                .try_for_each(|draft| self.add(draft, 90, tokens));
         }
         let mut parser = Parser::new(tokens, self.scope.lexicon);
         let found = parser.sentences()?;
@@ -244,14 +291,25 @@ impl Turn<'_, '_> {
             return Err(Ask::new("There is no request in that"));
         }
         if self.mood.is_some_and(|m| m != found.mood) {
-            return Err(Ask::new("Ask about consequences and request changes in separate prompts"));
+            return Err(Ask::new(
+                "Ask about consequences and request changes in separate prompts",
+            ));
         }
         self.mood = Some(found.mood);
         for frame in &found.frames {
             self.parts += 1;
-            let confidence = if frame.unsure || !typos.is_empty() || frame.targets.iter().any(|np| np.pronoun) { 90 } else { 100 };
+            let confidence = if frame.unsure || !typos.is_empty() || frame.targets.iter().any(|np| np.pronoun)
+            {
+                90
+            } else {
+                100
+            };
             let words = tokens.get(frame.start..frame.end).unwrap_or_default();
-            let change = if frame.is_read() { changes::Change::Read } else { changes::build(frame, &self.scope)? };
+            let change = if frame.is_read() {
+                changes::Change::Read
+            } else {
+                changes::build(frame, &self.scope)?
+            };
             let drafts = match change {
                 changes::Change::Drafts(drafts) => drafts,
                 changes::Change::Read => reads::build(frame, &self.scope)?,
@@ -260,7 +318,9 @@ impl Turn<'_, '_> {
                     Vec::new()
                 }
             };
-            drafts.into_iter().try_for_each(|draft| self.add(draft, confidence, words))?;
+            drafts
+                .into_iter()
+                .try_for_each(|draft| self.add(draft, confidence, words))?;
         }
         self.typos.extend(typos);
         Ok(())
@@ -268,18 +328,42 @@ impl Turn<'_, '_> {
 
     fn add(&mut self, draft: Draft, confidence: i32, words: &[Token]) -> Result<(), Ask> {
         let start = words.first().map_or(0, |t| t.start);
-        let end = words.iter().rev().find(|t| t.shape != token::Shape::Mark).or(words.last()).map_or(start, |t| t.end);
+        let end = words
+            .iter()
+            .rev()
+            .find(|t| t.shape != token::Shape::Mark)
+            .or(words.last())
+            .map_or(start, |t| t.end);
         self.push(draft, confidence, start, end).map_err(|_| too_many())
     }
 
-    fn push(&mut self, draft: Draft, confidence: i32, start: usize, end: usize) -> Result<(), Interpretation> {
+    fn push(
+        &mut self,
+        draft: Draft,
+        confidence: i32,
+        start: usize,
+        end: usize,
+    ) -> Result<(), Interpretation> {
         if self.scope.turn.len() >= MAX_INTENTS {
             return Err(too_many().into_interpretation());
         }
         let at = |byte: usize| i32::try_from(self.cleaned.original(byte)).unwrap_or(i32::MAX);
-        let span = Span { start: at(start), end: at(end) };
-        let Draft { action, target, params } = draft;
-        self.scope.turn.push(Intent { action, target, params, confidence, span });
+        let span = Span {
+            start: at(start),
+            end: at(end),
+        };
+        let Draft {
+            action,
+            target,
+            params,
+        } = draft;
+        self.scope.turn.push(Intent {
+            action,
+            target,
+            params,
+            confidence,
+            span,
+        });
         Ok(())
     }
 
@@ -305,5 +389,8 @@ impl Turn<'_, '_> {
 }
 
 fn too_many() -> Ask {
-    Ask::new(format!("That is more than {MAX_INTENTS} requests in one prompt; send them in parts")).firm()
+    Ask::new(format!(
+        "That is more than {MAX_INTENTS} requests in one prompt; send them in parts"
+    ))
+    .firm()
 }

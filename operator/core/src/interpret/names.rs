@@ -23,7 +23,10 @@ fn is_path_segment(text: &str) -> bool {
 
 /// Says what is wrong with an object's name, if anything is.
 pub(super) fn object_problem(name: &str, kind: Option<&str>) -> Option<String> {
-    let rbac = matches!(kind, Some("Role" | "RoleBinding" | "ClusterRole" | "ClusterRoleBinding"));
+    let rbac = matches!(
+        kind,
+        Some("Role" | "RoleBinding" | "ClusterRole" | "ClusterRoleBinding")
+    );
     if is_subdomain(name) || (rbac && is_path_segment(name)) {
         return None;
     }
@@ -43,7 +46,11 @@ pub(super) fn object_problem(name: &str, kind: Option<&str>) -> Option<String> {
 
 /// Text of the prompt for a message: in quotes, short, without anything a terminal would act on.
 pub(super) fn shown(text: &str) -> String {
-    let short: String = text.chars().take(60).map(|c| if c.is_control() { '?' } else { c }).collect();
+    let short: String = text
+        .chars()
+        .take(60)
+        .map(|c| if c.is_control() { '?' } else { c })
+        .collect();
     let more = if text.chars().count() > 60 { "..." } else { "" };
     format!("'{short}{more}'")
 }
@@ -52,7 +59,9 @@ pub(super) fn shown(text: &str) -> String {
 fn is_label_text(text: &str) -> bool {
     let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
     text.len() <= 63
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
         && edge(text.chars().next())
         && edge(text.chars().last())
 }
@@ -77,20 +86,36 @@ pub(super) fn looks_like_image(text: &str) -> bool {
 
 /// Whether text can be an image reference: `nginx`, `registry:5000/team/web:1.2@sha256:...`.
 pub(super) fn is_image(text: &str) -> bool {
-    let (rest, digest) = text.split_once('@').map_or((text, None), |(rest, digest)| (rest, Some(digest)));
-    let hex = |d: &str| d.strip_prefix("sha256:").is_some_and(|h| h.len() == 64 && h.bytes().all(|b| b.is_ascii_hexdigit()));
+    let (rest, digest) = text
+        .split_once('@')
+        .map_or((text, None), |(rest, digest)| (rest, Some(digest)));
+    let hex = |d: &str| {
+        d.strip_prefix("sha256:")
+            .is_some_and(|h| h.len() == 64 && h.bytes().all(|b| b.is_ascii_hexdigit()))
+    };
     if text.len() > 512 || digest.is_some_and(|d| !hex(d)) {
         return false;
     }
     let last = rest.rfind('/').map_or(0, |at| at + 1);
     let (path, tag) = match rest.get(last..).and_then(|tail| tail.find(':')) {
-        Some(at) => (rest.get(..last + at).unwrap_or_default(), rest.get(last + at + 1..)),
+        Some(at) => (
+            rest.get(..last + at).unwrap_or_default(),
+            rest.get(last + at + 1..),
+        ),
         None => (rest, None),
     };
     let part = |p: &str| {
-        let host = p.split_once(':').map_or(p, |(h, port)| if port.bytes().all(|b| b.is_ascii_digit()) { h } else { "" });
+        let host = p.split_once(':').map_or(p, |(h, port)| {
+            if port.bytes().all(|b| b.is_ascii_digit()) {
+                h
+            } else {
+                ""
+            }
+        });
         !host.is_empty()
-            && host.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-'))
+            && host
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-'))
             && host.starts_with(|c: char| c.is_ascii_alphanumeric())
             && host.ends_with(|c: char| c.is_ascii_alphanumeric())
     };
@@ -100,7 +125,9 @@ pub(super) fn is_image(text: &str) -> bool {
 /// A bare image tag.
 pub(super) fn is_tag(text: &str) -> bool {
     (1..=128).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
         && text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
 }
 
@@ -143,10 +170,21 @@ mod tests {
 
     #[test]
     fn knows_images_tags_and_versions() {
-        for image in ["nginx", "nginx:1.28", "registry.local:5000/team/web:v1", "a/b@sha256:"] {
+        for image in [
+            "nginx",
+            "nginx:1.28",
+            "registry.local:5000/team/web:v1",
+            "a/b@sha256:",
+        ] {
             assert_eq!(is_image(image), !image.ends_with(':'), "{image}");
         }
-        for (text, version) in [("1.28", true), ("v2", true), ("5", false), ("latest", true), ("prod", false)] {
+        for (text, version) in [
+            ("1.28", true),
+            ("v2", true),
+            ("5", false),
+            ("latest", true),
+            ("prod", false),
+        ] {
             assert_eq!(is_version(text), version, "{text}");
         }
         assert!(!looks_like_image("nginx"));

@@ -4,15 +4,9 @@ use super::clause::Mood;
 use super::frame::{Frame, Revision, Slot};
 use super::parser::{KindRef, Parser};
 use super::phrase::Np;
+use super::tables::{CAN_I_GET, NOMINAL, SCHEDULED, TOLD, UNDO_HEADS, UNDONE, WANT};
 use super::vocab::{self, Form, Noun, Verb};
 use super::{Ask, guard, typo};
-
-const WANT: &[&str] = &["i want", "i need", "we want", "we need", "i'd like", "i would like", "we'd like", "want", "need", "i'd like to have", "i want to have", "i would like to have", "we would like"];
-const CAN_I_GET: &[&str] = &["can i get", "could i get", "can i have", "could i have", "may i have", "can we get", "can we have", "could we get", "could we have"];
-/// What makes a verb of a noun: "do a restart".
-pub(super) const NOMINAL: &[&str] = &[
-    "do a", "do the", "do", "perform a", "perform", "trigger a", "trigger the", "start a", "initiate a", "kick off a", "issue a", "execute a", "make a", "force a", "begin a", "schedule a", "run a",
-];
 
 impl<'a> Parser<'a> {
     /// The verb, however it stands, and what came before it.
@@ -21,7 +15,8 @@ impl<'a> Parser<'a> {
         let force = self.key(0) == "force" && self.verb_here(1, Form::Base).is_some();
         self.pos += usize::from(force);
         let word = self.key(0);
-        let label_near = (1..3).any(|i| matches!(vocab::noun(self.key(i)), Some(Noun::Label | Noun::Annotation)));
+        let label_near =
+            (1..3).any(|i| matches!(vocab::noun(self.key(i)), Some(Noun::Label | Noun::Annotation)));
         if matches!(word, "apply" | "attach") && label_near {
             self.pos += 1;
             return Ok(Frame::new(Verb::Add, word, start));
@@ -32,14 +27,31 @@ impl<'a> Parser<'a> {
         if let Some(frame) = self.question() {
             return Ok(frame);
         }
-        if let Some(frame) = self.stated().or_else(|| self.caused()).or_else(|| self.nominal()).or_else(|| self.whole_want()) {
+        if let Some(frame) = self
+            .stated()
+            .or_else(|| self.caused())
+            .or_else(|| self.nominal())
+            .or_else(|| self.whole_want())
+        {
             return Ok(frame);
         }
-        let gerund = if start > 0 { self.verb_here(0, Form::Gerund) } else { None };
+        let gerund = if start > 0 {
+            self.verb_here(0, Form::Gerund)
+        } else {
+            None
+        };
         // "what would happen if I scaled web to 0"
-        let past = if mood == Mood::WhatIf { self.verb_here(0, Form::Participle) } else { None };
+        let past = if mood == Mood::WhatIf {
+            self.verb_here(0, Form::Participle)
+        } else {
+            None
+        };
         let gerund = gerund.or(past);
-        if let Some((verb, len)) = self.verb_here(0, Form::Base).or(gerund).filter(|(_, len)| !self.reads_as_noun(*len)) {
+        if let Some((verb, len)) = self
+            .verb_here(0, Form::Base)
+            .or(gerund)
+            .filter(|(_, len)| !self.reads_as_noun(*len))
+        {
             self.pos += len;
             let mut frame = Frame::new(verb, word, start);
             frame.force = force;
@@ -73,21 +85,19 @@ impl<'a> Parser<'a> {
         }
         match frame.verb {
             Verb::Undo => {
-                let heads: &[&str] = &["the", "the last", "the latest", "the previous", "last", "the most recent", "latest", "to the previous", "to the last"];
-                let things: &[&str] = &["rollout", "deploy", "release", "update", "change", "upgrade", "revision", "version", "image change", "image update", "deployment"];
                 let from = self.pos;
-                let _ = self.eat_phrase(heads);
-                if !(self.eat_phrase(things) && self.eat(&["of", "to", "on", "for"])) {
+                let _ = self.eat_phrase(UNDO_HEADS);
+                if !(self.eat_phrase(UNDONE) && self.eat(&["of", "to", "on", "for"])) {
                     self.pos = from;
                 } else {
                     frame.revision = Some(Revision::Previous);
                 }
             }
             Verb::Cordon | Verb::Uncordon => {
-                self.eat_phrase(&["pods", "new pods", "workloads", "anything", "new workloads", "anything new", "of pods", "of new pods", "more pods"]);
+                self.eat_phrase(SCHEDULED);
             }
             Verb::Ask | Verb::Show => {
-                self.eat_phrase(&["me if", "me whether", "if", "whether", "me what", "me which", "me"]);
+                self.eat_phrase(TOLD);
             }
             _ => {}
         }
@@ -105,16 +115,32 @@ impl<'a> Parser<'a> {
         let about = |i| {
             matches!(
                 vocab::noun(self.key(i)),
-                Some(Noun::Cpu | Noun::Memory | Noun::Limit | Noun::Request | Noun::Replicas | Noun::Image | Noun::Version)
+                Some(
+                    Noun::Cpu
+                        | Noun::Memory
+                        | Noun::Limit
+                        | Noun::Request
+                        | Noun::Replicas
+                        | Noun::Image
+                        | Noun::Version
+                )
             )
         };
-        let verb = self.verb_here(0, Form::Base).is_some_and(|(verb, _)| !matches!(verb, Verb::Limit | Verb::Reserve));
+        let verb = self
+            .verb_here(0, Form::Base)
+            .is_some_and(|(verb, _)| !matches!(verb, Verb::Limit | Verb::Reserve));
         (!verb && (0..said).any(about)).then(|| Frame::new(Verb::Set, "should", self.pos))
     }
 
     /// "have web restarted", "get web restarted".
     fn caused(&mut self) -> Option<Frame<'a>> {
-        self.attempt(|p| if p.eat(&["have", "get"]) { p.passive() } else { None })
+        self.attempt(|p| {
+            if p.eat(&["have", "get"]) {
+                p.passive()
+            } else {
+                None
+            }
+        })
     }
 
     /// "do a rolling restart of web".
@@ -122,7 +148,9 @@ impl<'a> Parser<'a> {
         let start = self.pos;
         self.attempt(|p| {
             let led = p.eat_phrase(NOMINAL);
-            let adjective = p.eat_phrase(&["rolling", "rollout", "full", "quick", "graceful", "the", "complete", "clean"]);
+            let adjective = p.eat_phrase(&[
+                "rolling", "rollout", "full", "quick", "graceful", "the", "complete", "clean",
+            ]);
             let verb = match p.key(0) {
                 "restart" | "reboot" | "bounce" if led || adjective => Verb::Restart,
                 "rollback" | "undo" if led => Verb::Undo,
@@ -137,7 +165,14 @@ impl<'a> Parser<'a> {
     /// "i want 5 replicas of web": a wish without a verb of its own.
     fn whole_want(&mut self) -> Option<Frame<'a>> {
         let start = self.pos;
-        let wanted = self.toks.get(..start).unwrap_or_default().iter().rev().take(3).any(|t| t.key == "like");
+        let wanted = self
+            .toks
+            .get(..start)
+            .unwrap_or_default()
+            .iter()
+            .rev()
+            .take(3)
+            .any(|t| t.key == "like");
         self.attempt(|p| {
             let get = p.eat_phrase(CAN_I_GET);
             let led = get || p.eat_phrase(WANT);
@@ -148,7 +183,8 @@ impl<'a> Parser<'a> {
                 return p.passive();
             }
             p.pos = base;
-            (led && !verb_next || wanted && !verb_next).then(|| Frame::new(Verb::Want, if get { "get" } else { "want" }, start))
+            (!verb_next && (led || wanted))
+                .then(|| Frame::new(Verb::Want, if get { "get" } else { "want" }, start))
         })
     }
 
@@ -158,7 +194,10 @@ impl<'a> Parser<'a> {
         let nps = self.noun_phrases().ok().filter(|nps| !nps.is_empty())?;
         let mut frame = Frame::new(Verb::Want, "", start);
         self.namespace(&mut frame).ok()?;
-        self.eat_phrase(&["needs to", "need to", "must", "should", "has to", "have to", "ought to", "to", "is to", "are to", "would", "will"]);
+        self.eat_phrase(&[
+            "needs to", "need to", "must", "should", "has to", "have to", "ought to", "to", "is to",
+            "are to", "would", "will",
+        ]);
         self.eat(&["be", "get", "is", "are", "gets", "was", "were"]);
         let (verb, len) = self.verb_here(0, Form::Participle)?;
         frame.verb = verb;
@@ -189,19 +228,28 @@ impl<'a> Parser<'a> {
     /// No verb: "pods in prod", "nginx logs". Only ever a read.
     fn verbless(&mut self, start: usize) -> Result<Frame<'a>, Ask> {
         let noun = self.attempt(|p| {
-            let adjectives: &[&str] = &["the", "all", "recent", "latest", "last", "current", "full", "previous", "number", "of"];
+            let adjectives: &[&str] = &[
+                "the", "all", "recent", "latest", "last", "current", "full", "previous", "number", "of",
+            ];
             while adjectives.contains(&p.key(0)) {
                 p.pos += 1;
             }
             vocab::noun(p.key(0))
         });
         self.pos = start;
-        let lines = self.eat_phrase(&["last", "the last", "the latest", "latest"]) && self.number().is_some() && self.key(0).starts_with("line");
+        let lines = self.eat_phrase(&["last", "the last", "the latest", "latest"])
+            && self.number().is_some()
+            && self.key(0).starts_with("line");
         self.pos = start;
         if lines {
             return Ok(Frame::new(Verb::Show, "show", start));
         }
-        let counted = self.eat_phrase(&["number of", "the number of", "total number of", "the total number of"]);
+        let counted = self.eat_phrase(&[
+            "number of",
+            "the number of",
+            "total number of",
+            "the total number of",
+        ]);
         if counted && self.kind_at(0).is_some() {
             return Ok(Frame::new(Verb::Count, "count", start));
         }
@@ -210,7 +258,8 @@ impl<'a> Parser<'a> {
             return Ok(Frame::new(Verb::Show, "show", start));
         }
         let probe = self.noun_phrases().unwrap_or_default();
-        let plain = |np: &Np<'_>| np.kind.is_some() || vocab::noun(self.key(0)).is_some() || self.key(0) == "rollout";
+        let plain =
+            |np: &Np<'_>| np.kind.is_some() || vocab::noun(self.key(0)).is_some() || self.key(0) == "rollout";
         let fits = !probe.is_empty() && probe.iter().all(plain);
         let unknown = self.toks.get(start).map_or("", |t| t.text.as_str()).to_owned();
         self.pos = start;

@@ -36,7 +36,13 @@ impl KindRef<'_> {
 
 impl<'a> Parser<'a> {
     pub(super) const fn new(toks: &'a [Token], lex: &'a Lexicon) -> Self {
-        Self { toks, pos: 0, lex, typos: Vec::new(), in_owner: false }
+        Self {
+            toks,
+            pos: 0,
+            lex,
+            typos: Vec::new(),
+            in_owner: false,
+        }
     }
 
     pub(super) fn tok(&self, ahead: usize) -> Option<&'a Token> {
@@ -50,7 +56,9 @@ impl<'a> Parser<'a> {
 
     /// A word as written; empty for marks, quoted text and the end.
     pub(super) fn text(&self, ahead: usize) -> &'a str {
-        self.tok(ahead).filter(|t| t.shape == Shape::Word).map_or("", |t| t.text.as_str())
+        self.tok(ahead)
+            .filter(|t| t.shape == Shape::Word)
+            .map_or("", |t| t.text.as_str())
     }
 
     pub(super) fn is_quoted(&self, ahead: usize) -> bool {
@@ -89,7 +97,9 @@ impl<'a> Parser<'a> {
 
     /// `:)` and pictures.
     fn emoticon(&mut self) -> bool {
-        let picture = |t: &&Token| t.shape == Shape::Word && t.key.chars().all(|c| c > '\u{2190}' && !c.is_alphanumeric());
+        let picture = |t: &&Token| {
+            t.shape == Shape::Word && t.key.chars().all(|c| c > '\u{2190}' && !c.is_alphanumeric())
+        };
         let len = match (self.key(0), self.key(1)) {
             (":" | ";", ")" | "(" | "-)" | "d" | "p") => 2,
             _ => usize::from(self.tok(0).as_ref().is_some_and(picture)),
@@ -135,7 +145,9 @@ impl<'a> Parser<'a> {
 
     /// Whether the token can be an object's name without quotes.
     pub(super) fn is_name(&self, ahead: usize) -> bool {
-        let Some(tok) = self.tok(ahead).filter(|t| t.shape == Shape::Word) else { return false };
+        let Some(tok) = self.tok(ahead).filter(|t| t.shape == Shape::Word) else {
+            return false;
+        };
         let key = tok.key.as_str();
         let plain = !key.contains([':', '@', '=', '/', '<', '>', '|', '$', '%', '*', '{', '}'])
             && !key.starts_with('-')
@@ -150,7 +162,7 @@ impl<'a> Parser<'a> {
             && words::compact_duration(key).is_none()
             && words::quantity(|_| "", |i| if i == 0 { tok.text.as_str() } else { "" }).is_none()
             && !names::is_version(&tok.text)
-            && !key.starts_with(|c: char| c == '+' || c == '.')
+            && !key.starts_with(['+', '.'])
     }
 
     /// A name that stands where only a name can: after `called`, a kind, or in quotes.
@@ -158,7 +170,11 @@ impl<'a> Parser<'a> {
         let tok = self.tok(0)?;
         let fits = match tok.shape {
             Shape::Quoted => true,
-            Shape::Word => self.is_name(0) || vocab::GENERIC.contains(&self.key(0)) || (vocab::VAGUE.contains(&self.key(0)) && !self.is_name(1)),
+            Shape::Word => {
+                self.is_name(0)
+                    || vocab::GENERIC.contains(&self.key(0))
+                    || (vocab::VAGUE.contains(&self.key(0)) && !self.is_name(1))
+            }
             Shape::Mark => false,
         };
         if !fits {
@@ -180,10 +196,19 @@ impl<'a> Parser<'a> {
 
     /// The refusal that names the words it stopped at.
     pub(super) fn unclear(&self) -> Ask {
-        let words: Vec<&str> = self.toks.iter().skip(self.pos).take(4).map(|t| t.text.as_str()).collect();
+        let words: Vec<&str> = self
+            .toks
+            .iter()
+            .skip(self.pos)
+            .take(4)
+            .map(|t| t.text.as_str())
+            .collect();
         if words.is_empty() {
             return Ask::new("The sentence ends too early: something is missing");
         }
-        Ask::new(format!("I do not understand {} here", names::shown(&words.join(" "))))
+        Ask::new(format!(
+            "I do not understand {} here",
+            names::shown(&words.join(" "))
+        ))
     }
 }

@@ -1,6 +1,7 @@
 //! Noun phrases: `the web and api deployments`, `deploy/nginx`, `all pods`, `pods of web`, `it`.
 
 use super::parser::{KindRef, Parser};
+use super::tables::{JOINS, NAMED, OWNED_BY};
 use super::token::Shape;
 use super::vocab::{self, Form};
 use super::{Ask, names};
@@ -47,13 +48,13 @@ enum El<'a> {
     Slash(KindRef<'a>, String),
 }
 
-const JOINS: &[&str] = &["and", "&", "+", "plus", "as well as", "and also", "along with", "together with", "and the"];
-
 impl<'a> Parser<'a> {
     /// A list of noun phrases. Phrases of one kind come back as one.
     pub(super) fn noun_phrases(&mut self) -> Result<Vec<Np<'a>>, Ask> {
         let mut list: Vec<Np<'a>> = Vec::new();
-        let Some(first) = self.noun_phrase()? else { return Ok(list) };
+        let Some(first) = self.noun_phrase()? else {
+            return Ok(list);
+        };
         list.push(first);
         loop {
             let from = self.pos;
@@ -61,8 +62,15 @@ impl<'a> Parser<'a> {
             let joined = self.eat_phrase(JOINS) || comma;
             self.eat(&["also"]);
             // "web, namespace prod, ...": where it is, not a second object.
-            let and_word = self.pos.checked_sub(1).and_then(|at| self.toks.get(at)).is_some_and(|t| t.key != ",");
-            let place = comma && !and_word && matches!(self.key(0), "namespace" | "ns") && (self.is_name(1) || self.is_quoted(1));
+            let and_word = self
+                .pos
+                .checked_sub(1)
+                .and_then(|at| self.toks.get(at))
+                .is_some_and(|t| t.key != ",");
+            let place = comma
+                && !and_word
+                && matches!(self.key(0), "namespace" | "ns")
+                && (self.is_name(1) || self.is_quoted(1));
             if place || !joined || self.clause_starts() || self.correction_ahead() {
                 self.pos = from;
                 break;
@@ -83,7 +91,11 @@ impl<'a> Parser<'a> {
         let from = self.pos;
         let mut np = Np::default();
         self.determiners(&mut np);
-        let its = self.pos.checked_sub(1).and_then(|at| self.toks.get(at)).is_some_and(|t| matches!(t.key.as_str(), "its" | "their"));
+        let its = self
+            .pos
+            .checked_sub(1)
+            .and_then(|at| self.toks.get(at))
+            .is_some_and(|t| matches!(t.key.as_str(), "its" | "their"));
         if np.pronoun && (its || self.kind_at(0).is_none()) {
             self.possessive(&mut np);
             return Ok(Some(np));
@@ -168,7 +180,7 @@ impl<'a> Parser<'a> {
             if tok.shape == Shape::Quoted && !tok.text.contains('=') {
                 out.push(El::Name(tok.text.clone()));
                 self.pos += 1;
-            } else if after_kind && self.eat_phrase(&["called", "named", "with the name", "with name", "by the name of", "with the name of"]) {
+            } else if after_kind && self.eat_phrase(NAMED) {
                 match self.name_in_place() {
                     Some(name) => out.push(El::Name(name)),
                     None => break,
@@ -210,7 +222,8 @@ impl<'a> Parser<'a> {
         if self.is_name(0) {
             return after_kind || self.verb_here(0, Form::Base).is_none();
         }
-        let rbac_name = self.text(0).contains(':') && names::object_problem(self.text(0), Some("Role")).is_none();
+        let rbac_name =
+            self.text(0).contains(':') && names::object_problem(self.text(0), Some("Role")).is_none();
         after_kind && rbac_name && !names::looks_like_image(self.text(0))
     }
 
@@ -219,7 +232,10 @@ impl<'a> Parser<'a> {
         let text = self.text(0);
         let (left, right) = text.split_once('/')?;
         let known = self.lex.exact(left).map(KindRef::Known);
-        let written = || (names::is_subdomain(left) && names::is_subdomain(right)).then(|| KindRef::Written(left.to_owned()));
+        let written = || {
+            (names::is_subdomain(left) && names::is_subdomain(right))
+                .then(|| KindRef::Written(left.to_owned()))
+        };
         let kind = known.or_else(written)?;
         if right.is_empty() || right.contains('/') {
             return None;
@@ -240,7 +256,10 @@ impl<'a> Parser<'a> {
             }
             // `the web pods` are the pods of web.
             (Some(El::Name(name)), Some(El::Kind(kind, true)), None) if kind.name() == "Pod" => {
-                let owner = Np { names: vec![name], ..Np::default() };
+                let owner = Np {
+                    names: vec![name],
+                    ..Np::default()
+                };
                 (np.kind, np.plural, np.owner) = (Some(kind), true, Some(Box::new(owner)));
             }
             (Some(El::Name(name)), Some(El::Kind(kind, plural)), None) => {
@@ -248,12 +267,20 @@ impl<'a> Parser<'a> {
             }
             (Some(El::Name(first)), Some(El::Name(second)), None) => self.two_names(np, first, second)?,
             (Some(El::Kind(kind, _)), Some(El::Name(name)), Some(El::Kind(pods, _))) => {
-                let owner = Np { kind: Some(kind), names: vec![name], ..Np::default() };
+                let owner = Np {
+                    kind: Some(kind),
+                    names: vec![name],
+                    ..Np::default()
+                };
                 (np.kind, np.plural, np.owner) = (Some(pods), true, Some(Box::new(owner)));
             }
             (Some(El::Name(name)), Some(El::Kind(kind, _)), Some(El::Kind(pods, _)))
             | (Some(El::Slash(kind, name)), Some(El::Kind(pods, _)), None) => {
-                let owner = Np { kind: Some(kind), names: vec![name], ..Np::default() };
+                let owner = Np {
+                    kind: Some(kind),
+                    names: vec![name],
+                    ..Np::default()
+                };
                 (np.kind, np.plural, np.owner) = (Some(pods), true, Some(Box::new(owner)));
             }
             (Some(El::Name(_) | El::Kind(..) | El::Slash(..)), ..) => return Err(self.several_words()),
@@ -263,9 +290,17 @@ impl<'a> Parser<'a> {
 
     fn several_words(&self) -> Ask {
         let from = self.pos.saturating_sub(3);
-        let words: Vec<&str> = self.toks.iter().take(self.pos).skip(from).map(|t| t.text.as_str()).collect();
+        let words: Vec<&str> = self
+            .toks
+            .iter()
+            .take(self.pos)
+            .skip(from)
+            .map(|t| t.text.as_str())
+            .collect();
         let text = names::shown(&words.join(" "));
-        Ask::new(format!("I cannot tell kind and name apart in {text}; write it as kind/name, for example deploy/web"))
+        Ask::new(format!(
+            "I cannot tell kind and name apart in {text}; write it as kind/name, for example deploy/web"
+        ))
     }
 
     /// A name after `all` can only be a mistyped kind.
@@ -279,7 +314,12 @@ impl<'a> Parser<'a> {
         self.pos += 1;
         match found {
             Some(found) => (np.kind, np.plural) = (Some(KindRef::Known(found.info)), true),
-            None => return Err(Ask::new(format!("I do not know the kind {}", names::shown(&name)))),
+            None => {
+                return Err(Ask::new(format!(
+                    "I do not know the kind {}",
+                    names::shown(&name)
+                )));
+            }
         }
         Ok(())
     }
@@ -295,8 +335,11 @@ impl<'a> Parser<'a> {
             (true, true) | (false, false) => None,
         };
         self.pos = here;
-        let Some((kind, name, last)) = found else { return Err(self.several_words()) };
-        (np.kind, np.plural, np.names, np.kind_last) = (Some(KindRef::Known(kind.info)), kind.plural, vec![name], last);
+        let Some((kind, name, last)) = found else {
+            return Err(self.several_words());
+        };
+        (np.kind, np.plural, np.names, np.kind_last) =
+            (Some(KindRef::Known(kind.info)), kind.plural, vec![name], last);
         Ok(())
     }
 
@@ -307,19 +350,33 @@ impl<'a> Parser<'a> {
 
     /// `web's pods`, `web's deployment`; otherwise only the mark is taken (`web's logs`).
     fn possessive(&mut self, np: &mut Np<'a>) {
-        if np.names.is_empty() && !np.pronoun || !(self.eat(&["'s"]) || np.pronoun) {
+        let holds = np.pronoun || !np.names.is_empty() && self.eat(&["'s"]);
+        if !holds {
             return;
         }
         let Some(found) = self.kind_at(0) else { return };
         let holder = std::mem::take(np);
         match found.info.kind.as_str() {
             "Pod" => {
-                *np = Np { kind: Some(KindRef::Known(found.info)), plural: true, owner: Some(Box::new(holder)), ..Np::default() };
+                *np = Np {
+                    kind: Some(KindRef::Known(found.info)),
+                    plural: true,
+                    owner: Some(Box::new(holder)),
+                    ..Np::default()
+                };
             }
             "Deployment" | "StatefulSet" | "DaemonSet" if holder.kind.is_none() => {
-                *np = Np { kind: Some(KindRef::Known(found.info)), ..holder };
+                *np = Np {
+                    kind: Some(KindRef::Known(found.info)),
+                    ..holder
+                };
             }
-            _ if holder.pronoun => *np = Np { kind: Some(KindRef::Known(found.info)), ..holder },
+            _ if holder.pronoun => {
+                *np = Np {
+                    kind: Some(KindRef::Known(found.info)),
+                    ..holder
+                }
+            }
             _ => {
                 *np = holder;
                 return;
@@ -334,18 +391,22 @@ impl<'a> Parser<'a> {
             return Ok(());
         }
         let from = self.pos;
-        let sure = self.eat_phrase(&["of", "for", "behind", "belonging to", "that belong to", "which belong to", "owned by", "managed by"]);
+        let sure = self.eat_phrase(OWNED_BY);
         let maybe = !sure && self.eat(&["in", "from", "under"]);
         self.eat(&["the"]);
         let kind_next = self.kind_at(0).filter(|k| k.info.kind != "Namespace").is_some()
             || self.is_name(0) && self.kind_at(1).is_some_and(|k| k.info.kind != "Namespace")
-            || self.text(0).split_once('/').is_some_and(|(l, _)| !matches!(l, "ns" | "namespace"));
+            || self
+                .text(0)
+                .split_once('/')
+                .is_some_and(|(l, _)| !matches!(l, "ns" | "namespace"));
         if sure || (maybe && kind_next) {
             self.in_owner = true;
             let owner = self.noun_phrase();
             self.in_owner = false;
             let owner = owner?;
-            let usable = owner.filter(|o| (!o.names.is_empty() || o.pronoun) && o.kind_name() != Some("Namespace"));
+            let usable =
+                owner.filter(|o| (!o.names.is_empty() || o.pronoun) && o.kind_name() != Some("Namespace"));
             if let Some(owner) = usable {
                 np.owner = Some(Box::new(owner));
                 return Ok(());

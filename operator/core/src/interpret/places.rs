@@ -3,25 +3,18 @@
 use super::flags::{self, Flag};
 use super::frame::{Amount, Frame, Revision, Slot, once};
 use super::parser::Parser;
+use super::tables::{ALL_NAMESPACES, EVERY_LED, HERE, SELECTED_BY};
 use super::vocab::{self, Noun, Verb};
 use super::{Ask, names};
 
 const NAMESPACE: &[&str] = &["namespace", "ns", "namespaces"];
-const ALL_NAMESPACES: &[&str] = &[
-    "across namespaces", "across the cluster", "across the whole cluster", "across the entire cluster", "in the whole cluster", "in the entire cluster",
-    "on the whole cluster", "in the cluster", "in this cluster", "in my cluster", "in our cluster", "on the cluster", "on this cluster", "of the cluster",
-    "of the whole cluster", "cluster-wide", "clusterwide", "cluster wide", "everywhere", "throughout the cluster", "all namespaces", "across all of the cluster",
-    "across my cluster", "regardless of namespace", "from the whole cluster", "from the cluster",
-];
-const HERE: &[&str] = &[
-    "here", "in this namespace", "in the current namespace", "in my namespace", "in our namespace", "in here", "from here", "in the same namespace",
-    "from this namespace", "of this namespace", "in current namespace",
-];
 
 impl<'a> Parser<'a> {
     /// A flag as kubectl writes it.
     pub(super) fn flag(&mut self, frame: &mut Frame<'a>) -> Result<bool, Ask> {
-        let Some(tok) = self.tok(0).filter(|t| flags::is_flag(&t.text)) else { return Ok(false) };
+        let Some(tok) = self.tok(0).filter(|t| flags::is_flag(&t.text)) else {
+            return Ok(false);
+        };
         let (flag, used) = flags::read(&tok.text, self.tok(1).map(|t| t.text.as_str()))?;
         self.pos += 1 + usize::from(used);
         let misplaced = || Ask::new(format!("{} does not fit this request", names::shown(&tok.text)));
@@ -64,16 +57,29 @@ impl<'a> Parser<'a> {
         if self.eat_phrase(HERE) {
             return Ok(true);
         }
-        let after_comma = self.pos.checked_sub(1).and_then(|at| self.toks.get(at)).is_some_and(|t| t.key == ",");
+        let after_comma = self
+            .pos
+            .checked_sub(1)
+            .and_then(|at| self.toks.get(at))
+            .is_some_and(|t| t.key == ",");
         if after_comma && self.namespace_word(0) && matches!(frame.verb, Verb::Delete | Verb::Drop) {
             return Err(Ask::new("Is the namespace where the object is, or to be deleted too? Say 'in namespace NAME' or 'and namespace NAME'").firm());
         }
-        let Some(found) = self.attempt(|p| p.namespace_names(frame)) else { return Ok(false) };
+        let Some(found) = self.attempt(|p| p.namespace_names(frame)) else {
+            return Ok(false);
+        };
         if let Some(bad) = found.iter().find(|n| !names::is_label(n)) {
             let lower = bad.to_lowercase();
-            let candidates = if names::is_label(&lower) { vec![lower] } else { Vec::new() };
+            let candidates = if names::is_label(&lower) {
+                vec![lower]
+            } else {
+                Vec::new()
+            };
             let text = names::shown(bad);
-            return Err(Ask::with(format!("{text} is not a valid namespace name: a-z, 0-9 and '-' only"), candidates));
+            return Err(Ask::with(
+                format!("{text} is not a valid namespace name: a-z, 0-9 and '-' only"),
+                candidates,
+            ));
         }
         frame.namespaces.extend(found);
         frame.last = Slot::Namespace;
@@ -83,7 +89,7 @@ impl<'a> Parser<'a> {
     /// `in every ns`, `across all of the namespaces`.
     fn every_namespace(&mut self) -> bool {
         self.attempt(|p| {
-            let led = p.eat(&["in", "from", "for", "of", "across", "over", "through", "throughout", "within"]);
+            let led = p.eat(EVERY_LED);
             let every = led && p.eat(&["all", "every", "any", "each"]);
             p.eat(&["of"]);
             p.eat(&["the", "my", "our"]);
@@ -95,7 +101,10 @@ impl<'a> Parser<'a> {
     }
 
     fn namespace_names(&mut self, frame: &Frame<'_>) -> Option<Vec<String>> {
-        let joined = self.text(0).split_once(['=', '/', ':']).filter(|(l, r)| matches!(*l, "namespace" | "ns") && !r.is_empty());
+        let joined = self
+            .text(0)
+            .split_once(['=', '/', ':'])
+            .filter(|(l, r)| matches!(*l, "namespace" | "ns") && !r.is_empty());
         if let Some((_, name)) = joined {
             // `delete ns/prod` is about the namespace itself.
             let own_target = frame.targets.is_empty() && !frame.is_read() && self.text(0).contains('/');
@@ -106,15 +115,22 @@ impl<'a> Parser<'a> {
             return Some(vec![name.to_owned()]);
         }
         let preposition = self.key(0);
-        let led = self.eat(&["in", "from", "within", "inside", "under", "into", "of", "for", "on", "at", "across", "to"]);
+        let led = self.eat(&[
+            "in", "from", "within", "inside", "under", "into", "of", "for", "on", "at", "across", "to",
+        ]);
         self.eat(&["the", "my", "our", "both"]);
         if self.namespace_word(0) {
             let plain = led || !frame.targets.is_empty() || !frame.nouns.is_empty();
             // `describe the namespace prod` is about the namespace itself.
-            let own_target = (matches!(preposition, "of" | "for" | "on" | "to") || preposition == "from" && frame.labelish())
+            let own_target = (matches!(preposition, "of" | "for" | "on" | "to")
+                || preposition == "from" && frame.labelish())
                 && frame.targets.is_empty()
                 && !frame.is_read();
-            return if plain && !own_target { self.named_after_word() } else { None };
+            return if plain && !own_target {
+                self.named_after_word()
+            } else {
+                None
+            };
         }
         if !led {
             return None;
@@ -130,7 +146,7 @@ impl<'a> Parser<'a> {
     fn named_after_word(&mut self) -> Option<Vec<String>> {
         self.pos += 1;
         self.eat(&["called", "named", ":", "=", "of"]);
-        let mut list = vec![self.namespace_name()?];
+        let mut list = vec![self.namespace_name(true)?];
         let after_first = self.pos;
         self.more_names(&mut list);
         if !self.list_ends(0) {
@@ -143,16 +159,18 @@ impl<'a> Parser<'a> {
     /// `in prod`, `in the prod namespace`, for reads also `in a and b`.
     fn named_before_word(&mut self, frame: &Frame<'_>, preposition: &str) -> Option<Vec<String>> {
         // A namespace may be called as a kind is: `restart web in jobs`.
-        let named = matches!(preposition, "in" | "from") && frame.targets.iter().any(|np| !np.names.is_empty());
+        let named =
+            matches!(preposition, "in" | "from") && frame.targets.iter().any(|np| !np.names.is_empty());
         if named && self.kind_at(0).is_some_and(|k| k.len == 1 && k.plural) && self.list_ends(1) {
             let name = self.text(0).to_owned();
             self.pos += 1;
             return Some(vec![name]);
         }
-        let mut list = vec![self.namespace_name()?];
+        let mut list = vec![self.namespace_name(false)?];
         let after_first = self.pos;
         self.more_names(&mut list);
-        let read_list = frame.is_read() && frame.targets.iter().all(|np| np.names.is_empty()) && self.list_ends(0);
+        let read_list =
+            frame.is_read() && frame.targets.iter().all(|np| np.names.is_empty()) && self.list_ends(0);
         if list.len() > 1 && !(read_list || self.namespace_word(0)) {
             list.truncate(1);
             self.pos = after_first;
@@ -191,7 +209,10 @@ impl<'a> Parser<'a> {
     /// Whether "from X" / "in X" names the object rather than the namespace.
     fn target_by(&self, frame: &Frame<'_>, preposition: &str) -> bool {
         let logs = frame.verb == Verb::Logs || frame.has(Noun::Logs);
-        let valued = frame.container.is_some() || frame.amount.is_some() || frame.image.is_some() || frame.version.is_some();
+        let valued = frame.container.is_some()
+            || frame.amount.is_some()
+            || frame.image.is_some()
+            || frame.version.is_some();
         let labels = frame.labelish() || (valued && !frame.is_read());
         (logs && preposition == "from") || (labels && matches!(preposition, "from" | "in"))
     }
@@ -200,19 +221,22 @@ impl<'a> Parser<'a> {
     fn list_ends(&self, ahead: usize) -> bool {
         let key = self.key(ahead);
         key.is_empty() && !self.is_quoted(ahead)
-            || matches!(key, "," | ";" | "." | "?" | "!" | "\n" | "and" | "—" | "namespace" | "namespaces" | "ns")
+            || matches!(
+                key,
+                "," | ";" | "." | "?" | "!" | "\n" | "and" | "—" | "namespace" | "namespaces" | "ns"
+            )
             || vocab::FILLERS.contains(&key)
             || flags::is_flag(key)
     }
 
     /// One name of a namespace. Adjectives and states are names here: `in production`, `in staging`.
-    fn namespace_name(&mut self) -> Option<String> {
+    fn namespace_name(&mut self, sure: bool) -> Option<String> {
         let tok = self.tok(0)?;
         let fits = if self.is_quoted(0) {
             true
         } else {
             let vague = matches!(self.key(0), "production" | "main" | "default" | "new" | "old");
-            (self.is_name(0) || vague) && self.kind_at(0).is_none()
+            (self.is_name(0) || vague) && (sure || self.kind_at(0).is_none())
         };
         if !fits {
             return None;
@@ -223,23 +247,22 @@ impl<'a> Parser<'a> {
 
     /// Label selectors: `-l` is a flag; here the words for it.
     pub(super) fn selector(&mut self, frame: &mut Frame<'a>) -> Result<bool, Ask> {
-        let intros: &[&str] = &[
-            "labelled", "labeled", "labelled with", "labeled with", "labelled as", "labeled as", "tagged", "tagged with", "that are labelled",
-            "that are labeled", "where", "where label", "where the label", "where labels", "matching", "matching label", "matching labels",
-            "matching the label", "matching selector", "matching the selector", "having", "having label", "having the label",
-            "that have label", "that have the label", "which have the label", "which have label", "whose label", "whose label is", "that match",
-            "with selector", "with the selector", "by label", "selected by", "carrying the label", "carrying label", "that carry the label",
-            "that are labelled with", "that are labeled with", "with the labels", "with the label", "with label", "with labels",
-            "that have", "which are labelled", "whose labels match", "with a label of", "with a label", "selector", "with",
-        ];
-        let labels_here = frame.labelish() && frame.assigns.is_empty() && frame.removes.is_empty() && frame.key.is_none();
+        let labels_here =
+            frame.labelish() && frame.assigns.is_empty() && frame.removes.is_empty() && frame.key.is_none();
         let from = self.pos;
-        let led = self.eat_phrase(intros);
-        let prepositioned = matches!(self.key(0), "for" | "of" | "from" | "on") && self.text(1).contains('=') && !led;
+        let led = self.eat_phrase(SELECTED_BY);
+        let prepositioned =
+            matches!(self.key(0), "for" | "of" | "from" | "on") && self.text(1).contains('=') && !led;
         self.pos += usize::from(prepositioned);
         let only_with = led && (self.pos == from + 1) && self.toks.get(from).is_some_and(|t| t.key == "with");
-        let label_word = led && self.toks.get(self.pos - 1).is_some_and(|t| vocab::noun(&t.key) == Some(Noun::Label));
-        if labels_here && (!led || only_with || (label_word && !frame.targets.is_empty() && frame.verb != Verb::Label)) {
+        let label_word = led
+            && self
+                .toks
+                .get(self.pos - 1)
+                .is_some_and(|t| vocab::noun(&t.key) == Some(Noun::Label));
+        if labels_here
+            && (!led || only_with || (label_word && !frame.targets.is_empty() && frame.verb != Verb::Label))
+        {
             self.pos = from;
             return Ok(false);
         }
@@ -276,7 +299,12 @@ impl<'a> Parser<'a> {
         }
         let (key, sign, value) = (self.text(0), self.key(1), self.tok(2)?);
         let joined = matches!(sign, "=" | "==" | ":" | "is" | "equals" | "!=");
-        if !(led && joined && names::is_key(key) && names::is_label_value(&value.text) && !value.text.is_empty()) {
+        if !(led
+            && joined
+            && names::is_key(key)
+            && names::is_label_value(&value.text)
+            && !value.text.is_empty())
+        {
             return None;
         }
         self.pos += 3;

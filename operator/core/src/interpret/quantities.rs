@@ -25,14 +25,21 @@ fn direction(frame: &Frame<'_>) -> i64 {
 
 fn small(n: i64) -> Result<i32, Ask> {
     let fits = (-MAX_REPLICAS..=MAX_REPLICAS).contains(&n);
-    i32::try_from(n).ok().filter(|_| fits).ok_or_else(|| Ask::new(format!("At most {MAX_REPLICAS} replicas can be asked for")))
+    i32::try_from(n)
+        .ok()
+        .filter(|_| fits)
+        .ok_or_else(|| Ask::new(format!("At most {MAX_REPLICAS} replicas can be asked for")))
 }
 
 /// Fills the parameters of scale.
 pub(super) fn replicas(frame: &Frame<'_>, params: &mut IntentParams) -> Result<(), Ask> {
     let way = direction(frame);
     let how_much = || {
-        let name = frame.targets.first().and_then(|np| np.names.first()).map_or("NAME", String::as_str);
+        let name = frame
+            .targets
+            .first()
+            .and_then(|np| np.names.first())
+            .map_or("NAME", String::as_str);
         let by = if way < 0 { "down" } else { "up" };
         Ask::with(
             "To how many replicas, or by how many?",
@@ -44,7 +51,11 @@ pub(super) fn replicas(frame: &Frame<'_>, params: &mut IntentParams) -> Result<(
     }
     if let Verb::Factor(percent) = frame.verb {
         params.replicas_percent = Some(percent);
-        return if frame.amount.is_none() { Ok(()) } else { Err(how_much()) };
+        return if frame.amount.is_none() {
+            Ok(())
+        } else {
+            Err(how_much())
+        };
     }
     let counted = frame.has(Noun::Replicas);
     match frame.amount.ok_or_else(how_much)? {
@@ -61,7 +72,9 @@ pub(super) fn replicas(frame: &Frame<'_>, params: &mut IntentParams) -> Result<(
         Amount::More(n) if frame.verb == Verb::Delete && n > 0 => params.replicas_delta = Some(small(-n)?),
         Amount::Percent(percent) => params.replicas_percent = Some(percents(percent)?),
         Amount::ByPercent(percent) if way > 0 => params.replicas_percent = Some(percents(100 + percent)?),
-        Amount::ByPercent(percent) if way < 0 && percent <= 100 => params.replicas_percent = Some(percents(100 - percent)?),
+        Amount::ByPercent(percent) if way < 0 && percent <= 100 => {
+            params.replicas_percent = Some(percents(100 - percent)?);
+        }
         Amount::By(_) | Amount::More(_) | Amount::ByPercent(_) => return Err(how_much()),
     }
     Ok(())
@@ -69,7 +82,10 @@ pub(super) fn replicas(frame: &Frame<'_>, params: &mut IntentParams) -> Result<(
 
 fn percents(percent: i64) -> Result<i32, Ask> {
     let fits = (0..=10_000).contains(&percent);
-    i32::try_from(percent).ok().filter(|_| fits).ok_or_else(|| Ask::new("Replicas can be scaled to at most 10000 percent"))
+    i32::try_from(percent)
+        .ok()
+        .filter(|_| fits)
+        .ok_or_else(|| Ask::new("Replicas can be scaled to at most 10000 percent"))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -81,7 +97,9 @@ enum What {
 /// Fills requests and limits from the words in the order said.
 pub(super) fn resources(frame: &Frame<'_>, params: &mut IntentParams) -> Result<(), Ask> {
     if frame.relative {
-        return Err(Ask::new("Requests and limits are set to a value, not changed by one; say the wanted value"));
+        return Err(Ask::new(
+            "Requests and limits are set to a value, not changed by one; say the wanted value",
+        ));
     }
     let mut classes: Vec<Res> = Vec::new();
     let mut what: Option<What> = None;
@@ -108,8 +126,12 @@ pub(super) fn resources(frame: &Frame<'_>, params: &mut IntentParams) -> Result<
                 }
                 let named = before.or(after);
                 let mut here = classes.clone();
-                while here.is_empty() || (classes.is_empty() && matches!(rest.peek(), Some(Res::Limit | Res::Request))) {
-                    let Some(class) = rest.next_if(|r| matches!(r, Res::Limit | Res::Request)) else { break };
+                while here.is_empty()
+                    || (classes.is_empty() && matches!(rest.peek(), Some(Res::Limit | Res::Request)))
+                {
+                    let Some(class) = rest.next_if(|r| matches!(r, Res::Limit | Res::Request)) else {
+                        break;
+                    };
                     here.push(class.clone());
                 }
                 let here = if here.is_empty() { by_verb(frame)? } else { here };
@@ -119,7 +141,13 @@ pub(super) fn resources(frame: &Frame<'_>, params: &mut IntentParams) -> Result<
             }
         }
     }
-    if any { Ok(()) } else { Err(Ask::new("Which value? Say for example 'set the memory limit of web to 512Mi'")) }
+    if any {
+        Ok(())
+    } else {
+        Err(Ask::new(
+            "Which value? Say for example 'set the memory limit of web to 512Mi'",
+        ))
+    }
 }
 
 const fn kind_of(res: &Res) -> Option<What> {
@@ -136,7 +164,11 @@ fn by_verb(frame: &Frame<'_>) -> Result<Vec<Res>, Ask> {
         Verb::Limit => Ok(vec![Res::Limit]),
         Verb::Reserve => Ok(vec![Res::Request]),
         _ => {
-            let name = frame.targets.first().and_then(|np| np.names.first()).map_or("NAME", String::as_str);
+            let name = frame
+                .targets
+                .first()
+                .and_then(|np| np.names.first())
+                .map_or("NAME", String::as_str);
             Err(Ask::with(
                 "Is the value a request or a limit? Say which, or both",
                 vec![
@@ -153,29 +185,46 @@ fn key_and_value(quantity: &Quantity, named: Option<What>) -> Result<(&'static s
     let text = names::shown(&quantity.text);
     let what = match (quantity.measure, named) {
         (Measure::Cpu, Some(What::Memory)) | (Measure::Memory, Some(What::Cpu)) => {
-            return Err(Ask::new(format!("{text} does not measure what it is said of; check the unit")));
+            return Err(Ask::new(format!(
+                "{text} does not measure what it is said of; check the unit"
+            )));
         }
         (Measure::Milli, Some(What::Memory)) => {
-            return Err(Ask::new(format!("{text} of memory is less than one byte; say for example 512Mi or 512M")));
+            return Err(Ask::new(format!(
+                "{text} of memory is less than one byte; say for example 512Mi or 512M"
+            )));
         }
         (Measure::Plain, Some(What::Memory)) => {
-            return Err(Ask::new(format!("{text} of memory has no unit; say for example 512Mi or 512M")));
+            return Err(Ask::new(format!(
+                "{text} of memory has no unit; say for example 512Mi or 512M"
+            )));
         }
         (Measure::Plain, None) => {
-            return Err(Ask::new(format!("{text} has no unit; say for example '500m cpu' or '512Mi memory'")));
+            return Err(Ask::new(format!(
+                "{text} has no unit; say for example '500m cpu' or '512Mi memory'"
+            )));
         }
         (_, Some(what)) => what,
         (Measure::Cpu | Measure::Milli, None) => What::Cpu,
         (Measure::Memory, None) => What::Memory,
     };
-    Ok((if what == What::Cpu { "cpu" } else { "memory" }, quantity.text.clone()))
+    Ok((
+        if what == What::Cpu { "cpu" } else { "memory" },
+        quantity.text.clone(),
+    ))
 }
 
 fn put(params: &mut IntentParams, classes: &[Res], (key, value): (&'static str, String)) -> Result<(), Ask> {
     for class in classes {
-        let map: &mut BTreeMap<String, String> =
-            if *class == Res::Limit { &mut params.limits } else { &mut params.requests };
-        if map.insert(key.to_owned(), value.clone()).is_some_and(|old| old != value) {
+        let map: &mut BTreeMap<String, String> = if *class == Res::Limit {
+            &mut params.limits
+        } else {
+            &mut params.requests
+        };
+        if map
+            .insert(key.to_owned(), value.clone())
+            .is_some_and(|old| old != value)
+        {
             return Err(Ask::new(format!("The {key} value is named twice; say one")));
         }
     }

@@ -6,6 +6,7 @@ use super::frame::Frame;
 use super::parser::{KindRef, Parser};
 use super::phrase::Np;
 use super::scope::Scope;
+use super::tables::{ASKS, HAPPENING, HOW_FAR, WHICH};
 use super::vocab::{self, Noun, Verb};
 use super::{Ask, Draft};
 
@@ -13,35 +14,31 @@ impl<'a> Parser<'a> {
     /// A clause that opens as a question.
     pub(super) fn question(&mut self) -> Option<Frame<'a>> {
         let start = self.pos;
-        let happening: &[&str] = &[
-            "what is happening", "what is going on", "what happened", "what has happened", "what is up", "what has been happening", "is anything happening",
-            "is anything going on", "anything happening", "anything going on", "what has been going on", "what was happening", "what went on", "what is new", "did anything happen", "has anything happened",
-        ];
-        if self.eat_phrase(happening) {
+        if self.eat_phrase(HAPPENING) {
             return Some(self.opened(Verb::Show, start, Some(Noun::Events)));
         }
         if let Some(frame) = self.attempt(Self::said) {
             return Some(frame);
         }
-        if self.eat_phrase(&["how far is", "how far along is", "how far has", "how is the rollout of", "is the rollout of", "how is the rollout"]) {
+        if self.eat_phrase(HOW_FAR) {
             return Some(self.opened(Verb::Ask, start, Some(Noun::Rollout)));
         }
-        if self.eat_phrase(&["what is", "what are", "anything", "is anything", "is something", "something", "everything that is", "what", "which"]) {
+        if self.eat_phrase(WHICH) {
             let state = vocab::state_at(|i| self.key(i));
             if state.is_some() || self.kind_at(0).is_some() && !matches!(self.key(0), "the") {
                 let mut frame = self.opened(Verb::List, start, None);
                 if state.is_some_and(|(_, len)| self.kind_at(len).is_none()) {
-                    frame.targets.push(Np { kind: self.lex.by_kind("Pod").map(KindRef::Known), plural: true, ..Np::default() });
+                    frame.targets.push(Np {
+                        kind: self.lex.by_kind("Pod").map(KindRef::Known),
+                        plural: true,
+                        ..Np::default()
+                    });
                 }
                 return Some(frame);
             }
             return Some(self.opened(Verb::Show, start, None));
         }
-        let asks: &[&str] = &[
-            "is", "are", "was", "were", "does", "did", "has", "isn't", "aren't", "do we", "do i", "do you", "are there", "is there", "have we", "how is", "how are", "any", "how does", "how do",
-            "are there any", "is there any", "how did",
-        ];
-        if self.eat_phrase(asks) {
+        if self.eat_phrase(ASKS) {
             return Some(self.opened(Verb::Ask, start, None));
         }
         None
@@ -54,7 +51,10 @@ impl<'a> Parser<'a> {
             return None;
         }
         let nps = self.noun_phrases().ok().filter(|nps| !nps.is_empty())?;
-        if !self.eat(&["log", "say", "print", "write", "output", "logged", "said", "printed", "logging", "saying", "printing", "writing"]) {
+        if !self.eat(&[
+            "log", "say", "print", "write", "output", "logged", "said", "printed", "logging", "saying",
+            "printing", "writing",
+        ]) {
             return None;
         }
         let mut frame = self.opened(Verb::Logs, start, Some(Noun::Logs));
@@ -86,14 +86,27 @@ fn actions(frame: &Frame<'_>) -> Vec<Action> {
     let named = [
         (frame.verb == Verb::Logs || frame.has(Noun::Logs), Action::Logs),
         (frame.has(Noun::Events), Action::Events),
-        (frame.verb == Verb::RolloutStatus || frame.has(Noun::Rollout) || asks_for_rollout(frame), Action::RolloutStatus),
-        (frame.verb == Verb::Describe || frame.has(Noun::Details), Action::Describe),
+        (
+            frame.verb == Verb::RolloutStatus || frame.has(Noun::Rollout) || asks_for_rollout(frame),
+            Action::RolloutStatus,
+        ),
+        (
+            frame.verb == Verb::Describe || frame.has(Noun::Details),
+            Action::Describe,
+        ),
     ];
-    let found: Vec<Action> = named.iter().filter(|(said, _)| *said).map(|(_, action)| *action).collect();
+    let found: Vec<Action> = named
+        .iter()
+        .filter(|(said, _)| *said)
+        .map(|(_, action)| *action)
+        .collect();
     if !found.is_empty() {
         return found;
     }
-    let named_object = frame.targets.iter().any(|np| (!np.names.is_empty() || np.pronoun) && !(np.plural && np.kind_last));
+    let named_object = frame
+        .targets
+        .iter()
+        .any(|np| (!np.names.is_empty() || np.pronoun) && !(np.plural && np.kind_last));
     let of_an_owner = frame.targets.iter().any(|np| np.owner.is_some());
     let counts = frame.verb == Verb::Count && !(frame.has(Noun::Replicas) && named_object);
     vec![match (counts, named_object && !of_an_owner) {
@@ -106,25 +119,47 @@ fn actions(frame: &Frame<'_>) -> Vec<Action> {
 /// "is web done", asked of something that rolls out.
 fn asks_for_rollout(frame: &Frame<'_>) -> bool {
     let rolls = |np: &Np<'_>| {
-        !np.names.is_empty() && matches!(np.kind_name(), None | Some("Deployment" | "StatefulSet" | "DaemonSet"))
+        !np.names.is_empty()
+            && matches!(
+                np.kind_name(),
+                None | Some("Deployment" | "StatefulSet" | "DaemonSet")
+            )
     };
     frame.verb == Verb::Ask && frame.state == Some("Completed") && frame.targets.iter().all(rolls)
 }
 
 fn read(frame: &Frame<'_>, action: Action, mut target: IntentTarget) -> Result<Draft, Ask> {
     let has_names = !target.names.is_empty();
-    if frame.amount.is_some() || frame.image.is_some() || !frame.assigns.is_empty() || frame.particle.is_some() || frame.force || frame.has(Noun::Restart) {
-        return Err(Ask::new("A question cannot hold a change; say what to change in words of its own"));
+    if frame.amount.is_some()
+        || frame.image.is_some()
+        || !frame.assigns.is_empty()
+        || frame.particle.is_some()
+        || frame.force
+        || frame.has(Noun::Restart)
+    {
+        return Err(Ask::new(
+            "A question cannot hold a change; say what to change in words of its own",
+        ));
     }
     let states = frame.targets.iter().any(|np| np.state.is_some());
-    if states && !matches!(action, Action::List | Action::Count) || frame.state.is_some() && matches!(action, Action::Logs | Action::Events) {
-        return Err(Ask::new("Objects are picked by name or label for this, not by state; list them first"));
+    if states && !matches!(action, Action::List | Action::Count)
+        || frame.state.is_some() && matches!(action, Action::Logs | Action::Events)
+    {
+        return Err(Ask::new(
+            "Objects are picked by name or label for this, not by state; list them first",
+        ));
     }
-    let mut params = IntentParams { output: frame.output, ..IntentParams::default() };
+    let mut params = IntentParams {
+        output: frame.output,
+        ..IntentParams::default()
+    };
     match action {
         Action::Logs => {
             if !(has_names || target.selector.is_some()) {
-                return Err(Ask::with("Logs of what? Name a pod or a workload", vec!["logs of web".to_owned()]));
+                return Err(Ask::with(
+                    "Logs of what? Name a pod or a workload",
+                    vec!["logs of web".to_owned()],
+                ));
             }
             (params.tail, params.since_seconds) = (frame.tail, frame.since);
             params.previous = frame.previous.then_some(true);
@@ -134,32 +169,51 @@ fn read(frame: &Frame<'_>, action: Action, mut target: IntentTarget) -> Result<D
             params.since_seconds = frame.since;
             // "events of namespace prod" are the events in it.
             if target.kind.as_deref() == Some("Namespace") && target.names.len() == 1 {
-                target = IntentTarget { namespace: target.names.pop(), ..IntentTarget::default() };
+                target = IntentTarget {
+                    namespace: target.names.pop(),
+                    ..IntentTarget::default()
+                };
             }
             if target.names.is_empty() && target.kind.is_some() {
                 target.all = true;
             }
         }
-        Action::RolloutStatus | Action::Describe => {
-            if !(has_names || target.selector.is_some()) {
-                let what = if action == Action::Describe { "Describe what?" } else { "The rollout of what?" };
-                return Err(Ask::new(format!("{what} Name the object, for example deploy/web")));
-            }
+        Action::RolloutStatus | Action::Describe if !(has_names || target.selector.is_some()) => {
+            let what = if action == Action::Describe {
+                "Describe what?"
+            } else {
+                "The rollout of what?"
+            };
+            return Err(Ask::new(format!(
+                "{what} Name the object, for example deploy/web"
+            )));
         }
         Action::List | Action::Count => listed(frame, action, &mut target, &mut params)?,
         _ => {}
     }
     let times = matches!(action, Action::Logs | Action::Events);
-    if (frame.since.is_some() && !times) || (frame.tail.is_some() || frame.previous) && action != Action::Logs {
-        return Err(Ask::new("Only logs and events can be limited to a time or to a number of lines"));
+    if (frame.since.is_some() && !times) || (frame.tail.is_some() || frame.previous) && action != Action::Logs
+    {
+        return Err(Ask::new(
+            "Only logs and events can be limited to a time or to a number of lines",
+        ));
     }
     if target.kind.is_none() && !has_names && matches!(action, Action::List | Action::Count | Action::Get) {
         return Err(which_kind());
     }
-    Ok(Draft { action, target, params })
+    Ok(Draft {
+        action,
+        target,
+        params,
+    })
 }
 
-fn listed(frame: &Frame<'_>, action: Action, target: &mut IntentTarget, params: &mut IntentParams) -> Result<(), Ask> {
+fn listed(
+    frame: &Frame<'_>,
+    action: Action,
+    target: &mut IntentTarget,
+    params: &mut IntentParams,
+) -> Result<(), Ask> {
     let prenominal = frame.targets.iter().find_map(|np| np.state);
     // "are all pods running" wants to see those that are not, too.
     let whole = frame.verb == Verb::Ask && frame.targets.iter().any(|np| np.all);
@@ -177,12 +231,17 @@ fn listed(frame: &Frame<'_>, action: Action, target: &mut IntentTarget, params: 
         target.kind = target.names.pop();
     }
     if frame.has(Noun::Replicas) && target.kind.is_none() {
-        return Err(Ask::new("Replicas of what? Name a workload, for example deploy/web"));
+        return Err(Ask::new(
+            "Replicas of what? Name a workload, for example deploy/web",
+        ));
     }
     Ok(())
 }
 
 fn which_kind() -> Ask {
     let kinds = ["pods", "deployments", "services", "configmaps", "jobs"];
-    Ask::with("Which kind of object is meant?", kinds.iter().map(|k| format!("list {k}")).collect())
+    Ask::with(
+        "Which kind of object is meant?",
+        kinds.iter().map(|k| format!("list {k}")).collect(),
+    )
 }

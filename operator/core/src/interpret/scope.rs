@@ -24,7 +24,11 @@ impl Scope<'_> {
     pub(super) fn targets(&self, frame: &Frame<'_>, action: Action) -> Result<Vec<IntentTarget>, Ask> {
         let mut out = Vec::new();
         let empty = Np::default();
-        let phrases: Vec<&Np<'_>> = if frame.targets.is_empty() { vec![&empty] } else { frame.targets.iter().collect() };
+        let phrases: Vec<&Np<'_>> = if frame.targets.is_empty() {
+            vec![&empty]
+        } else {
+            frame.targets.iter().collect()
+        };
         for np in phrases {
             let base = self.one(np, action)?;
             for namespace in &frame.namespaces {
@@ -47,10 +51,15 @@ impl Scope<'_> {
         if np.pronoun {
             return self.antecedent(np);
         }
-        if let Some(word) = np.vague.as_deref().filter(|w| !(action.is_read() && np.names.is_empty() && matches!(*w, "any" | "some")))
+        if let Some(word) = np
+            .vague
+            .as_deref()
+            .filter(|w| !(action.is_read() && np.names.is_empty() && matches!(*w, "any" | "some")))
             && action != Action::CreateNamespace
         {
-            return Err(Ask::new(format!("I cannot tell which objects '{word}' picks; give their names or a label selector")));
+            return Err(Ask::new(format!(
+                "I cannot tell which objects '{word}' picks; give their names or a label selector"
+            )));
         }
         Ok(IntentTarget {
             kind: np.kind.as_ref().map(|k| k.name().to_owned()),
@@ -64,7 +73,9 @@ impl Scope<'_> {
     /// "the pods of web": for a restart and for logs that is web itself.
     fn owned(&self, np: &Np<'_>, owner: &Np<'_>, action: Action) -> Result<IntentTarget, Ask> {
         match action {
-            Action::Restart | Action::Logs | Action::RolloutStatus | Action::Events => self.one(owner, action),
+            Action::Restart | Action::Logs | Action::RolloutStatus | Action::Events => {
+                self.one(owner, action)
+            }
             Action::List | Action::Get | Action::Count => {
                 let owner = self.one(owner, action)?;
                 Ok(IntentTarget {
@@ -130,8 +141,11 @@ impl Scope<'_> {
                 )));
             }
         }
-        if target.names.len() > MAX_NAMES || target.selector.as_ref().is_some_and(|s| s.len() > MAX_SELECTOR) {
-            return Err(Ask::new(format!("At most {MAX_NAMES} names and {MAX_SELECTOR} bytes of selector fit in one request")));
+        if target.names.len() > MAX_NAMES || target.selector.as_ref().is_some_and(|s| s.len() > MAX_SELECTOR)
+        {
+            return Err(Ask::new(format!(
+                "At most {MAX_NAMES} names and {MAX_SELECTOR} bytes of selector fit in one request"
+            )));
         }
         for name in &target.names {
             check_name(name, target.kind.as_deref(), action)?;
@@ -141,20 +155,27 @@ impl Scope<'_> {
         }
         if let Some(selector) = target.selector.as_ref().filter(|_| target.kind.is_none()) {
             let text = names::shown(selector);
-            return Err(Ask::new(format!("Which kind of object is meant by {text}? Say for example 'pods labelled ...'")));
+            return Err(Ask::new(format!(
+                "Which kind of object is meant by {text}? Say for example 'pods labelled ...'"
+            )));
         }
         Ok(())
     }
 }
 
 pub(super) fn check_name(name: &str, kind: Option<&str>, action: Action) -> Result<(), Ask> {
-    let Some(problem) = names::object_problem(name, kind) else { return Ok(()) };
+    let Some(problem) = names::object_problem(name, kind) else {
+        return Ok(());
+    };
     let lower = name.to_lowercase();
     let only_case = names::is_subdomain(&lower);
     if action.is_read() && only_case {
         return Ok(());
     }
-    Err(Ask::with(problem, if only_case { vec![lower] } else { Vec::new() }))
+    Err(Ask::with(
+        problem,
+        if only_case { vec![lower] } else { Vec::new() },
+    ))
 }
 
 fn group_of(kind: Option<&KindRef<'_>>) -> Option<String> {

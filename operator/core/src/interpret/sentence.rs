@@ -8,11 +8,21 @@ use super::Interpretation;
 const MAX_SPELLED: usize = 8;
 
 /// What was understood, with corrected typing errors and ignored characters.
-pub(super) fn understood(result: &Interpretation, typos: &[(String, String)], invisible: &[char], dropped: usize) -> String {
+pub(super) fn understood(
+    result: &Interpretation,
+    typos: &[(String, String)],
+    invisible: &[char],
+    dropped: usize,
+) -> String {
     let mut out = match result {
         Interpretation::Intents(intents) => format!("Understood: {}", phrases(intents)),
-        Interpretation::WhatIf(intents) => format!("Understood as a question, nothing will be changed: what if I {}", phrases(intents)),
-        Interpretation::NeedsInput { message, .. } => format!("Not clear yet: {}", message.trim_end_matches('.')),
+        Interpretation::WhatIf(intents) => format!(
+            "Understood as a question, nothing will be changed: what if I {}",
+            phrases(intents)
+        ),
+        Interpretation::NeedsInput { message, .. } => {
+            format!("Not clear yet: {}", message.trim_end_matches('.'))
+        }
         Interpretation::Chat { .. } => "Understood as talk that asks for nothing".to_owned(),
         Interpretation::UndoPrevious => "Understood: undo the last plan of this session".to_owned(),
     };
@@ -22,7 +32,10 @@ pub(super) fn understood(result: &Interpretation, typos: &[(String, String)], in
     if dropped > 0 {
         let list: Vec<String> = invisible.iter().map(|c| c.escape_unicode().to_string()).collect();
         let what = if dropped == 1 { "character" } else { "characters" };
-        out.push_str(&format!(" (ignored {dropped} invisible {what}: {})", list.join(" ")));
+        out.push_str(&format!(
+            " (ignored {dropped} invisible {what}: {})",
+            list.join(" ")
+        ));
     }
     out.push('.');
     out
@@ -41,7 +54,11 @@ pub(super) fn phrases(intents: &[Intent]) -> String {
 pub(super) fn phrase(intent: &Intent) -> String {
     let (params, target) = (&intent.params, objects(&intent.target));
     let place = place(&intent.target);
-    let dry = if params.dry_run == Some(true) { " (plan only)" } else { "" };
+    let dry = if params.dry_run == Some(true) {
+        " (plan only)"
+    } else {
+        ""
+    };
     let body = match intent.action {
         Action::List => {
             let state = params.state.as_ref().map_or(String::new(), |s| format!("{s} "));
@@ -55,15 +72,24 @@ pub(super) fn phrase(intent: &Intent) -> String {
         }
         Action::Logs => format!("show the {} of {target}", logs(params)),
         Action::Events => {
-            let since = params.since_seconds.map_or(String::new(), |s| format!(" of the last {}", seconds(s)));
-            let of = if target.is_empty() { String::new() } else { format!(" for {target}") };
+            let since = params
+                .since_seconds
+                .map_or(String::new(), |s| format!(" of the last {}", seconds(s)));
+            let of = if target.is_empty() {
+                String::new()
+            } else {
+                format!(" for {target}")
+            };
             format!("show events{since}{of}")
         }
         Action::RolloutStatus => format!("show the rollout status of {target}"),
         Action::Scale => scale(params, &target),
         Action::Restart => format!("restart {target}"),
         Action::SetImage => {
-            let container = params.container.as_ref().map_or(String::new(), |c| format!("container {c} of "));
+            let container = params
+                .container
+                .as_ref()
+                .map_or(String::new(), |c| format!("container {c} of "));
             let image = params.image.as_deref().unwrap_or_default();
             match image.strip_prefix(':') {
                 Some(tag) => format!("set the image of {container}{target} to version {tag}"),
@@ -73,7 +99,9 @@ pub(super) fn phrase(intent: &Intent) -> String {
         Action::SetResources => set_resources(params, &target),
         Action::Delete => {
             let force = if params.force == Some(true) { "force " } else { "" };
-            let grace = params.grace_period_seconds.map_or(String::new(), |g| format!(" with a grace period of {}", seconds(g)));
+            let grace = params.grace_period_seconds.map_or(String::new(), |g| {
+                format!(" with a grace period of {}", seconds(g))
+            });
             format!("{force}delete {target}{grace}")
         }
         Action::Label | Action::Annotate => pairs(intent.action, params, &target),
@@ -81,7 +109,9 @@ pub(super) fn phrase(intent: &Intent) -> String {
         Action::Uncordon => format!("uncordon {target}"),
         Action::CreateNamespace => format!("create {target}"),
         Action::RolloutUndo => {
-            let to = params.revision.map_or(String::new(), |r| format!(" to revision {r}"));
+            let to = params
+                .revision
+                .map_or(String::new(), |r| format!(" to revision {r}"));
             format!("roll back {target}{to}")
         }
         Action::Recreate => format!("create {target} again"),
@@ -92,7 +122,10 @@ pub(super) fn phrase(intent: &Intent) -> String {
 fn objects(target: &IntentTarget) -> String {
     let written = target.kind.as_deref().unwrap_or("");
     // A kind as the person wrote it stays in the form that says it is one.
-    if let ([name], true) = (target.names.as_slice(), written.starts_with(|c: char| c.is_ascii_lowercase())) {
+    if let ([name], true) = (
+        target.names.as_slice(),
+        written.starts_with(|c: char| c.is_ascii_lowercase()),
+    ) {
         return format!("{written}/{name}");
     }
     let kind = written.to_lowercase();
@@ -101,7 +134,9 @@ fn objects(target: &IntentTarget) -> String {
         [] if target.all => format!("all {}", if many.is_empty() { "objects" } else { &many }),
         [] => many,
         [name] => format!("{kind} {name}").trim_start().to_owned(),
-        list => format!("{} {}", if kind.is_empty() { "" } else { &many }, and(list)).trim_start().to_owned(),
+        list => format!("{} {}", if kind.is_empty() { "" } else { &many }, and(list))
+            .trim_start()
+            .to_owned(),
     };
     match &target.selector {
         Some(selector) => format!("{base} labelled {selector}").trim_start().to_owned(),
@@ -147,15 +182,32 @@ fn seconds(n: i64) -> String {
 }
 
 fn logs(params: &IntentParams) -> String {
-    let previous = if params.previous == Some(true) { "previous logs" } else { "logs" };
-    let tail = params.tail.map_or(String::new(), |n| format!("last {n} lines of "));
-    let since = params.since_seconds.map_or(String::new(), |s| format!(" of the last {}", seconds(s)));
-    let container = params.container.as_ref().map_or(String::new(), |c| format!(" of container {c}"));
+    let previous = if params.previous == Some(true) {
+        "previous logs"
+    } else {
+        "logs"
+    };
+    let tail = params
+        .tail
+        .map_or(String::new(), |n| format!("last {n} lines of "));
+    let since = params
+        .since_seconds
+        .map_or(String::new(), |s| format!(" of the last {}", seconds(s)));
+    let container = params
+        .container
+        .as_ref()
+        .map_or(String::new(), |c| format!(" of container {c}"));
     format!("{tail}{previous}{since}{container}")
 }
 
 fn scale(params: &IntentParams, target: &str) -> String {
-    let replicas = |n: i32| if n == 1 { "1 replica".to_owned() } else { format!("{n} replicas") };
+    let replicas = |n: i32| {
+        if n == 1 {
+            "1 replica".to_owned()
+        } else {
+            format!("{n} replicas")
+        }
+    };
     let how = match (params.replicas, params.replicas_delta, params.replicas_percent) {
         (Some(n), ..) => format!("to {}", replicas(n)),
         (_, Some(n), _) if n < 0 => format!("down by {}", n.unsigned_abs()),
@@ -163,14 +215,21 @@ fn scale(params: &IntentParams, target: &str) -> String {
         (.., Some(percent)) => format!("to {percent}%"),
         (None, None, None) => String::new(),
     };
-    let from = params.current_replicas.map_or(String::new(), |n| format!(" from {n}"));
+    let from = params
+        .current_replicas
+        .map_or(String::new(), |n| format!(" from {n}"));
     format!("scale {target}{from} {how}")
 }
 
 fn set_resources(params: &IntentParams, target: &str) -> String {
-    let container = params.container.as_ref().map_or(String::new(), |c| format!("container {c} of "));
+    let container = params
+        .container
+        .as_ref()
+        .map_or(String::new(), |c| format!("container {c} of "));
     let part = |what: &str, map: &std::collections::BTreeMap<String, String>| -> Vec<String> {
-        map.iter().map(|(key, value)| format!("{key} {what} {value}")).collect()
+        map.iter()
+            .map(|(key, value)| format!("{key} {what} {value}"))
+            .collect()
     };
     let mut list = part("request", &params.requests);
     list.extend(part("limit", &params.limits));
@@ -178,11 +237,29 @@ fn set_resources(params: &IntentParams, target: &str) -> String {
 }
 
 fn pairs(action: Action, params: &IntentParams, target: &str) -> String {
-    let noun = if action == Action::Label { "label" } else { "annotation" };
-    let set: Vec<String> = params.set.iter().map(|(k, v)| if v.contains(' ') { format!("{k}=\"{v}\"") } else { format!("{k}={v}") }).collect();
+    let noun = if action == Action::Label {
+        "label"
+    } else {
+        "annotation"
+    };
+    let set: Vec<String> = params
+        .set
+        .iter()
+        .map(|(k, v)| {
+            if v.contains(' ') {
+                format!("{k}=\"{v}\"")
+            } else {
+                format!("{k}={v}")
+            }
+        })
+        .collect();
     match (set.is_empty(), params.remove.is_empty()) {
         (false, true) => format!("{action} {target} with {}", and(&set)),
         (true, _) => format!("remove {noun} {} from {target}", and(&params.remove)),
-        (false, false) => format!("{action} {target} with {} and remove {noun} {}", and(&set), and(&params.remove)),
+        (false, false) => format!(
+            "{action} {target} with {} and remove {noun} {}",
+            and(&set),
+            and(&params.remove)
+        ),
     }
 }

@@ -116,7 +116,12 @@ struct Scanner<'a> {
 
 /// Splits a part of the clean text that begins at byte `base` of it.
 pub(super) fn tokens(text: &str, base: usize) -> Vec<Token> {
-    let mut scanner = Scanner { text, at: 0, base, out: Vec::new() };
+    let mut scanner = Scanner {
+        text,
+        at: 0,
+        base,
+        out: Vec::new(),
+    };
     while let Some(c) = scanner.peek() {
         scanner.step(c);
     }
@@ -138,7 +143,13 @@ impl Scanner<'_> {
             Shape::Quoted => String::new(),
         };
         let (start, end) = (self.base + start, self.base + self.at);
-        self.out.push(Token { text: text.to_owned(), key, start, end, shape });
+        self.out.push(Token {
+            text: text.to_owned(),
+            key,
+            start,
+            end,
+            shape,
+        });
     }
 
     fn step(&mut self, c: char) {
@@ -183,7 +194,9 @@ impl Scanner<'_> {
     /// `'s` right after a token.
     fn possessive(&mut self) {
         let rest = self.text.get(self.at..).unwrap_or_default();
-        let ends = rest.get(2..).is_some_and(|r| !r.starts_with(char::is_alphanumeric));
+        let ends = rest
+            .get(2..)
+            .is_some_and(|r| !r.starts_with(char::is_alphanumeric));
         if (rest.starts_with("'s") || rest.starts_with("'S")) && ends {
             let start = self.at;
             self.at += 2;
@@ -198,7 +211,10 @@ impl Scanner<'_> {
             if !text.is_empty() && self.word_ends(&text, c) {
                 break;
             }
-            if matches!(c, '"' | '\'' | '`') && text.ends_with(['=', ':']) && self.value_in_quotes(&mut text, c) {
+            if matches!(c, '"' | '\'' | '`')
+                && text.ends_with(['=', ':'])
+                && self.value_in_quotes(&mut text, c)
+            {
                 continue;
             }
             text.push(c);
@@ -209,7 +225,8 @@ impl Scanner<'_> {
 
     fn word_ends(&self, text: &str, c: char) -> bool {
         let next = self.after(c);
-        let glued = next.is_some_and(|n| !n.is_whitespace() && !matches!(n, '"' | '\'' | '`' | ')' | ',' | ';'));
+        let glued =
+            next.is_some_and(|n| !n.is_whitespace() && !matches!(n, '"' | '\'' | '`' | ')' | ',' | ';'));
         match c {
             ' ' | '\n' | ';' | '(' | ')' | '…' | '—' | '–' => true,
             '"' | '`' => !text.ends_with('='),
@@ -272,7 +289,10 @@ mod tests {
     #[test]
     fn splits_words_marks_and_quotes() {
         let cases: &[(&str, &[&str])] = &[
-            ("scale web to 5, please.", &["scale", "web", "to", "5", ",", "please", "."]),
+            (
+                "scale web to 5, please.",
+                &["scale", "web", "to", "5", ",", "please", "."],
+            ),
             ("nginx:1.28.", &["nginx:1.28", "."]),
             ("web,api", &["web", ",", "api"]),
             ("-l a=b,c=d", &["-l", "a=b,c=d"]),

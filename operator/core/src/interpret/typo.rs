@@ -29,7 +29,9 @@ fn is_inflection(written: &str, known: &str) -> bool {
 }
 
 fn may_be_typo(key: &str) -> bool {
-    key.chars().count() >= SHORTEST && key.chars().all(char::is_alphabetic) && !vocab::NEIGHBOURS.contains(&key)
+    key.chars().count() >= SHORTEST
+        && key.chars().all(char::is_alphabetic)
+        && !vocab::NEIGHBOURS.contains(&key)
 }
 
 /// The one verb a mistyped word can mean, with the word it was read as.
@@ -49,8 +51,10 @@ pub(super) fn closest_kind<'l>(key: &str, lexicon: &'l Lexicon) -> Option<&'l st
     if !may_be_typo(key) {
         return None;
     }
-    let near: Vec<(&str, usize)> =
-        lexicon.correctable().filter(|(word, _)| word.len() >= 3 && one_edit(key, word)).collect();
+    let near: Vec<(&str, usize)> = lexicon
+        .correctable()
+        .filter(|(word, _)| word.len() >= 3 && one_edit(key, word))
+        .collect();
     let (_, kind) = near.first()?;
     if near.iter().any(|(_, other)| other != kind) {
         return None;
@@ -61,7 +65,10 @@ pub(super) fn closest_kind<'l>(key: &str, lexicon: &'l Lexicon) -> Option<&'l st
 
 /// A word of the grammar one edit away, for words that must be one of a few (`replicas`, `namespace`).
 pub(super) fn is_near(key: &str, known: &[&str]) -> bool {
-    may_be_typo(key) && known.iter().any(|k| k.len() > SHORTEST && one_edit(key, k) && !is_inflection(key, k))
+    may_be_typo(key)
+        && known
+            .iter()
+            .any(|k| k.len() > SHORTEST && one_edit(key, k) && !is_inflection(key, k))
 }
 
 #[cfg(test)]
@@ -91,7 +98,17 @@ mod tests {
         assert_eq!(read("sclae"), Some("scale"));
         assert_eq!(read("delte"), Some("delete"));
         assert_eq!(read("restrat"), Some("restart"));
-        for own_word in ["ucordon", "scaled", "deletes", "last", "stale", "pick", "dlt", "remote", "frobnicate"] {
+        for own_word in [
+            "ucordon",
+            "scaled",
+            "deletes",
+            "last",
+            "stale",
+            "pick",
+            "dlt",
+            "remote",
+            "frobnicate",
+        ] {
             assert_eq!(read(own_word), None, "{own_word}");
         }
     }

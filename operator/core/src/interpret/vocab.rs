@@ -3,6 +3,9 @@
 //! Tables only, and the look-ups over them. A word that stands here in [`RESERVED`] is never a kind and never an
 //! unquoted name, so that `delete it if ...` cannot name objects `it` and `if`.
 
+use super::dictionary::FUNCTION;
+pub(super) use super::dictionary::{CORRECTABLE, FILLERS, GENERIC, NEIGHBOURS, VAGUE};
+
 /// What a verb asks for. Some words (`set`, `update`, `bring`) say it only together with what follows them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verb {
@@ -61,19 +64,22 @@ pub(super) enum Form {
 }
 
 /// Verbs and the phrases for them. Longer phrases win.
+#[rustfmt::skip]
 const VERBS: &[(Verb, &[&str])] = &[
-    (
-        Verb::Show,
-        &[
-            "show", "display", "get", "print", "view", "see", "fetch", "look at", "look up", "check", "check on", "check out",
-            "ls", "pull up", "retrieve", "have a look at", "take a look at", "dump", "read", "watch", "tell", "give me",
-            "give us", "find", "find out", "report", "output", "know", "pull", "grab", "collect", "query", "provide", "return", "share", "send me", "hand me", "print out", "look into", "peek at", "review", "browse",
-            "open", "present", "verify",
-        ],
-    ),
+    (Verb::Show, &[
+        "show", "display", "get", "print", "view", "see", "fetch", "look at", "look up", "check", "check on",
+        "check out", "ls", "pull up", "retrieve", "have a look at", "take a look at", "dump", "read", "watch",
+        "tell", "give me", "give us", "find", "find out", "report", "output", "know", "pull", "grab",
+        "collect", "query", "provide", "return", "share", "send me", "hand me", "print out", "look into",
+        "peek at", "review", "browse", "open", "present", "verify",
+    ]),
     (Verb::List, &["list", "enumerate", "list out", "list up"]),
-    (Verb::Describe, &["describe", "inspect", "detail", "examine", "desc", "tell me about", "tell me more about", "show me more about", "show more about", "give me more about",
-            "more about", "more on", "everything about", "show me everything about", "tell me everything about", "what can you tell me about", "what do you know about", "learn more about"]),
+    (Verb::Describe, &[
+        "describe", "inspect", "detail", "examine", "desc", "tell me about", "tell me more about",
+        "show me more about", "show more about", "give me more about", "more about", "more on",
+        "everything about", "show me everything about", "tell me everything about",
+        "what can you tell me about", "what do you know about", "learn more about",
+    ]),
     (Verb::Logs, &["tail", "log"]),
     (Verb::Count, &["count", "tally", "count up", "how many"]),
     (Verb::RolloutStatus, &["rollout status"]),
@@ -84,46 +90,47 @@ const VERBS: &[(Verb, &[&str])] = &[
     (Verb::Factor(300), &["triple"]),
     (Verb::Factor(400), &["quadruple"]),
     (Verb::Factor(50), &["halve"]),
-    (
-        Verb::Restart,
-        &["restart", "bounce", "kick", "recycle", "reboot", "cycle", "respawn", "rollout restart", "relaunch", "re-start"],
-    ),
-    (
-        Verb::Delete,
-        &[
-            "delete", "remove", "destroy", "get rid of", "rm", "erase", "wipe", "wipe out", "nuke", "tear down", "purge",
-            "trash", "throw away", "throw out", "dispose of", "del", "terminate", "blow away", "take away", "strip",
-        ],
-    ),
+    (Verb::Restart, &[
+        "restart", "bounce", "kick", "recycle", "reboot", "cycle", "respawn", "rollout restart", "relaunch",
+        "re-start",
+    ]),
+    (Verb::Delete, &[
+        "delete", "remove", "destroy", "get rid of", "rm", "erase", "wipe", "wipe out", "nuke", "tear down",
+        "purge", "trash", "throw away", "throw out", "dispose of", "del", "terminate", "blow away",
+        "take away", "strip",
+    ]),
     (Verb::Drop, &["drop"]),
     (Verb::Kill, &["kill", "kill off"]),
     (Verb::Label, &["label", "tag", "relabel"]),
     (Verb::Unlabel, &["unlabel", "untag", "unset"]),
     (Verb::Annotate, &["annotate"]),
-    (
-        Verb::Cordon,
-        &[
-            "cordon", "cordon off", "stop scheduling", "disable scheduling", "pause scheduling", "prevent scheduling",
-            "block scheduling",
-        ],
-    ),
-    (
-        Verb::Uncordon,
-        &["uncordon", "enable scheduling", "allow scheduling", "resume scheduling", "re-enable scheduling", "permit scheduling"],
-    ),
-    (
-        Verb::Undo,
-        &["roll back", "rollback", "roll-back", "revert", "undo", "rollout undo", "go back", "restore", "back out", "roll"],
-    ),
-    (
-        Verb::Set,
-        &["set", "make", "put", "change", "adjust", "configure", "modify", "ensure", "make sure", "mark", "turn", "let", "keep", "define", "specify", "assign"],
-    ),
+    (Verb::Cordon, &[
+        "cordon", "cordon off", "stop scheduling", "disable scheduling", "pause scheduling",
+        "prevent scheduling", "block scheduling",
+    ]),
+    (Verb::Uncordon, &[
+        "uncordon", "enable scheduling", "allow scheduling", "resume scheduling", "re-enable scheduling",
+        "permit scheduling",
+    ]),
+    (Verb::Undo, &[
+        "roll back", "rollback", "roll-back", "revert", "undo", "rollout undo", "go back", "restore",
+        "back out", "roll",
+    ]),
+    (Verb::Set, &[
+        "set", "make", "put", "change", "adjust", "configure", "modify", "ensure", "make sure", "mark",
+        "turn", "let", "keep", "define", "specify", "assign",
+    ]),
     (Verb::Update, &["update", "switch", "move", "pin", "point", "swap", "replace"]),
     (Verb::Upgrade, &["upgrade", "downgrade"]),
     (Verb::Bump, &["bump"]),
-    (Verb::Increase, &["increase", "raise", "grow", "boost", "bump up", "ramp up", "crank up", "dial up", "beef up", "expand", "spin up"]),
-    (Verb::Decrease, &["decrease", "reduce", "lower", "shrink", "cut", "cut down", "bump down", "trim", "trim down", "spin down", "ramp down", "dial down", "turn down", "wind down", "dial back"]),
+    (Verb::Increase, &[
+        "increase", "raise", "grow", "boost", "bump up", "ramp up", "crank up", "dial up", "beef up",
+        "expand", "spin up",
+    ]),
+    (Verb::Decrease, &[
+        "decrease", "reduce", "lower", "shrink", "cut", "cut down", "bump down", "trim", "trim down",
+        "spin down", "ramp down", "dial down", "turn down", "wind down", "dial back",
+    ]),
     (Verb::Give, &["give"]),
     (Verb::Add, &["add", "attach"]),
     (Verb::Limit, &["limit", "cap", "restrict"]),
@@ -134,25 +141,6 @@ const VERBS: &[(Verb, &[&str])] = &[
     (Verb::Use, &["use", "deploy", "roll out", "rollout", "ship", "release"]),
     (Verb::SetImage, &["set image", "set-image"]),
     (Verb::SetResources, &["set resources", "set-resources"]),
-];
-
-/// Verbs a typing error may be read as: whole words of this list only, so that slang never comes out of a typo.
-pub(super) const CORRECTABLE: &[&str] = &[
-    "scale", "restart", "delete", "remove", "label", "annotate", "cordon", "uncordon", "rollback", "revert", "describe",
-    "list", "show", "display", "count", "update", "upgrade", "bounce", "double", "halve", "create", "increase",
-    "decrease", "reduce", "change", "inspect", "enumerate",
-];
-
-/// English words one edit away from a correctable verb or kind. They mean themselves.
-pub(super) const NEIGHBOURS: &[&str] = &[
-    "prod", "pond", "plod", "port", "ports", "post", "posts", "pool", "pools", "least", "leash", "cease", "tease", "hole", "pole", "sole", "mole", "vole", "robe", "mobs",
-    "cron", "crop", "crown", "employ", "server", "secrete", "serve", "rolls", "roll", "nodded", "noted", "coded", "pots", "poodle", "jot", "jots", "labels",
-    "last", "lost", "lint", "lift", "fist", "mist", "gist", "shot", "slow", "shop", "snow", "shoe", "stale", "sale",
-    "scape", "scare", "scalp", "scaly", "remote", "relete", "libel", "lapel", "court", "county", "mount", "crate",
-    "chance", "charge", "have", "valve", "salve", "pounce", "trouble", "revers", "revere", "reverb", "device", "modes",
-    "codes", "rods", "gods", "mods", "nods", "pads", "pots", "pops", "rode", "mode", "code", "nose", "bode", "jobs",
-    "jabs", "role", "rule", "rules", "roles", "notes", "dates", "rest", "seduce", "induce", "produce", "update",
-    "created", "secret", "event", "even", "evens", "crow", "corn", "lease", "please", "leave", "quote", "delate",
 ];
 
 /// Things a sentence can be about besides objects.
@@ -179,6 +167,7 @@ pub(super) enum Noun {
     Scheduling,
 }
 
+#[rustfmt::skip]
 const NOUNS: &[(Noun, &[&str])] = &[
     (Noun::Logs, &["logs", "log", "stdout", "stderr", "logfile", "logfiles"]),
     (Noun::Events, &["events", "event"]),
@@ -251,53 +240,6 @@ const STATES: &[(&str, &str)] = &[
     ("unbound", "Pending"),
 ];
 
-/// Politeness and other words that carry nothing, wherever they stand.
-pub(super) const FILLERS: &[&str] = &[
-    "for me", "for us", "if you would be so kind", "right now", "right away", "at once", "as soon as possible", "thank you",
-    "thanks a lot", "thanks in advance", "many thanks", "would you", "will you", "could you", "can you", "ok", "okay",
-    "please", "pls", "plz", "plss", "kindly", "now", "immediately", "asap", "thanks", "thx", "ty", "cheers", "just",
-    "quickly", "currently", "kubechat", "folks", "team", "simply", "actually", "then", "too", "as well", "real quick",
-    "at the moment", "straight away", "again", "when you get a chance", "when you have time", "when you have a moment", "when you can", "whenever you can", "if you can",
-    "if possible", "if you don't mind", "if you please", "if that is ok", "if it is not too much trouble", "if you could", "a good idea", "a bad idea", "risky", "dangerous", "harmful", "break anything", "break something", "cause problems",
-    "cause downtime", "cause an outage", "be safe", "exactly", "entirely", "completely", "also", "over there",
-];
-
-/// Adjectives that pick objects in ways the grammar does not model. Before a noun they are never a name.
-pub(super) const VAGUE: &[&str] = &[
-    "old", "older", "oldest", "new", "newer", "newest", "latest", "last", "first", "second", "third", "other", "others", "stuck",
-    "unused", "empty", "bad", "faulty", "slow", "slowest", "big", "biggest", "largest", "smallest", "small", "dead", "wrong", "right",
-    "extra", "idle", "orphaned", "random", "next", "previous", "main", "same", "most", "some", "few", "several", "many",
-    "half", "rest", "certain", "stale", "dangling", "expired", "crashed", "hung", "problematic", "top", "remaining",
-    "production", "whatever", "something", "anything", "nothing", "everyone", "stuff", "things", "thing", "one", "ones",
-];
-
-/// Words that only join others. Never a kind, never an unquoted name.
-const FUNCTION: &[&str] = &[
-    "a", "an", "the", "this", "that", "these", "those", "it", "its", "them", "they", "their", "he", "she", "i", "me", "my",
-    "mine", "we", "us", "our", "ours", "you", "your", "yours", "to", "of", "in", "on", "at", "by", "for", "from", "with", "without",
-    "within", "inside", "into", "onto", "out", "off", "up", "down", "over", "under", "across", "about", "around",
-    "between", "through", "during", "since", "as", "than", "like", "via", "per", "and", "or", "nor", "but", "so",
-    "yet", "if", "unless", "until", "till", "while", "when", "whenever", "once", "before", "after", "because", "whether",
-    "though", "although", "otherwise", "else", "except", "excluding", "besides", "apart", "not", "no", "never", "don't",
-    "dont", "doesn't", "doesnt", "didn't", "won't", "wont", "can't", "cannot", "cant", "shouldn't", "shouldnt", "mustn't",
-    "isn't", "isnt", "aren't", "arent", "wasn't", "nobody", "none", "neither", "is", "are", "was", "were", "be", "been",
-    "being", "am", "do", "does", "did", "done", "has", "have", "had", "having", "can", "could", "will", "would", "shall",
-    "should", "may", "might", "must", "ought", "need", "needs", "want", "wants", "i'd", "i'll", "i'm", "i've", "we'd", "we'll",
-    "we're", "you're", "they're", "let's", "lets", "let", "what", "which", "who", "whom", "whose", "why", "where", "how",
-    "there", "here", "all", "every", "each", "any", "both", "either", "everything", "everywhere", "more", "less",
-    "fewer", "another", "additional", "back", "away", "only", "even", "still", "already", "ever", "again", "too", "very",
-    "instead", "rather", "maybe", "perhaps", "possibly", "probably", "named", "called", "labelled", "labeled", "tagged",
-    "matching", "plus", "yes", "yeah", "nope", "sorry", "wait", "hmm", "oops", "wasnt", "werent", "tomorrow", "tonight", "today",
-    "yesterday", "later", "soon", "daily", "nightly", "weekly", "hourly", "avoid", "ignore", "skip", "forget", "cancel",
-    "'s", "&", "+", "replicas", "seconds", "minutes", "hours", "days", "lines", "line", "percent", "times", "twice", "hello", "hi",
-    "hey", "hm", "um", "uh", "such", "own", "until", "unlike", "not", "us", "non", "apps", "app", "application",
-    "applications", "workload", "workloads", "ago", "past", "doing", "fine", "alive", "happening", "online", "rolling", "rolled", "complete", "deploying", "working", "really", "seriously",
-    "rush", "worries", "warning", "warnings", "break", "hurt", "cause", "number", "count", "amount", "finish", "succeed", "schedulable", "hurry", "problem", "problems", "issue", "issues", "finishing", "looking", "lately", "recently", "exist", "exists", "recent", "zero", "dozen", "gone", "going", "nevermind",
-];
-
-/// Nouns that stand for any object: `the web app`, `workload api`.
-pub(super) const GENERIC: &[&str] = &["app", "application", "workload", "microservice", "apps", "applications", "workloads"];
-
 /// Whether a word belongs to the grammar, so that it is no kind and no unquoted name.
 pub(super) fn is_reserved(key: &str) -> bool {
     FUNCTION.contains(&key) || GENERIC.contains(&key) || is_noun_word(key)
@@ -309,7 +251,10 @@ fn is_noun_word(key: &str) -> bool {
 
 /// The noun a word stands for.
 pub(super) fn noun(key: &str) -> Option<Noun> {
-    NOUNS.iter().find(|(_, words)| words.contains(&key)).map(|(noun, _)| *noun)
+    NOUNS
+        .iter()
+        .find(|(_, words)| words.contains(&key))
+        .map(|(noun, _)| *noun)
 }
 
 /// The longest of `phrases` that begins at the first key, as its number of words.
@@ -320,7 +265,9 @@ pub(super) fn phrase_len<'k>(phrases: &[&str], keys: impl Fn(usize) -> &'k str) 
 
 /// The state words at the first key: status word and number of tokens.
 pub(super) fn state_at<'k>(keys: impl Fn(usize) -> &'k str) -> Option<(&'static str, usize)> {
-    let found = STATES.iter().filter_map(|(phrase, state)| Some((*state, phrase_len(&[*phrase], &keys)?)));
+    let found = STATES
+        .iter()
+        .filter_map(|(phrase, state)| Some((*state, phrase_len(&[*phrase], &keys)?)));
     found.max_by_key(|(_, len)| *len)
 }
 
@@ -339,8 +286,18 @@ pub(super) fn verb_at<'k>(form: Form, keys: impl Fn(usize) -> &'k str) -> Option
 }
 
 const IRREGULAR: &[(&str, &str)] = &[
-    ("set", "set"), ("put", "put"), ("cut", "cut"), ("taken", "take"), ("brought", "bring"), ("given", "give"),
-    ("torn", "tear"), ("thrown", "throw"), ("run", "run"), ("shown", "show"), ("undone", "undo"), ("made", "make"),
+    ("set", "set"),
+    ("put", "put"),
+    ("cut", "cut"),
+    ("taken", "take"),
+    ("brought", "bring"),
+    ("given", "give"),
+    ("torn", "tear"),
+    ("thrown", "throw"),
+    ("run", "run"),
+    ("shown", "show"),
+    ("undone", "undo"),
+    ("made", "make"),
 ];
 
 /// The base forms a word can be an inflection of.
@@ -352,7 +309,12 @@ fn bases(key: &str, form: Form) -> Vec<String> {
     };
     let mut out: Vec<String> = Vec::new();
     if form == Form::Participle {
-        out.extend(IRREGULAR.iter().filter(|(word, _)| *word == key).map(|(_, base)| (*base).to_owned()));
+        out.extend(
+            IRREGULAR
+                .iter()
+                .filter(|(word, _)| *word == key)
+                .map(|(_, base)| (*base).to_owned()),
+        );
     }
     if let Some(stem) = key.strip_suffix(suffix) {
         out.push(stem.to_owned());

@@ -3,13 +3,35 @@
 //! Each returns the value and the number of tokens it took, or nothing: what is not sure is not read.
 
 const ONES: &[&str] = &[
-    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
-    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
 ];
-const TENS: &[&str] = &["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
+const TENS: &[&str] = &[
+    "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety",
+];
 
 fn index(list: &[&str], key: &str) -> Option<i64> {
-    list.iter().position(|w| *w == key).and_then(|i| i64::try_from(i).ok())
+    list.iter()
+        .position(|w| *w == key)
+        .and_then(|i| i64::try_from(i).ok())
 }
 
 /// Digits, `1,000` included, at most nine of them.
@@ -170,7 +192,9 @@ fn with_unit(number: &str, unit: &str) -> Option<Quantity> {
     let (text, measure) = match unit.to_lowercase().as_str() {
         "" => (number.to_owned(), Measure::Plain),
         "core" | "cores" | "cpu" | "cpus" | "vcpu" | "vcpus" => (number.to_owned(), Measure::Cpu),
-        "millicore" | "millicores" | "millicpu" | "millicpus" | "mcpu" => (format!("{number}m"), Measure::Cpu),
+        "millicore" | "millicores" | "millicpu" | "millicpus" | "mcpu" => {
+            (format!("{number}m"), Measure::Cpu)
+        }
         _ if unit == "m" => (format!("{number}m"), Measure::Milli),
         _ => (format!("{number}{}", memory_unit(unit)?), Measure::Memory),
     };
@@ -183,10 +207,19 @@ pub(super) fn quantity<'k>(
     text: impl Fn(usize) -> &'k str,
 ) -> Option<(Quantity, usize)> {
     if keys(0) == "half" && matches!(keys(1), "a" | "an") && matches!(keys(2), "core" | "cpu") {
-        return Some((Quantity { text: "500m".to_owned(), measure: Measure::Cpu }, 3));
+        return Some((
+            Quantity {
+                text: "500m".to_owned(),
+                measure: Measure::Cpu,
+            },
+            3,
+        ));
     }
     let first = text(0);
-    let count = first.bytes().take_while(|b| b.is_ascii_digit() || *b == b'.').count();
+    let count = first
+        .bytes()
+        .take_while(|b| b.is_ascii_digit() || *b == b'.')
+        .count();
     let (number_text, unit) = first.split_at_checked(count)?;
     if !number_text.is_empty() && !unit.is_empty() {
         return Some((with_unit(number_text, unit)?, 1));

@@ -12,9 +12,15 @@ use crate::reason;
 pub fn verdict(spec: &AIProviderSpec) -> Result<&'static str, (&'static str, String)> {
     match spec.type_ {
         ProviderType::Rules => Ok("the built-in rules interpreter works offline"),
-        ProviderType::Ollama | ProviderType::OpenAICompatible | ProviderType::Anthropic | ProviderType::Gemini => Err((
+        ProviderType::Ollama
+        | ProviderType::OpenAICompatible
+        | ProviderType::Anthropic
+        | ProviderType::Gemini => Err((
             reason::NOT_SUPPORTED,
-            format!("type {:?} is not supported in this version; nothing is sent to it. Turns that name it end Failed: use a provider of type Rules", spec.type_),
+            format!(
+                "type {:?} is not supported in this version; nothing is sent to it. Turns that name it end Failed: use a provider of type Rules",
+                spec.type_
+            ),
         )),
     }
 }

@@ -38,45 +38,94 @@ pub struct NotCounted {
 ///
 /// # Errors
 /// Why it does not count.
-pub fn judge(plan: &CommandPlanSpec, requirement: &[Requirement], facts: &Facts, now: Timestamp) -> Result<Via, NotCounted> {
-    let no = |reason, message: &str| Err(NotCounted { reason, message: message.to_owned(), unknown: false });
+pub fn judge(
+    plan: &CommandPlanSpec,
+    requirement: &[Requirement],
+    facts: &Facts,
+    now: Timestamp,
+) -> Result<Via, NotCounted> {
+    let no = |reason, message: &str| {
+        Err(NotCounted {
+            reason,
+            message: message.to_owned(),
+            unknown: false,
+        })
+    };
     let Some(by) = facts.spec.submitted_by.as_ref().filter(|_| facts.sealed) else {
-        return no(reason::UNTRUSTED_ORIGIN, "the Approval carries no valid seal of KubeChat's webhook, so nobody can be held to it. Delete it and create it again");
+        return no(
+            reason::UNTRUSTED_ORIGIN,
+            "the Approval carries no valid seal of KubeChat's webhook, so nobody can be held to it. Delete it and create it again",
+        );
     };
     if by.is_service_account() || by.username.starts_with("system:") {
-        return no(reason::NOT_A_PERSON, "a service account or system user never counts as an approver. A person must create the Approval");
+        return no(
+            reason::NOT_A_PERSON,
+            "a service account or system user never counts as an approver. A person must create the Approval",
+        );
     }
     if facts.spec.plan_digest != plan.digest {
-        return no(reason::DIGEST_MISMATCH, "the Approval names another digest than the plan has: it was given for something else. Look at the plan again and approve that");
+        return no(
+            reason::DIGEST_MISMATCH,
+            "the Approval names another digest than the plan has: it was given for something else. Look at the plan again and approve that",
+        );
     }
     let special = facts.spec.decision == DecisionKind::Review
         || facts.spec.break_glass.is_some()
         || facts.spec.signature.is_some()
         || facts.spec.approver.is_some();
     if special {
-        return no(reason::NOT_SUPPORTED, "Review, breakGlass, signature and approver are not supported in this version");
+        return no(
+            reason::NOT_SUPPORTED,
+            "Review, breakGlass, signature and approver are not supported in this version",
+        );
     }
     if facts.spec.expires_at.as_ref().is_some_and(|t| t.0 <= now) {
-        return no(reason::EXPIRED, "the Approval is past its own expiresAt. Create another one");
+        return no(
+            reason::EXPIRED,
+            "the Approval is past its own expiresAt. Create another one",
+        );
     }
-    if plan.expires_at.parse::<Timestamp>().map_or(true, |t| facts.created >= t) {
-        return no(reason::EXPIRED, "the plan had expired when this was decided. Ask again: kubechat again PLAN");
+    if plan
+        .expires_at
+        .parse::<Timestamp>()
+        .map_or(true, |t| facts.created >= t)
+    {
+        return no(
+            reason::EXPIRED,
+            "the plan had expired when this was decided. Ask again: kubechat again PLAN",
+        );
     }
     if by.username == plan.requester.username {
         return match facts.spec.decision {
-            DecisionKind::Approve if plan.risk.level <= kubechat_crds::Level::Caution && requirement.iter().any(|r| r.self_confirm) => Ok(Via::Self_),
-            DecisionKind::Approve => no(reason::SELF_APPROVAL, "the requester cannot approve this plan himself: another person with the right must"),
-            DecisionKind::Deny | DecisionKind::Review => {
-                no(reason::SELF_APPROVAL, "the requester withdraws a plan by cancelling it: kubechat cancel PLAN")
+            DecisionKind::Approve
+                if plan.risk.level <= kubechat_crds::Level::Caution
+                    && requirement.iter().any(|r| r.self_confirm) =>
+            {
+                Ok(Via::Self_)
             }
+            DecisionKind::Approve => no(
+                reason::SELF_APPROVAL,
+                "the requester cannot approve this plan himself: another person with the right must",
+            ),
+            DecisionKind::Deny | DecisionKind::Review => no(
+                reason::SELF_APPROVAL,
+                "the requester withdraws a plan by cancelling it: kubechat cancel PLAN",
+            ),
         };
     }
     match &facts.right {
         Some(Ok(())) => Ok(Via::Direct),
-        Some(Err(missing)) => no(reason::FORBIDDEN, &format!("{} lacks the right to {missing}. Ask for the role kubechat-approver-{} there", by.username, plan.risk.level)),
+        Some(Err(missing)) => no(
+            reason::FORBIDDEN,
+            &format!(
+                "{} lacks the right to {missing}. Ask for the role kubechat-approver-{} there",
+                by.username, plan.risk.level
+            ),
+        ),
         None => Err(NotCounted {
             reason: reason::UNREACHABLE,
-            message: "the API server did not say whether this person may decide; it will be asked again".to_owned(),
+            message: "the API server did not say whether this person may decide; it will be asked again"
+                .to_owned(),
             unknown: true,
         }),
     }
@@ -85,7 +134,9 @@ pub fn judge(plan: &CommandPlanSpec, requirement: &[Requirement], facts: &Facts,
 /// Whether an accepted Approve of this person counts for one entry of the requirement.
 #[must_use]
 pub fn counts_for(entry: &Requirement, plan: &CommandPlanSpec, facts: &Facts) -> bool {
-    let Some(by) = facts.spec.submitted_by.as_ref() else { return false };
+    let Some(by) = facts.spec.submitted_by.as_ref() else {
+        return false;
+    };
     let own = by.username == plan.requester.username;
     (!own || entry.self_confirm)
         && !entry.signature

@@ -11,10 +11,16 @@ use crate::reason;
 /// Reason and message of `Ready=False`.
 pub fn verdict(spec: &ApproverKeySpec, now: Timestamp) -> Result<&'static str, (&'static str, String)> {
     if spec.revoked_at.as_ref().is_some_and(|t| t.0 <= now) {
-        return Err(("Revoked", "the key is revoked; no signature by it counts".to_owned()));
+        return Err((
+            "Revoked",
+            "the key is revoked; no signature by it counts".to_owned(),
+        ));
     }
     if spec.not_after.as_ref().is_some_and(|t| t.0 <= now) {
-        return Err((reason::EXPIRED, "the key is past notAfter; no signature by it counts".to_owned()));
+        return Err((
+            reason::EXPIRED,
+            "the key is past notAfter; no signature by it counts".to_owned(),
+        ));
     }
     Err((
         reason::NOT_SUPPORTED,

@@ -24,7 +24,13 @@ pub const EVENT_TYPES: &[&str] = &[
 /// Reason and message of `Ready=False`.
 pub fn verdict(spec: &AuditPolicySpec) -> Result<&'static str, (&'static str, String)> {
     if let Some(unknown) = spec.levels.keys().find(|k| !EVENT_TYPES.contains(&k.as_str())) {
-        return Err((reason::INVALID, format!("levels names the unknown event type {unknown}; known are {}", EVENT_TYPES.join(", "))));
+        return Err((
+            reason::INVALID,
+            format!(
+                "levels names the unknown event type {unknown}; known are {}",
+                EVENT_TYPES.join(", ")
+            ),
+        ));
     }
     let used = [
         (!spec.sinks.is_empty(), "sinks"),
@@ -32,13 +38,19 @@ pub fn verdict(spec: &AuditPolicySpec) -> Result<&'static str, (&'static str, St
         (spec.checkpoint.is_some(), "checkpoint"),
         (!spec.witnesses.is_empty(), "witnesses"),
     ];
-    let unsupported: Vec<_> = used.into_iter().filter_map(|(u, name)| u.then_some(name)).collect();
+    let unsupported: Vec<_> = used
+        .into_iter()
+        .filter_map(|(u, name)| u.then_some(name))
+        .collect();
     if unsupported.is_empty() {
         Ok("levels are honoured")
     } else {
         Err((
             reason::NOT_SUPPORTED,
-            format!("{} not supported in this version; levels are honoured and everything is kept", unsupported.join(", ")),
+            format!(
+                "{} not supported in this version; levels are honoured and everything is kept",
+                unsupported.join(", ")
+            ),
         ))
     }
 }

@@ -63,7 +63,9 @@ pub fn is_tracked(labels: &BTreeMap<String, String>, annotations: &BTreeMap<Stri
         "kustomize.toolkit.fluxcd.io/name",
         "helm.toolkit.fluxcd.io/name",
     ];
-    marks.iter().any(|m| labels.contains_key(*m) || annotations.contains_key(*m))
+    marks
+        .iter()
+        .any(|m| labels.contains_key(*m) || annotations.contains_key(*m))
 }
 
 /// When a finished turn is removed; `None` never.
@@ -73,7 +75,11 @@ pub fn removal(completed: Timestamp, ttl_seconds: Option<i64>, tracked: bool) ->
         return None;
     }
     let default = i64::try_from(DEFAULT_TTL.as_secs()).unwrap_or(i64::MAX);
-    completed.checked_add(jiff::SignedDuration::from_secs(ttl_seconds.unwrap_or(default).max(0))).ok()
+    completed
+        .checked_add(jiff::SignedDuration::from_secs(
+            ttl_seconds.unwrap_or(default).max(0),
+        ))
+        .ok()
 }
 
 #[cfg(test)]
@@ -83,8 +89,14 @@ mod tests {
     #[test]
     fn tracked_turns_are_never_removed() {
         let completed = Timestamp::UNIX_EPOCH;
-        assert_eq!(removal(completed, Some(60), false), Timestamp::from_second(60).ok());
-        assert_eq!(removal(completed, None, false), Timestamp::from_second(604_800).ok());
+        assert_eq!(
+            removal(completed, Some(60), false),
+            Timestamp::from_second(60).ok()
+        );
+        assert_eq!(
+            removal(completed, None, false),
+            Timestamp::from_second(604_800).ok()
+        );
         assert_eq!(removal(completed, Some(60), true), None);
         let flux = [("kustomize.toolkit.fluxcd.io/name".to_owned(), "x".to_owned())].into();
         assert!(is_tracked(&flux, &BTreeMap::new()));

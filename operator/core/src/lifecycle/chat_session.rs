@@ -36,10 +36,29 @@ pub struct Verdict {
 
 /// Decides. An expired session stays expired, also when a turn is added late.
 #[must_use]
-pub fn decide(spec: &ChatSessionSpec, created: Timestamp, was: Option<SessionPhase>, turns: &[Turn], now: Timestamp) -> Verdict {
-    let last_activity = turns.iter().map(|t| t.created).chain([created]).max().unwrap_or(created);
-    let ttl = spec.ttl.as_deref().and_then(duration::parse).unwrap_or(DEFAULT_TTL).min(MAX_TTL);
-    let expires_at = jiff::SignedDuration::try_from(ttl).ok().and_then(|d| last_activity.checked_add(d).ok()).unwrap_or(last_activity);
+pub fn decide(
+    spec: &ChatSessionSpec,
+    created: Timestamp,
+    was: Option<SessionPhase>,
+    turns: &[Turn],
+    now: Timestamp,
+) -> Verdict {
+    let last_activity = turns
+        .iter()
+        .map(|t| t.created)
+        .chain([created])
+        .max()
+        .unwrap_or(created);
+    let ttl = spec
+        .ttl
+        .as_deref()
+        .and_then(duration::parse)
+        .unwrap_or(DEFAULT_TTL)
+        .min(MAX_TTL);
+    let expires_at = jiff::SignedDuration::try_from(ttl)
+        .ok()
+        .and_then(|d| last_activity.checked_add(d).ok())
+        .unwrap_or(last_activity);
     let phase = if spec.closed {
         SessionPhase::Terminated
     } else if was == Some(SessionPhase::Expired) || now >= expires_at {
@@ -49,7 +68,12 @@ pub fn decide(spec: &ChatSessionSpec, created: Timestamp, was: Option<SessionPha
     } else {
         SessionPhase::Active
     };
-    Verdict { phase, turns: i64::try_from(turns.len()).unwrap_or(i64::MAX), last_activity, expires_at }
+    Verdict {
+        phase,
+        turns: i64::try_from(turns.len()).unwrap_or(i64::MAX),
+        last_activity,
+        expires_at,
+    }
 }
 
 #[cfg(test)]
@@ -59,8 +83,15 @@ mod tests {
     #[test]
     fn phases_follow_turns_ttl_and_closing() {
         let at = |s: i64| Timestamp::from_second(s).unwrap();
-        let spec = |closed| ChatSessionSpec { ttl: Some("10s".into()), closed, ..Default::default() };
-        let turn = |created, resting| Turn { created: at(created), resting };
+        let spec = |closed| ChatSessionSpec {
+            ttl: Some("10s".into()),
+            closed,
+            ..Default::default()
+        };
+        let turn = |created, resting| Turn {
+            created: at(created),
+            resting,
+        };
         use SessionPhase::{Active, Expired, Processing, Terminated};
         let cases = [
             (spec(false), None, vec![], 5, Active),
@@ -69,10 +100,23 @@ mod tests {
             (spec(false), None, vec![turn(8, false)], 15, Processing),
             (spec(false), Some(Expired), vec![turn(12, true)], 15, Expired),
             (spec(true), None, vec![turn(1, false)], 2, Terminated),
-            (ChatSessionSpec { ttl: Some("9999h".into()), ..Default::default() }, None, vec![], 700_000, Expired),
+            (
+                ChatSessionSpec {
+                    ttl: Some("9999h".into()),
+                    ..Default::default()
+                },
+                None,
+                vec![],
+                700_000,
+                Expired,
+            ),
         ];
         for (spec, was, turns, now, want) in cases {
-            assert_eq!(decide(&spec, at(0), was, &turns, at(now)).phase, want, "{turns:?} at {now}");
+            assert_eq!(
+                decide(&spec, at(0), was, &turns, at(now)).phase,
+                want,
+                "{turns:?} at {now}"
+            );
         }
     }
 }

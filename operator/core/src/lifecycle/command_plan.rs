@@ -69,7 +69,13 @@ pub fn decide(seen: &Observed<'_>) -> (Verdict, ApprovalSummary) {
     use kubechat_crds::PlanPhase::{Cancelled, Denied, Expired};
     let requirement = binding_requirement(seen.plan, seen.policies);
     let count = count(seen, &requirement);
-    let end = |phase, reason, message: String| Verdict::End(Ending { phase, reason, message });
+    let end = |phase, reason, message: String| {
+        Verdict::End(Ending {
+            phase,
+            reason,
+            message,
+        })
+    };
     if seen.plan.mode == Mode::PlanOnly {
         return (Verdict::PlanOnly, count.summary);
     }
@@ -78,34 +84,78 @@ pub fn decide(seen: &Observed<'_>) -> (Verdict, ApprovalSummary) {
         return (end(Cancelled, reason::CANCELLED, message), count.summary);
     }
     if let Some((by, why)) = &count.denied {
-        let why = if why.is_empty() { String::new() } else { format!(": {why}") };
-        return (end(Denied, reason::DENIED, format!("{by} denied it{why}. Nothing was executed")), count.summary);
+        let why = if why.is_empty() {
+            String::new()
+        } else {
+            format!(": {why}")
+        };
+        return (
+            end(
+                Denied,
+                reason::DENIED,
+                format!("{by} denied it{why}. Nothing was executed"),
+            ),
+            count.summary,
+        );
     }
     if let Some(why) = expired(seen) {
-        let message = format!("{why}. Nothing was executed. Ask again: kubechat again {}", seen.name);
+        let message = format!(
+            "{why}. Nothing was executed. Ask again: kubechat again {}",
+            seen.name
+        );
         return (end(Expired, reason::EXPIRED, message), count.summary);
     }
     let policies = match seen.policies {
         Ok(policies) => policies,
         Err(problem) => {
-            return (Verdict::Wait { reason: problem.reason, message: problem.message.clone() }, count.summary);
+            return (
+                Verdict::Wait {
+                    reason: problem.reason,
+                    message: problem.message.clone(),
+                },
+                count.summary,
+            );
         }
     };
     if let Some(pack) = policies.suspended_by() {
-        let message = format!("RiskPolicy {pack} suspends all execution (spec.suspend). The plan waits until that is taken back");
-        return (Verdict::Wait { reason: reason::SUSPENDED, message }, count.summary);
+        let message = format!(
+            "RiskPolicy {pack} suspends all execution (spec.suspend). The plan waits until that is taken back"
+        );
+        return (
+            Verdict::Wait {
+                reason: reason::SUSPENDED,
+                message,
+            },
+            count.summary,
+        );
     }
     if count.missing == 0 {
         return (Verdict::Go, count.summary);
     }
-    let grew = !at_least(&seen.plan.requirement, &policies.requirement(seen.plan.risk.level));
-    let reason = if grew { reason::REQUIREMENT_CHANGED } else { reason::AWAITING_APPROVAL };
-    (Verdict::Wait { reason, message: waiting_message(seen, &count) }, count.summary)
+    let grew = !at_least(
+        &seen.plan.requirement,
+        &policies.requirement(seen.plan.risk.level),
+    );
+    let reason = if grew {
+        reason::REQUIREMENT_CHANGED
+    } else {
+        reason::AWAITING_APPROVAL
+    };
+    (
+        Verdict::Wait {
+            reason,
+            message: waiting_message(seen, &count),
+        },
+        count.summary,
+    )
 }
 
 /// The recorded requirement and what the live policies ask beyond it: the stricter of both binds.
 #[must_use]
-pub fn binding_requirement(plan: &CommandPlanSpec, policies: Result<&Effective, &PolicyProblem>) -> Vec<Requirement> {
+pub fn binding_requirement(
+    plan: &CommandPlanSpec,
+    policies: Result<&Effective, &PolicyProblem>,
+) -> Vec<Requirement> {
     let mut all = plan.requirement.clone();
     if let Ok(policies) = policies {
         for live in policies.requirement(plan.risk.level) {
@@ -126,7 +176,10 @@ fn expired(seen: &Observed<'_>) -> Option<String> {
     if let Some(at) = seen.not_after.filter(|t| seen.now >= *t) {
         return Some(format!("the turn was not to be executed after {at}"));
     }
-    let limit = seen.policies.ok().map(|p| p.max_identity_age(seen.plan.risk.level))?;
+    let limit = seen
+        .policies
+        .ok()
+        .map(|p| p.max_identity_age(seen.plan.risk.level))?;
     let age = seen.now.duration_since(seen.stamped);
     (age >= jiff::SignedDuration::try_from(limit).ok()?)
         .then(|| "the requester's identity was stamped too long ago (maxIdentityAge)".to_owned())
@@ -144,8 +197,15 @@ fn count(seen: &Observed<'_>, requirement: &[Requirement]) -> Count {
     let mut decisions = vec![];
     let mut denied = None;
     for facts in seen.approvals {
-        let Ok(via) = approval::judge(seen.plan, requirement, facts, seen.now) else { continue };
-        let by = facts.spec.submitted_by.as_ref().map(|i| i.username.clone()).unwrap_or_default();
+        let Ok(via) = approval::judge(seen.plan, requirement, facts, seen.now) else {
+            continue;
+        };
+        let by = facts
+            .spec
+            .submitted_by
+            .as_ref()
+            .map(|i| i.username.clone())
+            .unwrap_or_default();
         decisions.push(DecisionRecord {
             name: facts.name.clone(),
             username: by.clone(),
@@ -172,9 +232,23 @@ fn count(seen: &Observed<'_>, requirement: &[Requirement]) -> Count {
     let received = (required - missing).max(0);
     let open: Vec<&Requirement> = requirement.iter().filter(|r| lacking(r) > 0).collect();
     decisions.truncate(64);
-    let eligible = if missing > 0 { eligible(seen.plan, &open) } else { vec![] };
-    let summary = ApprovalSummary { summary: format!("{received}/{required}"), required, received, eligible, decisions };
-    Count { summary, missing, denied }
+    let eligible = if missing > 0 {
+        eligible(seen.plan, &open)
+    } else {
+        vec![]
+    };
+    let summary = ApprovalSummary {
+        summary: format!("{received}/{required}"),
+        required,
+        received,
+        eligible,
+        decisions,
+    };
+    Count {
+        summary,
+        missing,
+        denied,
+    }
 }
 
 /// Who may still approve, as far as policy names them; holders of the verb otherwise.
@@ -187,7 +261,11 @@ fn eligible(plan: &CommandPlanSpec, open: &[&Requirement]) -> Vec<String> {
         who.extend(entry.users.iter().map(|u| format!("user {u}")));
         who.extend(entry.groups.iter().map(|g| format!("group {g}")));
         if entry.users.is_empty() && entry.groups.is_empty() {
-            who.extend(authz::approver_questions(plan).iter().map(|q| format!("anyone who may {}", q.describe())));
+            who.extend(
+                authz::approver_questions(plan)
+                    .iter()
+                    .map(|q| format!("anyone who may {}", q.describe())),
+            );
         }
     }
     who.into_iter().take(20).collect()

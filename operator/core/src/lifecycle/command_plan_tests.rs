@@ -15,14 +15,29 @@ fn pack(count: i32, groups: &[&str]) -> RiskPolicy {
         groups: groups.iter().map(|g| (*g).to_owned()).collect(),
         ..Default::default()
     };
-    let approvals = LevelApprovals { caution: Some(rule(true)), destructive: Some(rule(false)) };
-    RiskPolicy::new("baseline", RiskPolicySpec { approvals: Some(approvals), ..Default::default() })
+    let approvals = LevelApprovals {
+        caution: Some(rule(true)),
+        destructive: Some(rule(false)),
+    };
+    RiskPolicy::new(
+        "baseline",
+        RiskPolicySpec {
+            approvals: Some(approvals),
+            ..Default::default()
+        },
+    )
 }
 
 fn plan(level: Level, policies: &Effective) -> CommandPlanSpec {
     CommandPlanSpec {
-        requester: Identity { username: "alice".into(), ..Default::default() },
-        risk: Risk { level, ..Default::default() },
+        requester: Identity {
+            username: "alice".into(),
+            ..Default::default()
+        },
+        risk: Risk {
+            level,
+            ..Default::default()
+        },
         requirement: policies.requirement(level),
         expires_at: at(1000).to_string(),
         digest: "sha256:d".into(),
@@ -31,13 +46,21 @@ fn plan(level: Level, policies: &Effective) -> CommandPlanSpec {
 }
 
 fn by(name: &str, decision: DecisionKind) -> Facts {
-    let groups = if name == "bob" { vec!["ops".to_owned()] } else { vec![] };
+    let groups = if name == "bob" {
+        vec!["ops".to_owned()]
+    } else {
+        vec![]
+    };
     Facts {
         name: format!("a-{name}"),
         spec: ApprovalSpec {
             plan_digest: "sha256:d".into(),
             decision,
-            submitted_by: Some(Identity { username: name.into(), groups, ..Default::default() }),
+            submitted_by: Some(Identity {
+                username: name.into(),
+                groups,
+                ..Default::default()
+            }),
             ..Default::default()
         },
         created: at(10),
@@ -70,7 +93,15 @@ fn the_requester_confirms_a_caution_plan_but_never_a_destructive_one() {
     let own = [by("alice", DecisionKind::Approve)];
     assert_eq!(verdict(&plan(Level::Caution, &one), &own, &one).0, Verdict::Go);
     assert!(waits(&verdict(&plan(Level::Destructive, &one), &own, &one)));
-    assert_eq!(verdict(&plan(Level::Destructive, &one), &[by("bob", DecisionKind::Approve)], &one).0, Verdict::Go);
+    assert_eq!(
+        verdict(
+            &plan(Level::Destructive, &one),
+            &[by("bob", DecisionKind::Approve)],
+            &one
+        )
+        .0,
+        Verdict::Go
+    );
 }
 
 #[test]
@@ -81,7 +112,10 @@ fn distinct_people_count_once() {
     let once = verdict(&plan, &[bob(), bob()], &two);
     assert!(waits(&once));
     assert_eq!(once.1.summary, "1/2");
-    assert_eq!(verdict(&plan, &[bob(), by("carol", DecisionKind::Approve)], &two).0, Verdict::Go);
+    assert_eq!(
+        verdict(&plan, &[bob(), by("carol", DecisionKind::Approve)], &two).0,
+        Verdict::Go
+    );
 }
 
 #[test]
@@ -96,15 +130,35 @@ fn refuses_decisions_that_cannot_be_held_against_a_person() {
     let cases = [
         (change(|f| f.sealed = false), reason::UNTRUSTED_ORIGIN),
         (change(|f| f.spec.submitted_by = None), reason::UNTRUSTED_ORIGIN),
-        (change(|f| f.spec.plan_digest = "sha256:x".into()), reason::DIGEST_MISMATCH),
-        (change(|f| f.spec.plan_digest = "sha256:".into()), reason::DIGEST_MISMATCH),
-        (by("system:serviceaccount:a:b", DecisionKind::Approve), reason::NOT_A_PERSON),
+        (
+            change(|f| f.spec.plan_digest = "sha256:x".into()),
+            reason::DIGEST_MISMATCH,
+        ),
+        (
+            change(|f| f.spec.plan_digest = "sha256:".into()),
+            reason::DIGEST_MISMATCH,
+        ),
+        (
+            by("system:serviceaccount:a:b", DecisionKind::Approve),
+            reason::NOT_A_PERSON,
+        ),
         (by("system:admin", DecisionKind::Approve), reason::NOT_A_PERSON),
-        (change(|f| f.right = Some(Err("approve".into()))), reason::FORBIDDEN),
+        (
+            change(|f| f.right = Some(Err("approve".into()))),
+            reason::FORBIDDEN,
+        ),
         (change(|f| f.right = None), reason::UNREACHABLE),
         (change(|f| f.created = at(1000)), reason::EXPIRED),
-        (change(|f| f.spec.expires_at = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(15)))), reason::EXPIRED),
-        (change(|f| f.spec.break_glass = Some(Default::default())), reason::NOT_SUPPORTED),
+        (
+            change(|f| {
+                f.spec.expires_at = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(15)))
+            }),
+            reason::EXPIRED,
+        ),
+        (
+            change(|f| f.spec.break_glass = Some(Default::default())),
+            reason::NOT_SUPPORTED,
+        ),
         (by("bob", DecisionKind::Review), reason::NOT_SUPPORTED),
         (by("alice", DecisionKind::Deny), reason::SELF_APPROVAL),
     ];
@@ -120,7 +174,13 @@ fn one_deny_by_a_person_with_the_right_ends_it() {
     let one = Effective::from_policies(&[pack(1, &[])]).unwrap();
     let plan = plan(Level::Caution, &one);
     let both = [by("alice", DecisionKind::Approve), by("bob", DecisionKind::Deny)];
-    assert!(matches!(verdict(&plan, &both, &one).0, Verdict::End(Ending { phase: PlanPhase::Denied, .. })));
+    assert!(matches!(
+        verdict(&plan, &both, &one).0,
+        Verdict::End(Ending {
+            phase: PlanPhase::Denied,
+            ..
+        })
+    ));
     let mut powerless = by("bob", DecisionKind::Deny);
     powerless.right = Some(Err("approve".into()));
     assert!(waits(&verdict(&plan, &[powerless], &one)));
@@ -131,7 +191,9 @@ fn a_stricter_live_policy_binds_after_approval_and_a_looser_one_does_not_help() 
     let one = Effective::from_policies(&[pack(1, &[])]).unwrap();
     let two = Effective::from_policies(&[pack(2, &["ops"])]).unwrap();
     let bob = [by("bob", DecisionKind::Approve)];
-    let Verdict::Wait { reason, .. } = verdict(&plan(Level::Destructive, &one), &bob, &two).0 else { panic!() };
+    let Verdict::Wait { reason, .. } = verdict(&plan(Level::Destructive, &one), &bob, &two).0 else {
+        panic!()
+    };
     assert_eq!(reason, reason::REQUIREMENT_CHANGED);
     assert!(waits(&verdict(&plan(Level::Destructive, &two), &bob, &one)));
 }
@@ -140,8 +202,15 @@ fn a_stricter_live_policy_binds_after_approval_and_a_looser_one_does_not_help() 
 fn only_members_of_the_required_groups_count() {
     let ops = Effective::from_policies(&[pack(1, &["ops"])]).unwrap();
     let plan = plan(Level::Destructive, &ops);
-    assert!(waits(&verdict(&plan, &[by("carol", DecisionKind::Approve)], &ops)));
-    assert_eq!(verdict(&plan, &[by("bob", DecisionKind::Approve)], &ops).0, Verdict::Go);
+    assert!(waits(&verdict(
+        &plan,
+        &[by("carol", DecisionKind::Approve)],
+        &ops
+    )));
+    assert_eq!(
+        verdict(&plan, &[by("bob", DecisionKind::Approve)], &ops).0,
+        Verdict::Go
+    );
 }
 
 #[test]
@@ -161,12 +230,17 @@ fn fails_closed_without_a_usable_policy_and_after_its_time() {
         now: at(20),
     };
     assert_eq!(decide(&seen).0, Verdict::Go);
-    let problem = PolicyProblem { reason: reason::NO_POLICY, message: String::new() };
+    let problem = PolicyProblem {
+        reason: reason::NO_POLICY,
+        message: String::new(),
+    };
     seen.policies = Err(&problem);
     assert!(waits(&decide(&seen)));
     seen.policies = Ok(&one);
     let ended = |seen: &Observed<'_>, want| {
-        let Verdict::End(ending) = decide(seen).0 else { panic!("{:?}", decide(seen)) };
+        let Verdict::End(ending) = decide(seen).0 else {
+            panic!("{:?}", decide(seen))
+        };
         assert_eq!(ending.phase, want);
     };
     seen.now = at(1000);
@@ -177,11 +251,23 @@ fn fails_closed_without_a_usable_policy_and_after_its_time() {
     ended(&seen, PlanPhase::Expired);
     (seen.stamped, seen.cancelled) = (at(0), true);
     ended(&seen, PlanPhase::Cancelled);
-    let suspended = Effective::from_policies(&[RiskPolicy::new("stop", RiskPolicySpec { suspend: true, ..Default::default() })]).unwrap();
+    let suspended = Effective::from_policies(&[RiskPolicy::new(
+        "stop",
+        RiskPolicySpec {
+            suspend: true,
+            ..Default::default()
+        },
+    )])
+    .unwrap();
     (seen.cancelled, seen.policies) = (false, Ok(&suspended));
-    let Verdict::Wait { reason, .. } = decide(&seen).0 else { panic!() };
+    let Verdict::Wait { reason, .. } = decide(&seen).0 else {
+        panic!()
+    };
     assert_eq!(reason, reason::SUSPENDED);
-    let shown = CommandPlanSpec { mode: Mode::PlanOnly, ..plan.clone() };
+    let shown = CommandPlanSpec {
+        mode: Mode::PlanOnly,
+        ..plan.clone()
+    };
     seen.plan = &shown;
     assert_eq!(decide(&seen).0, Verdict::PlanOnly);
 }
@@ -189,6 +275,11 @@ fn fails_closed_without_a_usable_policy_and_after_its_time() {
 #[test]
 fn the_waiting_message_holds_an_approval_ready_to_create() {
     let one = Effective::from_policies(&[pack(1, &[])]).unwrap();
-    let Verdict::Wait { message, .. } = verdict(&plan(Level::Caution, &one), &[], &one).0 else { panic!() };
-    assert!(message.contains("kind: Approval") && message.contains("planDigest: \"sha256:d\""), "{message}");
+    let Verdict::Wait { message, .. } = verdict(&plan(Level::Caution, &one), &[], &one).0 else {
+        panic!()
+    };
+    assert!(
+        message.contains("kind: Approval") && message.contains("planDigest: \"sha256:d\""),
+        "{message}"
+    );
 }

@@ -38,7 +38,13 @@ impl OneShot<'_> {
 
     /// A person is waited for: `Succeeded=Unknown`, `AwaitingApproval=True`, and neither Reconciling nor Stalled.
     pub fn awaiting(&mut self, reason: &str, message: &str) {
-        self.put(types::SUCCEEDED, "Unknown", reason, message);
+        // The command to run stands once, where it is waited; the other condition names the cause only.
+        self.put(
+            types::SUCCEEDED,
+            "Unknown",
+            reason,
+            message.lines().next().unwrap_or_default(),
+        );
         self.put(types::AWAITING_APPROVAL, "True", reason, message);
         remove(self.conditions, types::RECONCILING);
         remove(self.conditions, types::STALLED);
@@ -46,7 +52,12 @@ impl OneShot<'_> {
 
     /// Finished for ever.
     pub fn finish(&mut self, succeeded: bool, reason: &str, message: &str) {
-        self.put(types::SUCCEEDED, if succeeded { "True" } else { "False" }, reason, message);
+        self.put(
+            types::SUCCEEDED,
+            if succeeded { "True" } else { "False" },
+            reason,
+            message,
+        );
         for gone in [types::AWAITING_APPROVAL, types::RECONCILING, types::STALLED] {
             remove(self.conditions, gone);
         }
@@ -59,12 +70,25 @@ impl OneShot<'_> {
     }
 
     fn put(&mut self, type_: &str, status: &str, reason: &str, message: &str) {
-        set(self.conditions, type_, status, reason, message, self.generation, self.now);
+        set(
+            self.conditions,
+            type_,
+            status,
+            reason,
+            message,
+            self.generation,
+            self.now,
+        );
     }
 }
 
 /// `Ready` of a configuration object.
-pub fn ready(conditions: &mut Vec<Condition>, verdict: Result<&str, (&str, String)>, generation: Option<i64>, now: Timestamp) {
+pub fn ready(
+    conditions: &mut Vec<Condition>,
+    verdict: Result<&str, (&str, String)>,
+    generation: Option<i64>,
+    now: Timestamp,
+) {
     let (status, reason, message) = match verdict {
         Ok(message) => ("True", reason::READY, message.to_owned()),
         Err((reason, message)) => ("False", reason, message),
@@ -75,7 +99,15 @@ pub fn ready(conditions: &mut Vec<Condition>, verdict: Result<&str, (&str, Strin
 /// Whether two lists of conditions say the same, whatever their times.
 #[must_use]
 pub fn same_ignoring_time(a: &[Condition], b: &[Condition]) -> bool {
-    let key = |c: &Condition| (c.type_.clone(), c.status.clone(), c.reason.clone(), c.message.clone(), c.observed_generation);
+    let key = |c: &Condition| {
+        (
+            c.type_.clone(),
+            c.status.clone(),
+            c.reason.clone(),
+            c.message.clone(),
+            c.observed_generation,
+        )
+    };
     a.len() == b.len() && a.iter().all(|x| b.iter().any(|y| key(x) == key(y)))
 }
 
@@ -87,7 +119,11 @@ mod tests {
     #[test]
     fn a_waiting_object_is_neither_reconciling_nor_stalled_and_a_finished_one_nothing_else() {
         let mut conditions = vec![];
-        let mut shot = OneShot { conditions: &mut conditions, generation: Some(1), now: Timestamp::UNIX_EPOCH };
+        let mut shot = OneShot {
+            conditions: &mut conditions,
+            generation: Some(1),
+            now: Timestamp::UNIX_EPOCH,
+        };
         shot.working("Progressing", "m");
         shot.awaiting("AwaitingApproval", "m");
         assert!(is_true(shot.conditions, types::AWAITING_APPROVAL));

@@ -11,14 +11,24 @@ use crate::{policy, reason};
 pub fn verdict(spec: &RiskPolicySpec) -> Result<&'static str, (&'static str, String)> {
     let invalid = policy::invalid(spec);
     if !invalid.is_empty() {
-        return Err((reason::INVALID, format!("{}. Plans wait until it is corrected", invalid.join("; "))));
+        return Err((
+            reason::INVALID,
+            format!("{}. Plans wait until it is corrected", invalid.join("; ")),
+        ));
     }
     let unsupported = policy::unsupported(spec);
     if !unsupported.is_empty() {
         return Err((
             reason::NOT_SUPPORTED,
-            format!("{} not supported in this version. Plans wait until they are taken out", unsupported.join(", ")),
+            format!(
+                "{} not supported in this version. Plans wait until they are taken out",
+                unsupported.join(", ")
+            ),
         ));
     }
-    Ok(if spec.suspend { "the kill switch is on: no step is sent" } else { "honoured" })
+    Ok(if spec.suspend {
+        "the kill switch is on: no step is sent"
+    } else {
+        "honoured"
+    })
 }

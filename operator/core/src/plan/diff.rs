@@ -35,7 +35,12 @@ pub fn bound(lines: &mut Vec<DiffLine>) {
     if lines.len() > MAX_LINES {
         let more = lines.len() - MAX_LINES + 1;
         lines.truncate(MAX_LINES - 1);
-        lines.push(DiffLine { target: 0, path: format!("({more} more changed fields are not shown)"), before: None, after: None });
+        lines.push(DiffLine {
+            target: 0,
+            path: format!("({more} more changed fields are not shown)"),
+            before: None,
+            after: None,
+        });
     }
 }
 
@@ -100,15 +105,21 @@ mod tests {
     fn shows_changed_added_and_removed_fields_by_pointer() {
         let a = json!({"metadata": {"labels": {"a/b": "1", "old": "x"}, "resourceVersion": "1"}, "spec": {"replicas": 2, "list": [1, 2]}});
         let b = json!({"metadata": {"labels": {"a/b": "2", "new": "y"}, "resourceVersion": "2"}, "spec": {"replicas": 5, "list": [1, 3]}});
-        let lines: Vec<_> = diff(0, Some(&a), Some(&b)).into_iter().map(|l| (l.path, l.before, l.after)).collect();
+        let lines: Vec<_> = diff(0, Some(&a), Some(&b))
+            .into_iter()
+            .map(|l| (l.path, l.before, l.after))
+            .collect();
         let s = |t: &str| Some(t.to_owned());
-        assert_eq!(lines, [
-            ("/metadata/labels/a~1b".into(), s("1"), s("2")),
-            ("/metadata/labels/new".into(), None, s("y")),
-            ("/metadata/labels/old".into(), s("x"), None),
-            ("/spec/list/1".into(), s("2"), s("3")),
-            ("/spec/replicas".into(), s("2"), s("5")),
-        ]);
+        assert_eq!(
+            lines,
+            [
+                ("/metadata/labels/a~1b".into(), s("1"), s("2")),
+                ("/metadata/labels/new".into(), None, s("y")),
+                ("/metadata/labels/old".into(), s("x"), None),
+                ("/spec/list/1".into(), s("2"), s("3")),
+                ("/spec/replicas".into(), s("2"), s("5")),
+            ]
+        );
     }
 
     #[test]

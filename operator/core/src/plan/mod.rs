@@ -36,7 +36,11 @@ impl KindRef {
     /// `apps/v1` or `v1`.
     #[must_use]
     pub fn api_version(&self) -> String {
-        if self.group.is_empty() { self.version.clone() } else { format!("{}/{}", self.group, self.version) }
+        if self.group.is_empty() {
+            self.version.clone()
+        } else {
+            format!("{}/{}", self.group, self.version)
+        }
     }
 
     /// Whether this is the kind of that group.
@@ -107,12 +111,20 @@ pub const MAX_INLINE: usize = 16 * 1024;
 ///
 /// # Errors
 /// When the change is unclear, senseless or needless.
-pub fn draft(intent: &Intent, found: &[Found], revisions: &[Revision], now: Timestamp) -> Result<Vec<Draft>, Refusal> {
+pub fn draft(
+    intent: &Intent,
+    found: &[Found],
+    revisions: &[Revision],
+    now: Timestamp,
+) -> Result<Vec<Draft>, Refusal> {
     let mut drafts: Vec<Draft> = vec![];
     let mut nothing = vec![];
     for one in found {
         match actions::draft_one(intent, one, revisions, now) {
-            Ok(next) => match drafts.last_mut().filter(|last| same_write(&last.step, &next.step)) {
+            Ok(next) => match drafts
+                .last_mut()
+                .filter(|last| same_write(&last.step, &next.step))
+            {
                 Some(last) => merge(last, next),
                 None => drafts.push(next),
             },
@@ -145,7 +157,8 @@ fn same_write(a: &Step, b: &Step) -> bool {
         && b.manifest.is_none()
         && a.rollback.kind == b.rollback.kind
         && a.rollback.action == b.rollback.action
-        && a.targets.first().map(|t| (&t.kind, &t.namespace)) == b.targets.first().map(|t| (&t.kind, &t.namespace))
+        && a.targets.first().map(|t| (&t.kind, &t.namespace))
+            == b.targets.first().map(|t| (&t.kind, &t.namespace))
 }
 
 fn merge(into: &mut Draft, next: Draft) {
@@ -169,7 +182,11 @@ pub fn target(kind: &KindRef, object: &Value) -> Target {
         namespace: text("/metadata/namespace"),
         name: text("/metadata/name").unwrap_or_default(),
         uid: text("/metadata/uid"),
-        resource_version: if churns { None } else { text("/metadata/resourceVersion") },
+        resource_version: if churns {
+            None
+        } else {
+            text("/metadata/resourceVersion")
+        },
         generation,
         spec_digest: churns.then(|| object::spec_digest(object)),
     }
@@ -183,7 +200,9 @@ pub fn still_as_planned(target: &Target, now: &Value) -> Result<(), String> {
     let name = format!("{}/{}", target.kind.to_lowercase(), target.name);
     let uid = now.pointer("/metadata/uid").and_then(Value::as_str);
     if uid != target.uid.as_deref() {
-        return Err(format!("{name} was deleted and created again since the plan was made"));
+        return Err(format!(
+            "{name} was deleted and created again since the plan was made"
+        ));
     }
     if now.pointer("/metadata/deletionTimestamp").is_some() {
         return Err(format!("{name} is being deleted"));
@@ -243,18 +262,31 @@ pub fn step_id(plan_uid: &str, index: usize, step: &Step) -> String {
 ///
 /// # Errors
 /// When the recorded patch is no patch (then nothing is sent).
-pub fn final_patch(patch: &str, subresource: Option<&str>, fresh: &Value, step_id: &str) -> Result<Value, String> {
+pub fn final_patch(
+    patch: &str,
+    subresource: Option<&str>,
+    fresh: &Value,
+    step_id: &str,
+) -> Result<Value, String> {
     let text = |pointer: &str| fresh.pointer(pointer).cloned().unwrap_or(Value::Null);
     let (uid, version) = (text("/metadata/uid"), text("/metadata/resourceVersion"));
     match serde_json::from_str::<Value>(patch).map_err(|e| format!("the recorded patch is no JSON: {e}"))? {
         Value::Object(mut merge) => {
-            let metadata = merge.entry("metadata").or_insert_with(|| Value::Object(serde_json::Map::new()));
-            let Some(metadata) = metadata.as_object_mut() else { return Err("the recorded patch has no metadata object".into()) };
+            let metadata = merge
+                .entry("metadata")
+                .or_insert_with(|| Value::Object(serde_json::Map::new()));
+            let Some(metadata) = metadata.as_object_mut() else {
+                return Err("the recorded patch has no metadata object".into());
+            };
             metadata.insert("uid".into(), uid);
             metadata.insert("resourceVersion".into(), version);
             if subresource.is_none() {
-                let annotations = metadata.entry("annotations").or_insert_with(|| Value::Object(serde_json::Map::new()));
-                let Some(annotations) = annotations.as_object_mut() else { return Err("the recorded patch removes all annotations".into()) };
+                let annotations = metadata
+                    .entry("annotations")
+                    .or_insert_with(|| Value::Object(serde_json::Map::new()));
+                let Some(annotations) = annotations.as_object_mut() else {
+                    return Err("the recorded patch removes all annotations".into());
+                };
                 annotations.insert(STEP_ID_ANNOTATION.into(), step_id.into());
             }
             Ok(Value::Object(merge))
@@ -291,16 +323,23 @@ pub enum Trace {
 #[must_use]
 pub fn trace(step: &Step, target: &Target, object: Option<&Value>, step_id: &str) -> Trace {
     let marked = object.is_some_and(|o| object::annotation(o, STEP_ID_ANNOTATION) == Some(step_id));
-    let uid = object.and_then(|o| o.pointer("/metadata/uid")).and_then(Value::as_str);
+    let uid = object
+        .and_then(|o| o.pointer("/metadata/uid"))
+        .and_then(Value::as_str);
     let done = match step.effect {
         Effect::Read => true,
         Effect::Create => marked,
         Effect::Delete => {
-            uid != target.uid.as_deref() || object.is_some_and(|o| o.pointer("/metadata/deletionTimestamp").is_some())
+            uid != target.uid.as_deref()
+                || object.is_some_and(|o| o.pointer("/metadata/deletionTimestamp").is_some())
         }
         Effect::Update if step.action == Action::Scale => {
-            let generation = object.and_then(|o| o.pointer("/metadata/generation")).and_then(Value::as_i64);
-            let replicas = object.and_then(|o| o.pointer("/spec/replicas")).and_then(Value::as_i64);
+            let generation = object
+                .and_then(|o| o.pointer("/metadata/generation"))
+                .and_then(Value::as_i64);
+            let replicas = object
+                .and_then(|o| o.pointer("/spec/replicas"))
+                .and_then(Value::as_i64);
             uid == target.uid.as_deref()
                 && generation > target.generation
                 && replicas == step.params.replicas.map(i64::from)
@@ -340,8 +379,19 @@ pub(crate) fn carry(full: &Value, masked: &Value) -> (String, Option<String>, Op
     }
     let digest = format!("sha256:{}", kubechat_crds::sha256_hex(text.as_bytes()));
     let shown = masked.to_string();
-    let shown = if shown.len() <= MAX_INLINE { shown } else { "{}".to_owned() };
-    (shown, Some(digest.clone()), Some(Sidecar { digest, bytes: text.into_bytes() }))
+    let shown = if shown.len() <= MAX_INLINE {
+        shown
+    } else {
+        "{}".to_owned()
+    };
+    (
+        shown,
+        Some(digest.clone()),
+        Some(Sidecar {
+            digest,
+            bytes: text.into_bytes(),
+        }),
+    )
 }
 
 #[cfg(test)]

@@ -20,9 +20,14 @@ pub fn spec_digest(object: &Value) -> String {
             annotations = Value::Null;
         }
     }
-    body.insert("labels".into(), metadata.get("labels").cloned().unwrap_or(Value::Null));
+    body.insert(
+        "labels".into(),
+        metadata.get("labels").cloned().unwrap_or(Value::Null),
+    );
     body.insert("annotations".into(), annotations);
-    kubechat_crds::digest::digest_of(&Value::Object(body)).map(|d| d.to_string()).unwrap_or_default()
+    kubechat_crds::digest::digest_of(&Value::Object(body))
+        .map(|d| d.to_string())
+        .unwrap_or_default()
 }
 
 /// Annotations that built-in controllers write on their own.
@@ -60,14 +65,19 @@ pub fn pod_spec_pointer(kind: &str) -> Option<&'static str> {
 /// `metadata.name`, empty if missing.
 #[must_use]
 pub fn name(object: &Value) -> &str {
-    object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default()
+    object
+        .pointer("/metadata/name")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
 }
 
 /// The owner that controls an object: `(kind, name)`.
 #[must_use]
 pub fn controller(object: &Value) -> Option<(&str, &str)> {
     let owners = object.pointer("/metadata/ownerReferences")?.as_array()?;
-    let owner = owners.iter().find(|o| o.get("controller").and_then(Value::as_bool) == Some(true))?;
+    let owner = owners
+        .iter()
+        .find(|o| o.get("controller").and_then(Value::as_bool) == Some(true))?;
     Some((owner.get("kind")?.as_str()?, owner.get("name")?.as_str()?))
 }
 
@@ -114,10 +124,22 @@ fn mask_env(value: &mut Value) {
 #[must_use]
 pub fn manifest_of(object: &Value) -> Value {
     let mut copy = object.clone();
-    let Some(map) = copy.as_object_mut() else { return copy };
+    let Some(map) = copy.as_object_mut() else {
+        return copy;
+    };
     map.remove("status");
     if let Some(metadata) = map.get_mut("metadata").and_then(Value::as_object_mut) {
-        for field in ["uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp", "managedFields", "selfLink", "deletionGracePeriodSeconds", "generateName"] {
+        for field in [
+            "uid",
+            "resourceVersion",
+            "generation",
+            "creationTimestamp",
+            "deletionTimestamp",
+            "managedFields",
+            "selfLink",
+            "deletionGracePeriodSeconds",
+            "generateName",
+        ] {
             metadata.remove(field);
         }
         prune_annotations(metadata);
@@ -131,7 +153,11 @@ pub fn manifest_of(object: &Value) -> Value {
         Some("Job") => {
             if let Some(spec) = map.get_mut("spec").and_then(Value::as_object_mut) {
                 spec.remove("selector");
-                if let Some(labels) = spec.get_mut("template").and_then(|t| t.pointer_mut("/metadata/labels")).and_then(Value::as_object_mut) {
+                if let Some(labels) = spec
+                    .get_mut("template")
+                    .and_then(|t| t.pointer_mut("/metadata/labels"))
+                    .and_then(Value::as_object_mut)
+                {
                     labels.retain(|k, _| !k.ends_with("controller-uid") && !k.ends_with("job-name"));
                 }
             }
@@ -144,7 +170,9 @@ pub fn manifest_of(object: &Value) -> Value {
 fn prune_annotations(metadata: &mut Map<String, Value>) {
     if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
         annotations.retain(|key, _| {
-            !is_churning_annotation(key) && key != kubechat_crds::STEP_ID_ANNOTATION && !key.starts_with("pv.kubernetes.io/")
+            !is_churning_annotation(key)
+                && key != kubechat_crds::STEP_ID_ANNOTATION
+                && !key.starts_with("pv.kubernetes.io/")
         });
         if annotations.is_empty() {
             metadata.remove("annotations");
@@ -172,10 +200,16 @@ mod tests {
     #[test]
     fn masking_hides_env_values_secrets_and_last_applied() {
         let text = masked(&deployment()).to_string();
-        assert!(!text.contains("hunter2") && !text.contains("last-applied") && !text.contains("managedFields"), "{text}");
+        assert!(
+            !text.contains("hunter2") && !text.contains("last-applied") && !text.contains("managedFields"),
+            "{text}"
+        );
         let secret = json!({"kind": "Secret", "data": {"k": "aHVudGVyMg=="}, "stringData": {"x": "hunter2"}});
         let text = masked(&secret).to_string();
-        assert!(!text.contains("aHVudGVyMg") && !text.contains("hunter2") && text.contains("\"k\""), "{text}");
+        assert!(
+            !text.contains("aHVudGVyMg") && !text.contains("hunter2") && text.contains("\"k\""),
+            "{text}"
+        );
     }
 
     #[test]
@@ -188,7 +222,13 @@ mod tests {
         };
         assert_eq!(base, change("/status/readyReplicas", json!(0)));
         assert_eq!(base, change("/metadata/resourceVersion", json!("9")));
-        assert_eq!(base, change("/metadata/annotations/deployment.kubernetes.io~1revision", json!("2")));
+        assert_eq!(
+            base,
+            change(
+                "/metadata/annotations/deployment.kubernetes.io~1revision",
+                json!("2")
+            )
+        );
         assert_ne!(base, change("/spec/replicas", json!(3)));
         assert_ne!(base, change("/metadata/annotations", json!({"team": "x"})));
     }

@@ -7,18 +7,36 @@ use serde_json::Value;
 /// Whether a selector (`matchLabels`/`matchExpressions`, or a plain map as a Service has it) names one of these keys and
 /// selects the labels before or after the change.
 #[must_use]
-pub fn reads_key(selector: &Value, keys: &[String], before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> bool {
-    let Some(map) = selector.as_object() else { return false };
+pub fn reads_key(
+    selector: &Value,
+    keys: &[String],
+    before: &BTreeMap<String, String>,
+    after: &BTreeMap<String, String>,
+) -> bool {
+    let Some(map) = selector.as_object() else {
+        return false;
+    };
     let structured = map.contains_key("matchLabels") || map.contains_key("matchExpressions");
     let mut named: Vec<&str> = vec![];
     if structured {
-        named.extend(map.get("matchLabels").and_then(Value::as_object).into_iter().flatten().map(|(k, _)| k.as_str()));
-        let expressions = map.get("matchExpressions").and_then(Value::as_array).into_iter().flatten();
+        named.extend(
+            map.get("matchLabels")
+                .and_then(Value::as_object)
+                .into_iter()
+                .flatten()
+                .map(|(k, _)| k.as_str()),
+        );
+        let expressions = map
+            .get("matchExpressions")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten();
         named.extend(expressions.filter_map(|e| e.get("key")?.as_str()));
     } else {
         named.extend(map.keys().map(String::as_str));
     }
-    keys.iter().any(|k| named.contains(&k.as_str())) && (selects(selector, before) || selects(selector, after))
+    keys.iter().any(|k| named.contains(&k.as_str()))
+        && (selects(selector, before) || selects(selector, after))
 }
 
 /// Whether the selector selects the labels; a selector that cannot be read selects (the stricter reading).
@@ -47,7 +65,10 @@ mod tests {
             (json!({"app": "db"}), false),
             (json!({"tier": "x"}), false),
             (json!({"matchLabels": {"app": "web"}}), true),
-            (json!({"matchExpressions": [{"key": "app", "operator": "Exists"}]}), true),
+            (
+                json!({"matchExpressions": [{"key": "app", "operator": "Exists"}]}),
+                true,
+            ),
             (json!({"matchExpressions": [{"key": "app", "operator": 7}]}), true),
             (json!(null), false),
         ];

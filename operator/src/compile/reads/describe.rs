@@ -35,26 +35,65 @@ fn summary(found: &Found) -> String {
     let o = &found.object;
     let namespace = o.pointer("/metadata/namespace").and_then(Value::as_str);
     let name = format!("{}/{}", found.kind.kind.to_lowercase(), object::name(o));
-    let mut lines = vec![format!("{name}{}: {}", place(found.kind.namespaced, namespace), health(o))];
+    let mut lines = vec![format!(
+        "{name}{}: {}",
+        place(found.kind.namespaced, namespace),
+        health(o)
+    )];
     let mut field = |label: &str, value: Option<String>| {
         if let Some(value) = value.filter(|v| !v.is_empty()) {
             lines.push(format!("  {label}: {value}"));
         }
     };
-    field("created", o.pointer("/metadata/creationTimestamp").and_then(Value::as_str).map(str::to_owned));
+    field(
+        "created",
+        o.pointer("/metadata/creationTimestamp")
+            .and_then(Value::as_str)
+            .map(str::to_owned),
+    );
     field("labels", map(o.pointer("/metadata/labels")));
-    field("controlled by", object::controller(o).map(|(k, n)| format!("{}/{n}", k.to_lowercase())));
+    field(
+        "controlled by",
+        object::controller(o).map(|(k, n)| format!("{}/{n}", k.to_lowercase())),
+    );
     field("replicas", replicas(o));
-    field("selector", map(o.pointer("/spec/selector/matchLabels").or_else(|| o.pointer("/spec/selector"))));
+    field(
+        "selector",
+        map(o
+            .pointer("/spec/selector/matchLabels")
+            .or_else(|| o.pointer("/spec/selector"))),
+    );
     field("containers", containers(found));
-    field("node", o.pointer("/spec/nodeName").and_then(Value::as_str).map(str::to_owned));
-    field("type", o.pointer("/spec/type").and_then(Value::as_str).map(str::to_owned));
+    field(
+        "node",
+        o.pointer("/spec/nodeName")
+            .and_then(Value::as_str)
+            .map(str::to_owned),
+    );
+    field(
+        "type",
+        o.pointer("/spec/type").and_then(Value::as_str).map(str::to_owned),
+    );
     field("ports", ports(o));
     field("keys", keys(o));
-    for condition in o.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten() {
+    for condition in o
+        .pointer("/status/conditions")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+    {
         let text = |k: &str| condition.get(k).and_then(Value::as_str).unwrap_or_default();
-        let message = if text("message").is_empty() { String::new() } else { format!(": {}", text("message")) };
-        lines.push(format!("  {}={} {}{message}", text("type"), text("status"), text("reason")));
+        let message = if text("message").is_empty() {
+            String::new()
+        } else {
+            format!(": {}", text("message"))
+        };
+        lines.push(format!(
+            "  {}={} {}{message}",
+            text("type"),
+            text("status"),
+            text("reason")
+        ));
     }
     lines.join("\n")
 }
@@ -72,9 +111,18 @@ fn health(o: &Value) -> String {
             .flatten()
             .filter_map(|c| c.pointer("/state/waiting/reason")?.as_str())
             .collect();
-        return if waiting.is_empty() { phase.to_owned() } else { format!("{phase}, {}", waiting.join(", ")) };
+        return if waiting.is_empty() {
+            phase.to_owned()
+        } else {
+            format!("{phase}, {}", waiting.join(", "))
+        };
     }
-    let ready = o.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten().find(|c| c.get("type").and_then(Value::as_str) == Some("Ready"));
+    let ready = o
+        .pointer("/status/conditions")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .find(|c| c.get("type").and_then(Value::as_str) == Some("Ready"));
     match ready.and_then(|c| c.get("status")?.as_str()) {
         Some("True") => "ready".to_owned(),
         Some(_) => "not ready".to_owned(),
@@ -85,7 +133,9 @@ fn health(o: &Value) -> String {
 fn replicas(o: &Value) -> Option<String> {
     let number = |p: &str| o.pointer(p).and_then(Value::as_i64);
     let wanted = number("/spec/replicas").or_else(|| number("/status/desiredNumberScheduled"))?;
-    let ready = number("/status/readyReplicas").or_else(|| number("/status/numberReady")).unwrap_or(0);
+    let ready = number("/status/readyReplicas")
+        .or_else(|| number("/status/numberReady"))
+        .unwrap_or(0);
     Some(format!("{ready} of {wanted} ready"))
 }
 
@@ -93,20 +143,48 @@ fn containers(found: &Found) -> Option<String> {
     let root = object::pod_spec_pointer(&found.kind.kind)?;
     let list = found.object.pointer(&format!("{root}/containers"))?.as_array()?;
     let text = |c: &Value, k: &str| c.get(k).and_then(Value::as_str).unwrap_or_default().to_owned();
-    Some(list.iter().map(|c| format!("{} ({})", text(c, "name"), text(c, "image"))).collect::<Vec<_>>().join(", "))
+    Some(
+        list.iter()
+            .map(|c| format!("{} ({})", text(c, "name"), text(c, "image")))
+            .collect::<Vec<_>>()
+            .join(", "),
+    )
 }
 
 fn ports(o: &Value) -> Option<String> {
     let list = o.pointer("/spec/ports")?.as_array()?;
-    Some(list.iter().filter_map(|p| Some(format!("{}/{}", p.get("port")?, p.get("protocol").and_then(Value::as_str).unwrap_or("TCP")))).collect::<Vec<_>>().join(", "))
+    Some(
+        list.iter()
+            .filter_map(|p| {
+                Some(format!(
+                    "{}/{}",
+                    p.get("port")?,
+                    p.get("protocol").and_then(Value::as_str).unwrap_or("TCP")
+                ))
+            })
+            .collect::<Vec<_>>()
+            .join(", "),
+    )
 }
 
 /// Keys of a ConfigMap or Secret; values are never shown.
 fn keys(o: &Value) -> Option<String> {
-    Some(o.get("data")?.as_object()?.keys().cloned().collect::<Vec<_>>().join(", "))
+    Some(
+        o.get("data")?
+            .as_object()?
+            .keys()
+            .cloned()
+            .collect::<Vec<_>>()
+            .join(", "),
+    )
 }
 
 fn map(value: Option<&Value>) -> Option<String> {
     let map = value?.as_object()?;
-    Some(map.iter().filter_map(|(k, v)| Some(format!("{k}={}", v.as_str()?))).collect::<Vec<_>>().join(", "))
+    Some(
+        map.iter()
+            .filter_map(|(k, v)| Some(format!("{k}={}", v.as_str()?)))
+            .collect::<Vec<_>>()
+            .join(", "),
+    )
 }

@@ -21,8 +21,12 @@ pub(super) async fn list(turn: &Turn<'_>, intent: &Intent) -> Result<Answer, Sto
     let (kind, namespace) = kind_and_namespace(turn, intent)?;
     let page = read(turn, intent, kind, namespace.as_deref()).await?;
     let wide = intent.params.output == Some(Output::Wide);
-    let columns: Vec<(usize, &Column)> =
-        page.columns.iter().enumerate().filter(|(_, c)| wide || c.priority == 0).collect();
+    let columns: Vec<(usize, &Column)> = page
+        .columns
+        .iter()
+        .enumerate()
+        .filter(|(_, c)| wide || c.priority == 0)
+        .collect();
     let with_namespace = kind.namespaced && namespace.is_none();
     let mut titles: Vec<String> = columns.iter().map(|(_, c)| c.name.clone()).collect();
     if with_namespace {
@@ -39,11 +43,21 @@ pub(super) async fn list(turn: &Turn<'_>, intent: &Intent) -> Result<Answer, Sto
             cells
         })
         .collect();
-    let words = format!("{}{}", sentence(page.total, kind, intent, page.complete), place(kind.namespaced, namespace.as_deref()));
+    let words = format!(
+        "{}{}",
+        sentence(page.total, kind, intent, page.complete),
+        place(kind.namespaced, namespace.as_deref())
+    );
     if rows.is_empty() {
         return Ok(text(&format!("{words}.")));
     }
-    Ok(with_table(&format!("{words}:"), titles, rows, page.total, "more rows than an answer holds: narrow it by a namespace or a selector"))
+    Ok(with_table(
+        &format!("{words}:"),
+        titles,
+        rows,
+        page.total,
+        "more rows than an answer holds: narrow it by a namespace or a selector",
+    ))
 }
 
 /// One or several objects by name.
@@ -60,12 +74,28 @@ pub(super) async fn get(turn: &Turn<'_>, intent: &Intent) -> Result<Answer, Stop
             Output::Name => text(&name),
             Output::Table | Output::Wide => {
                 let namespace = one.object.pointer("/metadata/namespace").and_then(Value::as_str);
-                let page = Objects::new(&turn.person, &one.kind, namespace).table(Some(object::name(&one.object)), &Query::default()).await?;
-                let columns: Vec<(usize, &Column)> =
-                    page.column_definitions.iter().enumerate().filter(|(_, c)| form == Output::Wide || c.priority == 0).collect();
-                let rows = page.rows.iter().map(|r| columns.iter().map(|(i, _)| cell(r.cells.get(*i))).collect()).collect();
+                let page = Objects::new(&turn.person, &one.kind, namespace)
+                    .table(Some(object::name(&one.object)), &Query::default())
+                    .await?;
+                let columns: Vec<(usize, &Column)> = page
+                    .column_definitions
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, c)| form == Output::Wide || c.priority == 0)
+                    .collect();
+                let rows = page
+                    .rows
+                    .iter()
+                    .map(|r| columns.iter().map(|(i, _)| cell(r.cells.get(*i))).collect())
+                    .collect();
                 let place = place(one.kind.namespaced, namespace);
-                with_table(&format!("{name}{place}:"), columns.iter().map(|(_, c)| c.name.clone()).collect(), rows, 1, "")
+                with_table(
+                    &format!("{name}{place}:"),
+                    columns.iter().map(|(_, c)| c.name.clone()).collect(),
+                    rows,
+                    1,
+                    "",
+                )
             }
         };
         answer.citations.push(citation(one));
@@ -78,12 +108,22 @@ pub(super) async fn get(turn: &Turn<'_>, intent: &Intent) -> Result<Answer, Stop
 pub(super) async fn count(turn: &Turn<'_>, intent: &Intent) -> Result<Answer, Stop> {
     let (kind, namespace) = kind_and_namespace(turn, intent)?;
     let page = read(turn, intent, kind, namespace.as_deref()).await?;
-    Ok(text(&format!("{}{}.", sentence(page.total, kind, intent, page.complete), place(kind.namespaced, namespace.as_deref()))))
+    Ok(text(&format!(
+        "{}{}.",
+        sentence(page.total, kind, intent, page.complete),
+        place(kind.namespaced, namespace.as_deref())
+    )))
 }
 
-fn kind_and_namespace<'a>(turn: &'a Turn<'_>, intent: &Intent) -> Result<(&'a KindRef, Option<String>), Stop> {
+fn kind_and_namespace<'a>(
+    turn: &'a Turn<'_>,
+    intent: &Intent,
+) -> Result<(&'a KindRef, Option<String>), Stop> {
     let Some(kind) = resolve::named_kind(turn, intent)? else {
-        return Err(Stop::needs_input("Of which kind? For example pods, deployments, services", vec![]));
+        return Err(Stop::needs_input(
+            "Of which kind? For example pods, deployments, services",
+            vec![],
+        ));
     };
     let namespace = resolve::namespace_of(turn, intent, kind)?;
     Ok((kind, namespace))
@@ -98,9 +138,19 @@ struct Read {
 }
 
 /// Pages of a table: as many as a count or a filter needs, else one.
-async fn read(turn: &Turn<'_>, intent: &Intent, kind: &KindRef, namespace: Option<&str>) -> Result<Read, Stop> {
+async fn read(
+    turn: &Turn<'_>,
+    intent: &Intent,
+    kind: &KindRef,
+    namespace: Option<&str>,
+) -> Result<Read, Stop> {
     let api = Objects::new(&turn.person, kind, namespace);
-    let mut read = Read { columns: vec![], rows: vec![], total: 0, complete: true };
+    let mut read = Read {
+        columns: vec![],
+        rows: vec![],
+        total: 0,
+        complete: true,
+    };
     let mut token = String::new();
     for _ in 0..MAX_PAGES {
         let query = Query {
@@ -109,12 +159,19 @@ async fn read(turn: &Turn<'_>, intent: &Intent, kind: &KindRef, namespace: Optio
             limit: PAGE,
             ..Query::default()
         };
-        let TablePage { metadata, column_definitions, rows } = api.table(None, &query).await.map_err(resolve::bad_selector)?;
+        let TablePage {
+            metadata,
+            column_definitions,
+            rows,
+        } = api.table(None, &query).await.map_err(resolve::bad_selector)?;
         if read.columns.is_empty() {
             read.columns = column_definitions;
         }
         let rows: Vec<Row> = match &intent.params.state {
-            Some(state) => rows.into_iter().filter(|r| in_state(&read.columns, r, state)).collect(),
+            Some(state) => rows
+                .into_iter()
+                .filter(|r| in_state(&read.columns, r, state))
+                .collect(),
             None => rows,
         };
         read.total += i64::try_from(rows.len()).unwrap_or(i64::MAX);
@@ -125,7 +182,11 @@ async fn read(turn: &Turn<'_>, intent: &Intent, kind: &KindRef, namespace: Optio
             return Ok(read);
         }
         // The server knows the rest where nothing was filtered by it.
-        if let (None, None, Some(rest)) = (&intent.params.state, &intent.target.selector, metadata.remaining_item_count) {
+        if let (None, None, Some(rest)) = (
+            &intent.params.state,
+            &intent.target.selector,
+            metadata.remaining_item_count,
+        ) {
             read.total += rest;
             return Ok(read);
         }
@@ -136,12 +197,24 @@ async fn read(turn: &Turn<'_>, intent: &Intent, kind: &KindRef, namespace: Optio
 
 /// Whether a row's status column says this state. `failing` means anything but running or completed.
 fn in_state(columns: &[Column], row: &Row, state: &str) -> bool {
-    let Some(index) = columns.iter().position(|c| c.name == "Status" || c.name == "Phase") else { return true };
+    let Some(index) = columns
+        .iter()
+        .position(|c| c.name == "Status" || c.name == "Phase")
+    else {
+        return true;
+    };
     let value = cell(row.cells.get(index)).to_lowercase();
     match state.to_lowercase().as_str() {
         "failing" | "failed" | "broken" | "unhealthy" | "notready" => {
-            let waiting = columns.iter().position(|c| c.name == "Ready").map(|i| cell(row.cells.get(i))).is_some_and(|r| not_all(&r));
-            !matches!(value.as_str(), "running" | "completed" | "succeeded" | "active" | "ready" | "bound") || waiting && value == "running"
+            let waiting = columns
+                .iter()
+                .position(|c| c.name == "Ready")
+                .map(|i| cell(row.cells.get(i)))
+                .is_some_and(|r| not_all(&r));
+            !matches!(
+                value.as_str(),
+                "running" | "completed" | "succeeded" | "active" | "ready" | "bound"
+            ) || waiting && value == "running"
         }
         wanted => value == wanted || value.split(',').any(|part| part == wanted),
     }
@@ -161,10 +234,28 @@ fn cell(value: Option<&Value>) -> String {
 }
 
 fn sentence(total: i64, kind: &KindRef, intent: &Intent, complete: bool) -> String {
-    let state = intent.params.state.as_ref().map(|s| format!("{} ", s.to_lowercase())).unwrap_or_default();
-    let noun = if total == 1 { kind.kind.to_lowercase() } else { kind.resource.clone() };
-    let by = intent.target.selector.as_ref().map(|s| format!(" with {s}")).unwrap_or_default();
+    let state = intent
+        .params
+        .state
+        .as_ref()
+        .map(|s| format!("{} ", s.to_lowercase()))
+        .unwrap_or_default();
+    let noun = if total == 1 {
+        kind.kind.to_lowercase()
+    } else {
+        kind.resource.clone()
+    };
+    let by = intent
+        .target
+        .selector
+        .as_ref()
+        .map(|s| format!(" with {s}"))
+        .unwrap_or_default();
     let more = if complete { "" } else { "at least " };
-    let number = if total == 0 { "no".to_owned() } else { total.to_string() };
+    let number = if total == 0 {
+        "no".to_owned()
+    } else {
+        total.to_string()
+    };
     format!("{more}{number} {state}{noun}{by}")
 }

@@ -32,7 +32,10 @@ pub(super) async fn logs(turn: &Turn<'_>, intent: &Intent) -> Result<Answer, Sto
             words.push_str(&of_pod(turn, intent, pod).await?);
         }
         if pods.len() > MAX_PODS {
-            words.push_str(&format!("\n({} more pods of {name} are not shown; name one)", pods.len() - MAX_PODS));
+            words.push_str(&format!(
+                "\n({} more pods of {name} are not shown; name one)",
+                pods.len() - MAX_PODS
+            ));
         }
         let mut answer = text(words.trim());
         answer.citations.push(citation(one));
@@ -46,26 +49,53 @@ async fn pods_of(turn: &Turn<'_>, found: &Found) -> Result<Vec<Value>, Stop> {
     if found.kind.is("", "Pod") {
         return Ok(vec![found.object.clone()]);
     }
-    let labels = found.object.pointer("/spec/selector/matchLabels").and_then(Value::as_object);
+    let labels = found
+        .object
+        .pointer("/spec/selector/matchLabels")
+        .and_then(Value::as_object);
     let Some(labels) = labels.filter(|l| !l.is_empty()) else {
-        return Err(Stop::failed(kubechat_core::reason::INVALID, format!("{} has no pods of its own", object::name(&found.object))));
+        return Err(Stop::failed(
+            kubechat_core::reason::INVALID,
+            format!("{} has no pods of its own", object::name(&found.object)),
+        ));
     };
-    let selector: Vec<String> = labels.iter().filter_map(|(k, v)| Some(format!("{k}={}", v.as_str()?))).collect();
+    let selector: Vec<String> = labels
+        .iter()
+        .filter_map(|(k, v)| Some(format!("{k}={}", v.as_str()?)))
+        .collect();
     let selector = selector.join(",");
-    let Some(kind) = turn.kinds.known("", "Pod") else { return Ok(vec![]) };
-    let namespace = found.object.pointer("/metadata/namespace").and_then(Value::as_str);
-    let query = Query { labels: Some(&selector), limit: 50, ..Query::default() };
-    Ok(Objects::new(&turn.person, kind, namespace).list(&query).await?.items)
+    let Some(kind) = turn.kinds.known("", "Pod") else {
+        return Ok(vec![]);
+    };
+    let namespace = found
+        .object
+        .pointer("/metadata/namespace")
+        .and_then(Value::as_str);
+    let query = Query {
+        labels: Some(&selector),
+        limit: 50,
+        ..Query::default()
+    };
+    Ok(Objects::new(&turn.person, kind, namespace)
+        .list(&query)
+        .await?
+        .items)
 }
 
 async fn of_pod(turn: &Turn<'_>, intent: &Intent, pod: &Value) -> Result<String, Stop> {
-    let Some(kind) = turn.kinds.known("", "Pod") else { return Ok(String::new()) };
+    let Some(kind) = turn.kinds.known("", "Pod") else {
+        return Ok(String::new());
+    };
     let name = object::name(pod);
     let namespace = pod.pointer("/metadata/namespace").and_then(Value::as_str);
     let p = &intent.params;
     let tail = p.tail.unwrap_or(DEFAULT_TAIL);
     let mut query = format!("tailLines={tail}&limitBytes={MAX_BYTES}");
-    for (key, value) in [("container", p.container.clone()), ("sinceSeconds", p.since_seconds.map(|s| s.to_string())), ("previous", p.previous.map(|b| b.to_string()))] {
+    for (key, value) in [
+        ("container", p.container.clone()),
+        ("sinceSeconds", p.since_seconds.map(|s| s.to_string())),
+        ("previous", p.previous.map(|b| b.to_string())),
+    ] {
         if let Some(value) = value {
             query.push_str(&format!("&{key}={}", crate::cluster::objects::encode(&value)));
         }
@@ -75,7 +105,9 @@ async fn of_pod(turn: &Turn<'_>, intent: &Intent, pod: &Value) -> Result<String,
         Ok(log) if log.is_empty() => Ok(format!("pod/{name}: the log is empty\n")),
         Ok(log) => Ok(format!("pod/{name}, last {tail} lines:\n{log}\n")),
         // A node that does not answer, or a container that has not started, is an answer, not a failure of the turn.
-        Err(error) if error.status().is_some_and(|s| s.code != 403) => Ok(format!("pod/{name}: no log ({error})\n")),
+        Err(error) if error.status().is_some_and(|s| s.code != 403) => {
+            Ok(format!("pod/{name}: no log ({error})\n"))
+        }
         Err(error) => Err(error.into()),
     }
 }

@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::{Stop, Turn, answer};
 
 /// The answer to all reads of a turn.
-pub async fn answer(turn: &Turn<'_>, intents: &[Intent]) -> Result<Answer, Stop> {
+pub(super) async fn answer(turn: &Turn<'_>, intents: &[Intent]) -> Result<Answer, Stop> {
     let mut answers = vec![];
     for intent in intents {
         answers.push(one(turn, intent).await?);
@@ -43,13 +43,22 @@ async fn one(turn: &Turn<'_>, intent: &Intent) -> Result<Answer, Stop> {
         | Action::Uncordon
         | Action::CreateNamespace
         | Action::RolloutUndo
-        | Action::Recreate => Err(Stop::failed(kubechat_core::reason::INVALID, format!("{} is no read", intent.action))),
+        | Action::Recreate => Err(Stop::failed(
+            kubechat_core::reason::INVALID,
+            format!("{} is no read", intent.action),
+        )),
     }
 }
 
 /// What an answer rests on.
 fn citation(found: &Found) -> Citation {
-    let text = |pointer: &str| found.object.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+    let text = |pointer: &str| {
+        found
+            .object
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .map(str::to_owned)
+    };
     Citation {
         object: ObjectId {
             group: found.kind.group.clone(),

@@ -21,7 +21,11 @@ pub(super) async fn status(turn: &Turn<'_>, intent: &Intent) -> Result<Answer, S
 }
 
 fn sentence(found: &Found) -> String {
-    let name = format!("{}/{}", found.kind.kind.to_lowercase(), object::name(&found.object));
+    let name = format!(
+        "{}/{}",
+        found.kind.kind.to_lowercase(),
+        object::name(&found.object)
+    );
     match effect::rollout(&found.kind.kind, &found.object) {
         Some(Ok(done)) => format!("{name} is rolled out: {done}."),
         Some(Err(waiting)) => format!("{name} is being rolled out: {waiting}."),

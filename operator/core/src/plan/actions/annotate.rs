@@ -19,17 +19,31 @@ pub(super) fn metadata_map(intent: &Intent, found: &Found, field: &str) -> Resul
             candidates: vec![],
         });
     }
-    if let Some(own) = p.set.keys().chain(&p.remove).find(|k| k.starts_with("kubechat.io/")) {
-        return Err(Refusal::Invalid(format!("{own} is KubeChat's own mark and is not changed by a plan")));
+    if let Some(own) = p
+        .set
+        .keys()
+        .chain(&p.remove)
+        .find(|k| k.starts_with("kubechat.io/"))
+    {
+        return Err(Refusal::Invalid(format!(
+            "{own} is KubeChat's own mark and is not changed by a plan"
+        )));
     }
-    let current = |key: &str| found.object.pointer("/metadata").and_then(|m| m.get(field)?.get(key)?.as_str());
+    let current = |key: &str| {
+        found
+            .object
+            .pointer("/metadata")
+            .and_then(|m| m.get(field)?.get(key)?.as_str())
+    };
     let mut patch = Map::new();
     let mut undo = IntentParams::default();
     for (key, value) in &p.set {
         match current(key) {
             Some(old) if old == value => continue,
             Some(old) if p.overwrite == Some(false) => {
-                return Err(Refusal::Invalid(format!("{name} has {key}={old}; add --overwrite to replace it")));
+                return Err(Refusal::Invalid(format!(
+                    "{name} has {key}={old}; add --overwrite to replace it"
+                )));
             }
             Some(old) => {
                 undo.set.insert(key.clone(), old.to_owned());
@@ -45,9 +59,21 @@ pub(super) fn metadata_map(intent: &Intent, found: &Found, field: &str) -> Resul
         }
     }
     if patch.is_empty() {
-        return Err(Refusal::Nothing(format!("the {field} of {name} are as wanted already; nothing was changed")));
+        return Err(Refusal::Nothing(format!(
+            "the {field} of {name} are as wanted already; nothing was changed"
+        )));
     }
-    let params = IntentParams { set: p.set.clone(), remove: p.remove.clone(), ..IntentParams::default() };
+    let params = IntentParams {
+        set: p.set.clone(),
+        remove: p.remove.clone(),
+        ..IntentParams::default()
+    };
     let patch = json!({"metadata": {field: patch}});
-    Ok(update(intent, found, params, &patch, inverse(intent.action, undo, format!("put the {field} back"))))
+    Ok(update(
+        intent,
+        found,
+        params,
+        &patch,
+        inverse(intent.action, undo, format!("put the {field} back")),
+    ))
 }

@@ -10,13 +10,25 @@ pub(super) fn draft(intent: &Intent, found: &Found, cordon: bool) -> Result<Draf
     if !found.kind.is("", "Node") {
         return Err(Refusal::Invalid(format!("{name} is no node")));
     }
-    let is = found.object.pointer("/spec/unschedulable").and_then(Value::as_bool).unwrap_or(false);
+    let is = found
+        .object
+        .pointer("/spec/unschedulable")
+        .and_then(Value::as_bool)
+        .unwrap_or(false);
     if is == cordon {
         let state = if cordon { "cordoned" } else { "schedulable" };
-        return Err(Refusal::Nothing(format!("{name} is {state} already; nothing was changed")));
+        return Err(Refusal::Nothing(format!(
+            "{name} is {state} already; nothing was changed"
+        )));
     }
     let value = if cordon { json!(true) } else { Value::Null };
     let back = if cordon { Action::Uncordon } else { Action::Cordon };
     let rollback = inverse(back, IntentParams::default(), format!("{back} it"));
-    Ok(update(intent, found, IntentParams::default(), &json!({"spec": {"unschedulable": value}}), rollback))
+    Ok(update(
+        intent,
+        found,
+        IntentParams::default(),
+        &json!({"spec": {"unschedulable": value}}),
+        rollback,
+    ))
 }

@@ -17,10 +17,23 @@ pub fn draft(name: &str, index: usize) -> Draft {
         name: name.to_owned(),
         ..Target::default()
     };
-    let mut step = blank(Action::CreateNamespace, Effect::Create, vec![target], IntentParams::default());
+    let mut step = blank(
+        Action::CreateNamespace,
+        Effect::Create,
+        vec![target],
+        IntentParams::default(),
+    );
     let manifest = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
     step.manifest = Some(manifest.to_string());
-    step.rollback = inverse(Action::Delete, IntentParams::default(), "delete the namespace (a destructive plan)".to_owned());
+    step.rollback = inverse(
+        Action::Delete,
+        IntentParams::default(),
+        "delete the namespace (a destructive plan)".to_owned(),
+    );
     finish(&mut step, index);
-    Draft { step, sidecars: vec![], before: vec![] }
+    Draft {
+        step,
+        sidecars: vec![],
+        before: vec![],
+    }
 }

@@ -13,10 +13,19 @@ pub(super) fn draft(intent: &Intent, found: &Found) -> Result<Draft, Refusal> {
     }
     let p = &intent.params;
     let params = IntentParams {
-        grace_period_seconds: if p.force == Some(true) { Some(0) } else { p.grace_period_seconds },
+        grace_period_seconds: if p.force == Some(true) {
+            Some(0)
+        } else {
+            p.grace_period_seconds
+        },
         ..IntentParams::default()
     };
-    let mut step = blank(Action::Delete, Effect::Delete, vec![target(&found.kind, &found.object)], params);
+    let mut step = blank(
+        Action::Delete,
+        Effect::Delete,
+        vec![target(&found.kind, &found.object)],
+        params,
+    );
     let mut sidecars = vec![];
     step.rollback = match lost(found) {
         Some(why) => irreversible(why),
@@ -27,19 +36,30 @@ pub(super) fn draft(intent: &Intent, found: &Found) -> Result<Draft, Refusal> {
             Rollback {
                 kind: RollbackKind::Recreate,
                 action: Some(Action::Recreate),
-                undo: vec![Undo { params: IntentParams::default(), manifest: Some(manifest), manifest_digest: digest }],
+                undo: vec![Undo {
+                    params: IntentParams::default(),
+                    manifest: Some(manifest),
+                    manifest_digest: digest,
+                }],
                 why: "create it again from its manifest; UID, status and history are new".to_owned(),
             }
         }
     };
-    Ok(Draft { step, sidecars, before: vec![found.object.clone()] })
+    Ok(Draft {
+        step,
+        sidecars,
+        before: vec![found.object.clone()],
+    })
 }
 
 /// Why a deletion cannot be undone, if it cannot.
 fn lost(found: &Found) -> Option<String> {
     let name = label_of(found);
     if let Some((kind, owner)) = object::controller(&found.object) {
-        return Some(format!("{name} belongs to {} {owner}, which replaces it by itself or deletes it again", kind.to_lowercase()));
+        return Some(format!(
+            "{name} belongs to {} {owner}, which replaces it by itself or deletes it again",
+            kind.to_lowercase()
+        ));
     }
     let why = match (found.kind.group.as_str(), found.kind.kind.as_str()) {
         ("", "Secret") => "the values of a Secret are never kept, so it cannot be created again",

@@ -12,13 +12,36 @@ use super::inverse;
 /// A sentence for people.
 pub fn draft(deleted: &Target, undo: &Undo, index: usize) -> Result<Draft, String> {
     let Some(manifest) = undo.manifest.clone() else {
-        return Err(format!("no manifest of {}/{} was recorded", deleted.kind.to_lowercase(), deleted.name));
+        return Err(format!(
+            "no manifest of {}/{} was recorded",
+            deleted.kind.to_lowercase(),
+            deleted.name
+        ));
     };
-    let target = Target { uid: None, resource_version: None, generation: None, spec_digest: None, ..deleted.clone() };
-    let mut step = blank(Action::Recreate, Effect::Create, vec![target], IntentParams::default());
+    let target = Target {
+        uid: None,
+        resource_version: None,
+        generation: None,
+        spec_digest: None,
+        ..deleted.clone()
+    };
+    let mut step = blank(
+        Action::Recreate,
+        Effect::Create,
+        vec![target],
+        IntentParams::default(),
+    );
     step.manifest = Some(manifest);
     step.manifest_digest.clone_from(&undo.manifest_digest);
-    step.rollback = inverse(Action::Delete, IntentParams::default(), "delete it again (a destructive plan)".to_owned());
+    step.rollback = inverse(
+        Action::Delete,
+        IntentParams::default(),
+        "delete it again (a destructive plan)".to_owned(),
+    );
     finish(&mut step, index);
-    Ok(Draft { step, sidecars: vec![], before: vec![] })
+    Ok(Draft {
+        step,
+        sidecars: vec![],
+        before: vec![],
+    })
 }

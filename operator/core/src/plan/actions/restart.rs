@@ -9,14 +9,19 @@ use super::{Draft, Found, Refusal, irreversible, label_of, update};
 
 pub(super) fn draft(intent: &Intent, found: &Found, now: Timestamp) -> Result<Draft, Refusal> {
     let name = label_of(found);
-    let restartable = matches!(found.kind.kind.as_str(), "Deployment" | "StatefulSet" | "DaemonSet") && found.kind.group == "apps";
+    let restartable = matches!(
+        found.kind.kind.as_str(),
+        "Deployment" | "StatefulSet" | "DaemonSet"
+    ) && found.kind.group == "apps";
     if !restartable {
         return Err(Refusal::Invalid(format!(
             "{name} cannot be restarted: only Deployments, StatefulSets and DaemonSets can (delete a pod to have it replaced)"
         )));
     }
     if found.object.pointer("/spec/paused").and_then(Value::as_bool) == Some(true) {
-        return Err(Refusal::Invalid(format!("the rollout of {name} is paused, so a restart would not happen")));
+        return Err(Refusal::Invalid(format!(
+            "the rollout of {name} is paused, so a restart would not happen"
+        )));
     }
     let stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let patch = json!({"spec": {"template": {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": stamp}}}}});

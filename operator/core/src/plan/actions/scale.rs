@@ -8,13 +8,22 @@ use super::{Draft, Found, Refusal, inverse, label_of, update};
 pub(super) fn draft(intent: &Intent, found: &Found) -> Result<Draft, Refusal> {
     let name = label_of(found);
     if !found.kind.scalable {
-        return Err(Refusal::Invalid(format!("{name} cannot be scaled: its kind has no scale subresource")));
+        return Err(Refusal::Invalid(format!(
+            "{name} cannot be scaled: its kind has no scale subresource"
+        )));
     }
-    let current = found.object.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(1);
-    let current = i32::try_from(current).map_err(|_| Refusal::Invalid(format!("{name} has an absurd number of replicas")))?;
+    let current = found
+        .object
+        .pointer("/spec/replicas")
+        .and_then(Value::as_i64)
+        .unwrap_or(1);
+    let current = i32::try_from(current)
+        .map_err(|_| Refusal::Invalid(format!("{name} has an absurd number of replicas")))?;
     let p = &intent.params;
     if let Some(expected) = p.current_replicas.filter(|e| *e != current) {
-        return Err(Refusal::Invalid(format!("{name} has {current} replicas, not {expected} as --current-replicas demands")));
+        return Err(Refusal::Invalid(format!(
+            "{name} has {current} replicas, not {expected} as --current-replicas demands"
+        )));
     }
     let wanted = match (p.replicas, p.replicas_delta, p.replicas_percent) {
         (Some(n), None, None) => i64::from(n),
@@ -27,15 +36,31 @@ pub(super) fn draft(intent: &Intent, found: &Found) -> Result<Draft, Refusal> {
             });
         }
     };
-    let wanted = i32::try_from(wanted).ok().filter(|n| (0..=1_000_000).contains(n)).ok_or_else(|| {
-        Refusal::Invalid(format!("{name} has {current} replicas, so it cannot be changed to {wanted}"))
-    })?;
+    let wanted = i32::try_from(wanted)
+        .ok()
+        .filter(|n| (0..=1_000_000).contains(n))
+        .ok_or_else(|| {
+            Refusal::Invalid(format!(
+                "{name} has {current} replicas, so it cannot be changed to {wanted}"
+            ))
+        })?;
     if wanted == current {
-        return Err(Refusal::Nothing(format!("{name} has {current} replicas already; nothing was changed")));
+        return Err(Refusal::Nothing(format!(
+            "{name} has {current} replicas already; nothing was changed"
+        )));
     }
-    let number = |n| IntentParams { replicas: Some(n), ..IntentParams::default() };
+    let number = |n| IntentParams {
+        replicas: Some(n),
+        ..IntentParams::default()
+    };
     let rollback = inverse(Action::Scale, number(current), format!("scale back to {current}"));
-    let mut draft = update(intent, found, number(wanted), &json!({"spec": {"replicas": wanted}}), rollback);
+    let mut draft = update(
+        intent,
+        found,
+        number(wanted),
+        &json!({"spec": {"replicas": wanted}}),
+        rollback,
+    );
     draft.step.subresource = Some("scale".to_owned());
     Ok(draft)
 }

@@ -8,16 +8,26 @@ use super::{Container, Draft, Found, Refusal, containers, inverse, label_of, pic
 
 pub(super) fn draft(intent: &Intent, found: &Found) -> Result<Draft, Refusal> {
     let Some(wanted) = intent.params.image.as_deref() else {
-        return Err(Refusal::NeedsInput { message: format!("Which image should {} run?", label_of(found)), candidates: vec![] });
+        return Err(Refusal::NeedsInput {
+            message: format!("Which image should {} run?", label_of(found)),
+            candidates: vec![],
+        });
     };
     let container = choose(found, intent.params.container.as_deref(), wanted)?;
-    let current = container.object.get("image").and_then(Value::as_str).unwrap_or_default();
+    let current = container
+        .object
+        .get("image")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     let image = match wanted.strip_prefix(':') {
         Some(tag) => format!("{}:{tag}", repository(current)),
         None => wanted.to_owned(),
     };
     if image == current {
-        return Err(Refusal::Nothing(format!("{} runs {image} already; nothing was changed", label_of(found))));
+        return Err(Refusal::Nothing(format!(
+            "{} runs {image} already; nothing was changed",
+            label_of(found)
+        )));
     }
     let patch = json!([
         {"op": "test", "path": format!("{}/name", container.pointer), "value": container.name},
@@ -28,7 +38,11 @@ pub(super) fn draft(intent: &Intent, found: &Found) -> Result<Draft, Refusal> {
         container: Some(container.name.to_owned()),
         ..IntentParams::default()
     };
-    let rollback = inverse(Action::SetImage, params(current), format!("set container {} back to {current}", container.name));
+    let rollback = inverse(
+        Action::SetImage,
+        params(current),
+        format!("set container {} back to {current}", container.name),
+    );
     Ok(update(intent, found, params(&image), &patch, rollback))
 }
 
@@ -40,7 +54,12 @@ fn choose<'a>(found: &'a Found, named: Option<&str>, image: &str) -> Result<Cont
     let all = containers(found)?;
     let matching: Vec<_> = all
         .into_iter()
-        .filter(|c| c.object.get("image").and_then(Value::as_str).is_some_and(|i| repository(i) == repository(image)))
+        .filter(|c| {
+            c.object
+                .get("image")
+                .and_then(Value::as_str)
+                .is_some_and(|i| repository(i) == repository(image))
+        })
         .collect();
     match <[Container<'a>; 1]>::try_from(matching) {
         Ok([one]) => Ok(one),

@@ -16,7 +16,11 @@ pub(super) fn draft(intent: &Intent, found: &Found) -> Result<Draft, Refusal> {
         });
     }
     let container = pick(found, p.container.as_deref())?;
-    let before = container.object.get("resources").cloned().unwrap_or_else(|| json!({}));
+    let before = container
+        .object
+        .get("resources")
+        .cloned()
+        .unwrap_or_else(|| json!({}));
     let mut after = before.clone();
     for (field, values) in [("requests", &p.requests), ("limits", &p.limits)] {
         for (key, quantity) in values {
@@ -24,21 +28,36 @@ pub(super) fn draft(intent: &Intent, found: &Found) -> Result<Draft, Refusal> {
         }
     }
     for path in &p.remove {
-        let Some((field, key)) = path.split_once('.') else { continue };
+        let Some((field, key)) = path.split_once('.') else {
+            continue;
+        };
         if let Some(map) = after.get_mut(field).and_then(Value::as_object_mut) {
             map.remove(key);
         }
     }
     if after == before {
-        return Err(Refusal::Nothing(format!("{} has these resources already; nothing was changed", label_of(found))));
+        return Err(Refusal::Nothing(format!(
+            "{} has these resources already; nothing was changed",
+            label_of(found)
+        )));
     }
     let patch = json!([
         {"op": "test", "path": format!("{}/name", container.pointer), "value": container.name},
         {"op": "add", "path": format!("{}/resources", container.pointer), "value": after},
     ]);
-    let params = IntentParams { container: Some(container.name.to_owned()), ..p.clone() };
+    let params = IntentParams {
+        container: Some(container.name.to_owned()),
+        ..p.clone()
+    };
     let undo = undo(container.name, &before, &after);
-    let rollback = inverse(Action::SetResources, undo, format!("put the resources of container {} back to {before}", container.name));
+    let rollback = inverse(
+        Action::SetResources,
+        undo,
+        format!(
+            "put the resources of container {} back to {before}",
+            container.name
+        ),
+    );
     Ok(update(intent, found, params, &patch, rollback))
 }
 
@@ -46,12 +65,19 @@ pub(super) fn draft(intent: &Intent, found: &Found) -> Result<Draft, Refusal> {
 fn undo(container: &str, before: &Value, after: &Value) -> IntentParams {
     let map = |value: &Value, field: &str| -> BTreeMap<String, String> {
         let entries = value.get(field).and_then(Value::as_object).into_iter().flatten();
-        entries.map(|(k, v)| (k.clone(), v.as_str().map_or_else(|| v.to_string(), str::to_owned))).collect()
+        entries
+            .map(|(k, v)| (k.clone(), v.as_str().map_or_else(|| v.to_string(), str::to_owned)))
+            .collect()
     };
     let mut remove = vec![];
     for field in ["requests", "limits"] {
         let old = map(before, field);
-        remove.extend(map(after, field).into_keys().filter(|k| !old.contains_key(k)).map(|k| format!("{field}.{k}")));
+        remove.extend(
+            map(after, field)
+                .into_keys()
+                .filter(|k| !old.contains_key(k))
+                .map(|k| format!("{field}.{k}")),
+        );
     }
     IntentParams {
         container: Some(container.to_owned()),

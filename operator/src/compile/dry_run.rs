@@ -1,0 +1,194 @@
+//! The server's dry-run of every step, its diff, and who else writes the changed fields.
+
+use kubechat_core::plan::{self, Draft, diff};
+use kubechat_core::reason;
+use kubechat_crds::Step;
+use kubechat_crds::command_plan::{Effect, FieldOwner};
+use serde_json::Value;
+
+use super::{Stop, Turn};
+use crate::cluster::objects::Objects;
+use crate::error::Error;
+
+/// Runs the server's dry-run for every target and keeps the diff.
+pub(super) async fn dry_run(turn: &Turn<'_>, draft: &mut Draft) -> Result<(), Stop> {
+    let step = &draft.step;
+    let mut lines = vec![];
+    for (index, target) in step.targets.iter().enumerate() {
+        let kind = plan::KindRef {
+            group: target.group.clone(),
+            version: target.version.clone(),
+            kind: target.kind.clone(),
+            resource: target.resource.clone(),
+            namespaced: target.namespace.is_some(),
+            scalable: false,
+        };
+        let api = Objects::new(&turn.person, &kind, target.namespace.as_deref());
+        let before = draft.before.get(index);
+        let patch = patch_text(draft);
+        let refused = |error: Error| dry_run_refused(error, &step.command);
+        match (step.effect, before) {
+            (Effect::Update, Some(before)) => {
+                let patch = patch.ok_or_else(|| Stop::failed(reason::INVALID, "the step has no patch"))?;
+                let body = plan::final_patch(&patch, step.subresource.as_deref(), before, "")
+                    .map_err(|e| Stop::failed(reason::INVALID, e))?;
+                let after = api
+                    .patch(&target.name, step.subresource.as_deref(), &body, true)
+                    .await
+                    .map_err(refused)?;
+                lines.extend(compare(index, step, before, &after));
+            }
+            (Effect::Create, _) => {
+                let manifest = manifest_text(turn, draft).await?;
+                let body: Value = serde_json::from_str(&manifest).map_err(|e| Stop::Retry(e.into()))?;
+                let after = api.create(&body, true).await.map_err(refused)?;
+                lines.extend(diff::diff(index, None, Some(&after)));
+            }
+            (Effect::Delete, Some(before)) => {
+                let uid = target.uid.as_deref().unwrap_or_default();
+                api.delete(&target.name, uid, None, step.params.grace_period_seconds, true)
+                    .await
+                    .map_err(refused)?;
+                lines.push(kubechat_crds::command_plan::DiffLine {
+                    target: i32::try_from(index).unwrap_or(i32::MAX),
+                    path: String::new(),
+                    before: Some(format!(
+                        "{}/{}",
+                        target.kind.to_lowercase(),
+                        plan::object::name(before)
+                    )),
+                    after: None,
+                });
+            }
+            (Effect::Update | Effect::Delete, None) | (Effect::Read, _) => {
+                return Err(Stop::failed(reason::INVALID, "the step has nothing to change"));
+            }
+        }
+    }
+    diff::bound(&mut lines);
+    draft.step.diff = lines;
+    Ok(())
+}
+
+/// The full patch of a draft: inline, or the bytes beside it.
+fn patch_text(draft: &Draft) -> Option<String> {
+    let beside = || {
+        draft
+            .sidecars
+            .iter()
+            .find(|s| Some(&s.digest) == draft.step.manifest_digest.as_ref())
+    };
+    draft
+        .step
+        .patch
+        .clone()
+        .or_else(|| Some(String::from_utf8_lossy(&beside()?.bytes).into_owned()))
+}
+
+/// The full manifest of a create: inline, beside it, or kept by the plan it undoes.
+async fn manifest_text(turn: &Turn<'_>, draft: &Draft) -> Result<String, Stop> {
+    let Some(digest) = &draft.step.manifest_digest else {
+        return draft
+            .step
+            .manifest
+            .clone()
+            .ok_or_else(|| Stop::failed(reason::INVALID, "the step has no manifest"));
+    };
+    if let Some(sidecar) = draft.sidecars.iter().find(|s| s.digest == *digest) {
+        return Ok(String::from_utf8_lossy(&sidecar.bytes).into_owned());
+    }
+    let uid = turn.request.metadata.uid.as_deref().unwrap_or_default();
+    match turn.ctx.audit.kept(uid, digest).await.map_err(Stop::Retry)? {
+        Some(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        None => Err(Stop::failed(
+            reason::INVALID,
+            "the bytes of the manifest are no longer kept, so it cannot be created",
+        )),
+    }
+}
+
+/// The diff of one updated target. A scale answers with the Scale object, which holds only the number, and not even that
+/// when it is zero.
+fn compare(
+    index: usize,
+    step: &Step,
+    before: &Value,
+    after: &Value,
+) -> Vec<kubechat_crds::command_plan::DiffLine> {
+    if step.subresource.as_deref() == Some("scale") {
+        let number = |o: &Value| serde_json::json!({"spec": {"replicas": o.pointer("/spec/replicas").cloned().unwrap_or_else(|| 0.into())}});
+        return diff::diff(index, Some(&number(before)), Some(&number(after)));
+    }
+    diff::diff(index, Some(before), Some(after))
+}
+
+fn dry_run_refused(error: Error, command: &str) -> Stop {
+    match error.status() {
+        Some(status) if status.code == 403 => Stop::failed(
+            reason::FORBIDDEN,
+            format!("{}. Nothing was done, no plan was made", status.message),
+        ),
+        Some(status) if (400..500).contains(&status.code) && status.code != 429 => Stop::failed(
+            reason::DRY_RUN_FAILED,
+            format!(
+                "the API server refused a dry-run of `{command}`: {}. Nothing was done",
+                status.message
+            ),
+        ),
+        _ => Stop::Retry(error),
+    }
+}
+
+/// Who else writes the fields that a step changes, from managedFields; HPAs and GitOps appliers put them back.
+pub(super) fn owners(draft: &Draft) -> Vec<FieldOwner> {
+    let mut found: Vec<FieldOwner> = vec![];
+    for line in &draft.step.diff {
+        let Some(before) = usize::try_from(line.target)
+            .ok()
+            .and_then(|i| draft.before.get(i))
+        else {
+            continue;
+        };
+        let managers = before
+            .pointer("/metadata/managedFields")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten();
+        for entry in managers {
+            let manager = entry.get("manager").and_then(Value::as_str).unwrap_or_default();
+            let owns = entry
+                .get("fieldsV1")
+                .is_some_and(|fields| owns(fields, &line.path));
+            let known = found.iter().any(|f| f.field == line.path && f.manager == manager);
+            if owns && !known && manager != kubechat_crds::FIELD_MANAGER && found.len() < 20 {
+                let will_be_undone = [
+                    "kustomize-controller",
+                    "helm-controller",
+                    "argocd",
+                    "horizontal-pod-autoscaler",
+                ]
+                .iter()
+                .any(|m| manager.contains(m));
+                found.push(FieldOwner {
+                    field: line.path.clone(),
+                    manager: manager.to_owned(),
+                    will_be_undone,
+                });
+            }
+        }
+    }
+    found
+}
+
+/// Whether a FieldsV1 set holds a plain (map) path.
+fn owns(fields: &Value, path: &str) -> bool {
+    let mut at = fields;
+    for part in path.split('/').skip(1) {
+        let part = part.replace("~1", "/").replace("~0", "~");
+        match at.get(format!("f:{part}")) {
+            Some(next) => at = next,
+            None => return false,
+        }
+    }
+    !path.is_empty()
+}

@@ -1,0 +1,186 @@
+//! What must hold before the sentence is read: who asks, in which session, by which provider.
+
+use jiff::Timestamp;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Api, ResourceExt};
+use kubechat_core::authz::{self, Acting};
+use kubechat_core::{reason, secrets};
+use kubechat_crds::{AIProvider, ChatRequest, ChatSession, LocalRef, RequestPhase, SessionPhase};
+
+use crate::cluster::client::call;
+use crate::cluster::objects::ClientDebug;
+use crate::compile::Halted;
+use crate::context::Context;
+use crate::error::Error;
+
+/// What is known of the asker before the sentence is read.
+pub(super) struct Admitted {
+    pub(super) acting: Acting,
+    pub(super) person: ClientDebug,
+    pub(super) session: Option<std::sync::Arc<ChatSession>>,
+}
+
+pub(super) fn halt(phase: RequestPhase, reason: &'static str, message: impl Into<String>) -> Halted {
+    Halted {
+        phase,
+        reason,
+        message: message.into(),
+        answer: None,
+        blocked: None,
+    }
+}
+
+/// Checks everything that does not depend on the sentence.
+pub(super) async fn admit(request: &ChatRequest, ctx: &Context) -> Result<Result<Admitted, Halted>, Error> {
+    let failed = |reason, message: String| Ok(Err(halt(RequestPhase::Failed, reason, message)));
+    let stamp = request.spec.requester.as_ref();
+    let sealed = ctx
+        .sealed(
+            "ChatRequest",
+            "chatrequests",
+            &request.metadata,
+            &request.spec,
+            stamp,
+        )
+        .await?;
+    let Some(who) = stamp.filter(|_| sealed) else {
+        return failed(reason::UNTRUSTED_ORIGIN, "the ChatRequest carries no valid seal of KubeChat's webhook, so nobody knows who asked. Nothing was done. Delete it and create it again while the webhook runs".to_owned());
+    };
+    if request.spec.cancel {
+        return Ok(Err(halt(
+            RequestPhase::Cancelled,
+            reason::CANCELLED,
+            "withdrawn before it was begun; nothing was done",
+        )));
+    }
+    if request
+        .spec
+        .not_after
+        .as_ref()
+        .is_some_and(|t| t.0 <= Timestamp::now())
+    {
+        return Ok(Err(halt(
+            RequestPhase::Expired,
+            reason::EXPIRED,
+            "the turn was not to be begun after its notAfter; nothing was done. Ask again",
+        )));
+    }
+    // Admission refuses these; what came another way is refused here, and never written down.
+    if let Some(hit) = secrets::find(&request.spec.prompt).first() {
+        return failed(
+            reason::INVALID,
+            format!(
+                "the prompt holds a secret ({} at byte {}). Nothing was done. Delete this turn, change that secret, and ask without it",
+                hit.class, hit.start
+            ),
+        );
+    }
+    let acting = match authz::acting(who) {
+        Ok(acting) => acting,
+        Err(refused) => return failed(reason::REFUSED_IDENTITY, refused.to_string()),
+    };
+    let session = match session(request, ctx).await? {
+        Ok(session) => session,
+        Err(problem) => return failed(reason::SESSION_CLOSED, problem),
+    };
+    let defaults = session.as_ref().and_then(|s| s.spec.defaults.as_ref());
+    if request
+        .spec
+        .cluster_ref
+        .as_ref()
+        .or_else(|| defaults?.cluster_ref.as_ref())
+        .is_some()
+    {
+        let message = "other clusters (clusterRef) are not supported in this version. Nothing was done";
+        return failed(reason::NOT_SUPPORTED, message.to_owned());
+    }
+    let named = request
+        .spec
+        .provider_ref
+        .as_ref()
+        .or_else(|| defaults?.provider_ref.as_ref());
+    if let Some(problem) = provider(named, ctx).await? {
+        return failed(reason::NOT_SUPPORTED, problem);
+    }
+    let person = match ctx.people.reader(&acting).await {
+        Ok(client) => ClientDebug(client),
+        Err(Error::Identity(why)) => return failed(reason::FORBIDDEN, why),
+        Err(error) => return Err(error),
+    };
+    Ok(Ok(Admitted {
+        acting,
+        person,
+        session,
+    }))
+}
+
+/// Why the named provider cannot interpret, if it cannot.
+async fn provider(named: Option<&LocalRef>, ctx: &Context) -> Result<Option<String>, Error> {
+    let Some(named) = named else { return Ok(None) };
+    let api: Api<AIProvider> = Api::all(ctx.client.clone());
+    match call("read the provider", api.get(&named.name)).await {
+        Ok(provider) => Ok(kubechat_core::lifecycle::ai_provider::verdict(&provider.spec)
+            .err()
+            .map(|(_, message)| format!("AIProvider {}: {message}. Nothing was done", named.name))),
+        Err(error) if error.is_not_found() => Ok(Some(format!(
+            "there is no AIProvider {}. Nothing was done. Leave providerRef out to use the built-in rules",
+            named.name
+        ))),
+        Err(error) => Err(error),
+    }
+}
+
+/// The session of the turn: there, of the same person, and open.
+async fn session(
+    request: &ChatRequest,
+    ctx: &Context,
+) -> Result<Result<Option<std::sync::Arc<ChatSession>>, String>, Error> {
+    let Some(named) = &request.spec.session_ref else {
+        return Ok(Ok(None));
+    };
+    let namespace = request.namespace().unwrap_or_default();
+    let session = match ctx
+        .stores
+        .sessions
+        .get(&ObjectRef::new(&named.name).within(&namespace))
+    {
+        Some(session) => session,
+        None => {
+            let api: Api<ChatSession> = Api::namespaced(ctx.client.clone(), &namespace);
+            match call("read the session", api.get(&named.name)).await {
+                Ok(session) => std::sync::Arc::new(session),
+                Err(error) if error.is_not_found() => {
+                    return Ok(Err(format!(
+                        "there is no ChatSession {} in namespace {namespace}. Nothing was done",
+                        named.name
+                    )));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    };
+    let owner = session.spec.requester.as_ref().map(|r| r.username.as_str());
+    let sealed = ctx
+        .sealed(
+            "ChatSession",
+            "chatsessions",
+            &session.metadata,
+            &session.spec,
+            session.spec.requester.as_ref(),
+        )
+        .await?;
+    if !sealed || owner != request.spec.requester.as_ref().map(|r| r.username.as_str()) {
+        return Ok(Err(format!(
+            "ChatSession {} is not yours. Nothing was done. Open your own",
+            named.name
+        )));
+    }
+    let phase = session.status.as_ref().and_then(|s| s.phase);
+    if session.spec.closed || matches!(phase, Some(SessionPhase::Expired | SessionPhase::Terminated)) {
+        return Ok(Err(format!(
+            "ChatSession {} takes no more turns (closed or expired). Nothing was done. Open another one",
+            named.name
+        )));
+    }
+    Ok(Ok(Some(session)))
+}

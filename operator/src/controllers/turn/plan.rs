@@ -1,0 +1,184 @@
+//! Making the plan of a turn, once.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::api::{ObjectMeta, PostParams};
+use kube::runtime::controller::Action;
+use kube::{Api, ResourceExt};
+use kubechat_audit::{Draft, EventType, Outcome as Recorded};
+use kubechat_core::lifecycle::OneShot;
+use kubechat_core::lifecycle::command_plan::{Observed, Verdict, decide};
+use kubechat_core::plan::Sidecar;
+use kubechat_core::reason;
+use kubechat_crds::chat_request::{Answer, PlanRef, RiskSummary};
+use kubechat_crds::{ChatRequest, ChatRequestStatus, CommandPlan, CommandPlanSpec, PlanPhase, RequestPhase};
+
+use super::super::chat_request::{mirrored, plan_name};
+use super::super::{reference, status};
+use crate::audit::{actor, turn_ids};
+use crate::cluster::client::call;
+use crate::compile::Turn;
+use crate::context::Context;
+use crate::error::Error;
+
+/// Records the plan, keeps its bytes, creates it, and reports that it waits.
+pub(super) async fn make_plan(
+    turn: &Turn<'_>,
+    mut new: ChatRequestStatus,
+    spec: CommandPlanSpec,
+    sidecars: Vec<Sidecar>,
+    answer: Option<Answer>,
+) -> Result<Action, Error> {
+    let (request, ctx) = (turn.request, turn.ctx);
+    let uid = request.uid().unwrap_or_default();
+    for sidecar in sidecars {
+        ctx.audit.keep(&uid, &sidecar.digest, sidecar.bytes).await?;
+    }
+    let name = plan_name(request);
+    let mut draft = Draft::new(
+        EventType::CommandGeneration,
+        actor(&spec.requester),
+        "plan",
+        Recorded::Success,
+        "PlanMade",
+    );
+    draft.ids = turn_ids(request);
+    draft.ids.plan = Some(name.clone());
+    draft.risk = Some(kubechat_audit::Risk {
+        level: spec.risk.level.as_str().to_owned(),
+        score: u8::try_from(spec.risk.score).unwrap_or(100),
+    });
+    draft.target = spec
+        .steps
+        .first()
+        .and_then(|s| s.targets.first())
+        .map(crate::audit::target);
+    draft.message = spec.steps.first().map(|s| s.command.clone()).unwrap_or_default();
+    draft.payload =
+        serde_json::json!({"prompt": request.spec.prompt, "digest": spec.digest, "steps": spec.steps.len()});
+    ctx.audit.record(draft).await?;
+    let plan = create(request, ctx, &name, spec).await?;
+    new.answer = answer;
+    report_plan(request, ctx, &plan, new).await
+}
+
+/// Creates the plan, or finds the one an earlier try made.
+async fn create(
+    request: &ChatRequest,
+    ctx: &Context,
+    name: &str,
+    spec: CommandPlanSpec,
+) -> Result<CommandPlan, Error> {
+    let namespace = request.namespace().unwrap_or_default();
+    let api: Api<CommandPlan> = Api::namespaced(ctx.client.clone(), &namespace);
+    let mut plan = CommandPlan::new(name, spec);
+    plan.metadata = ObjectMeta {
+        name: Some(name.to_owned()),
+        namespace: Some(namespace),
+        owner_references: Some(vec![OwnerReference {
+            api_version: format!("{}/{}", kubechat_crds::GROUP, kubechat_crds::VERSION),
+            kind: "ChatRequest".to_owned(),
+            name: request.name_any(),
+            uid: request.uid().unwrap_or_default(),
+            controller: Some(true),
+            block_owner_deletion: None,
+        }]),
+        ..ObjectMeta::default()
+    };
+    let params = PostParams {
+        dry_run: false,
+        field_manager: Some(kubechat_crds::FIELD_MANAGER.to_owned()),
+    };
+    ctx.leadership.check()?;
+    match call("create the plan", api.create(&params, &plan)).await {
+        Ok(made) => Ok(made),
+        Err(error) if error.status().is_some_and(|s| s.reason == "AlreadyExists") => {
+            let found = call("read the plan", api.get(name)).await?;
+            if Some(&found.spec.chat_request_ref.uid) == request.uid().as_ref() {
+                Ok(found)
+            } else {
+                Err(Error::Dependency {
+                    reason: reason::PROGRESSING,
+                    message: format!("another turn's plan {name} is still being removed"),
+                })
+            }
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// A plan that is there while the turn does not name it yet (the process that made it ended in between).
+pub(in crate::controllers) async fn adopt(
+    request: &ChatRequest,
+    ctx: &Context,
+    plan: &CommandPlan,
+    current: ChatRequestStatus,
+) -> Result<Action, Error> {
+    if ctx.handled.contains(&request.uid().unwrap_or_default()) {
+        return Ok(Action::requeue(Duration::from_secs(1)));
+    }
+    let new = mirrored(request, plan, current);
+    status::write(ctx, request, request.status.as_ref(), &new).await?;
+    Ok(Action::await_change())
+}
+
+/// Says that the plan waits, in the same words as the plan itself will.
+pub(super) async fn report_plan(
+    request: &ChatRequest,
+    ctx: &Context,
+    plan: &CommandPlan,
+    mut new: ChatRequestStatus,
+) -> Result<Action, Error> {
+    let policies = ctx.policies();
+    let (verdict, approvals) = decide(&Observed {
+        name: &plan.name_any(),
+        namespace: &plan.namespace().unwrap_or_default(),
+        plan: &plan.spec,
+        approvals: &[],
+        policies: policies.as_ref(),
+        cancelled: false,
+        stamped: request.creation_timestamp().map_or_else(Timestamp::now, |t| t.0),
+        not_after: request.spec.not_after.as_ref().map(|t| t.0),
+        now: Timestamp::now(),
+    });
+    new.plan_ref = Some(PlanRef {
+        name: plan.name_any(),
+        digest: plan.spec.digest.clone(),
+    });
+    new.risk = Some(RiskSummary {
+        level: plan.spec.risk.level,
+        score: plan.spec.risk.score,
+    });
+    new.approvals = Some(approvals);
+    let now = Timestamp::now();
+    let mut shot = OneShot {
+        conditions: &mut new.conditions,
+        generation: request.metadata.generation,
+        now,
+    };
+    match verdict {
+        Verdict::Wait { reason, message } => {
+            shot.awaiting(reason, &message);
+            new.phase = Some(kubechat_core::lifecycle::chat_request::phase_of(
+                PlanPhase::AwaitingApproval,
+            ));
+            ctx.events.tell(
+                reference(request),
+                false,
+                reason,
+                message.lines().next().unwrap_or_default(),
+            );
+        }
+        Verdict::PlanOnly | Verdict::Go | Verdict::End(_) => {
+            shot.working(
+                reason::PROGRESSING,
+                "the plan is made; what becomes of it stands in the plan",
+            );
+            new.phase = Some(RequestPhase::Planning);
+        }
+    }
+    status::write(ctx, request, request.status.as_ref(), &new).await?;
+    Ok(Action::await_change())
+}
