@@ -19,7 +19,7 @@ help: ## List the targets
 run: ## A local cluster with KubeChat in it, until Ctrl-C (first time: about 15 minutes of building)
 	@scripts/need rust go packages
 	cargo build --workspace --bins
-	@"$$(scripts/target-dir)/debug/kubechat-dev"
+	@exec "$$(scripts/target-dir)/debug/kubechat-dev"
 
 test: ## Everything CI runs: format, lint, licences, unit, property and end-to-end tests
 	@scripts/need rust go packages
@@ -48,7 +48,7 @@ crds: ## Write crds/manifests anew from the crds crate
 bench: ## Measure throughput and latency against a real API server; writes target/bench/results.json
 	@scripts/need rust go packages
 	cargo build --release --workspace --bins
-	@"$$(scripts/target-dir)/release/kubechat-bench"
+	@exec "$$(scripts/target-dir)/release/kubechat-bench"
 
 deny: ## Check licences, duplicates, sources and (with a network) advisories of all dependencies
 	@scripts/need rust packages

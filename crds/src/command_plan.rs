@@ -292,13 +292,41 @@ pub struct Rollback {
     /// The action that undoes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<Action>,
-    /// What it needs, one entry a target, in the order of the targets.
+    /// Parameters of that action, where all targets share them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub params: Option<IntentParams>,
+    /// Where they do not: what each target needs, in the order of the targets.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 500))]
     pub undo: Vec<Undo>,
     /// In words: what is undone how, or why it cannot be.
     #[schemars(length(max = 1024))]
     pub why: String,
+}
+
+impl Rollback {
+    /// What undoes the step for target number `index`.
+    #[must_use]
+    pub fn undo_of(&self, index: usize) -> Option<Undo> {
+        let shared = || {
+            self.params.clone().map(|params| Undo {
+                params,
+                ..Undo::default()
+            })
+        };
+        self.undo.get(index).cloned().or_else(shared)
+    }
+
+    /// Writes parameters that all targets share once instead of per target.
+    pub fn share(&mut self) {
+        let Some(first) = self.undo.first().cloned() else {
+            return;
+        };
+        if first.manifest.is_none() && self.undo.iter().all(|undo| *undo == first) {
+            self.params = Some(first.params);
+            self.undo.clear();
+        }
+    }
 }
 
 /// What undoes a step for one target: parameters of the rollback's action, or the manifest to create again.

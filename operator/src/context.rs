@@ -176,7 +176,6 @@ pub struct Events {
 
 impl Events {
     /// The sender, and the task that empties its queue.
-    #[must_use]
     pub fn new(recorder: Recorder) -> (Self, impl Future<Output = ()> + Send) {
         let (queue, mut waiting) =
             tokio::sync::mpsc::channel::<(Event, k8s_openapi::api::core::v1::ObjectReference)>(MAX_EVENTS);

@@ -47,7 +47,13 @@ impl RequestTotals {
     /// Reads them from the text of `/metrics`; other metrics and malformed lines are skipped.
     #[must_use]
     pub fn parse(text: &str) -> Self {
-        Self(text.lines().filter_map(parse_line).collect())
+        Self::parse_metric(text, METRIC)
+    }
+
+    /// The samples of another counter (or sum, or count) of the same text.
+    #[must_use]
+    pub fn parse_metric(text: &str, metric: &str) -> Self {
+        Self(text.lines().filter_map(|line| parse_line(line, metric)).collect())
     }
 
     /// The sum over the samples that `wanted` selects.
@@ -97,8 +103,8 @@ impl RequestTotals {
     }
 }
 
-fn parse_line(line: &str) -> Option<Sample> {
-    let rest = line.strip_prefix(METRIC)?.strip_prefix('{')?;
+fn parse_line(line: &str, metric: &str) -> Option<Sample> {
+    let rest = line.strip_prefix(metric)?.strip_prefix('{')?;
     let (labels, rest) = parse_labels(rest)?;
     let value = rest.split_whitespace().next()?.parse().ok()?;
     Some(Sample { labels, value })

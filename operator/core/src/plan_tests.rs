@@ -75,7 +75,7 @@ fn scale_computes_the_number_and_its_inverse() {
         );
         if let Ok(draft) = got {
             assert_eq!(draft.step.subresource.as_deref(), Some("scale"));
-            assert_eq!(draft.step.rollback.undo[0].params.replicas, Some(2));
+            assert_eq!(draft.step.rollback.undo_of(0).unwrap().params.replicas, Some(2));
         }
     }
 }
@@ -113,7 +113,7 @@ fn set_image_picks_the_container_of_the_same_repository_or_asks() {
     let draft = one(Action::SetImage, image("nginx:1.28")).unwrap();
     assert_eq!(draft.step.params.container.as_deref(), Some("web"));
     assert_eq!(
-        draft.step.rollback.undo[0].params.image.as_deref(),
+        draft.step.rollback.undo_of(0).unwrap().params.image.as_deref(),
         Some("nginx:1.27")
     );
     assert!(draft.step.patch.unwrap().contains(r#""op":"test""#));
@@ -147,7 +147,7 @@ fn resources_are_merged_and_undone_to_the_letter() {
     };
     let draft = one(Action::SetResources, params).unwrap();
     assert!(draft.step.patch.unwrap().contains(r#""requests":{"cpu":"100m"}"#));
-    let undo = &draft.step.rollback.undo[0].params;
+    let undo = draft.step.rollback.undo_of(0).unwrap().params;
     assert_eq!(undo.remove, ["limits.memory"]);
     assert_eq!(undo.requests["cpu"], "100m");
 }
@@ -159,9 +159,14 @@ fn labels_know_what_they_replace_and_kubechats_own_are_refused() {
         ..Default::default()
     };
     let draft = one(Action::Label, set("app", "new")).unwrap();
-    assert_eq!(draft.step.rollback.undo[0].params.set["app"], "web");
+    assert_eq!(draft.step.rollback.undo_of(0).unwrap().params.set["app"], "web");
     assert_eq!(
-        one(Action::Label, set("tier", "x")).unwrap().step.rollback.undo[0]
+        one(Action::Label, set("tier", "x"))
+            .unwrap()
+            .step
+            .rollback
+            .undo_of(0)
+            .unwrap()
             .params
             .remove,
         ["tier"]
@@ -218,7 +223,7 @@ fn env_values_of_the_cluster_go_beside_the_plan_not_into_it() {
         Timestamp::UNIX_EPOCH,
     )
     .unwrap();
-    let undo = &drafts[0].step.rollback.undo[0];
+    let undo = drafts[0].step.rollback.undo_of(0).unwrap();
     assert!(!undo.manifest.as_deref().unwrap().contains("hunter2"));
     assert_eq!(
         undo.manifest_digest.as_deref(),
@@ -250,7 +255,7 @@ fn rollout_undo_goes_one_back_or_to_the_named_revision() {
     for (wanted, got) in [(None, 2), (Some(1), 1), (Some(0), 2)] {
         let step = go(wanted).unwrap().remove(0).step;
         assert_eq!(step.params.revision, Some(got));
-        assert_eq!(step.rollback.undo[0].params.revision, Some(3));
+        assert_eq!(step.rollback.undo_of(0).unwrap().params.revision, Some(3));
         assert!(!step.patch.unwrap().contains("pod-template-hash"));
     }
     assert!(matches!(go(Some(9)), Err(Refusal::NeedsInput { .. })));

@@ -1,6 +1,7 @@
 //! Scores the rules interpreter on an open corpus of prompts, and checks that noise never becomes a change.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use kubechat_core::interpret::{Context, Interpretation, Lexicon, MAX_PROMPT_BYTES, Understood, interpret};
 use kubechat_crds::intent::{Action, Intent, IntentParams};
@@ -57,11 +58,11 @@ impl Expected {
 }
 
 fn understand(prompt: &str) -> Understood {
-    let lexicon = Lexicon::builtin();
+    static LEXICON: LazyLock<Lexicon> = LazyLock::new(Lexicon::builtin);
     interpret(
         prompt,
         &Context {
-            lexicon: &lexicon,
+            lexicon: &LEXICON,
             previous: &[],
         },
     )

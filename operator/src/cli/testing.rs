@@ -98,6 +98,7 @@ fn step() -> Step {
         rollback: Rollback {
             kind: RollbackKind::Inverse,
             action: Some(Action::Scale),
+            params: None,
             undo: vec![],
             why: "scales back to 2".into(),
         },

@@ -60,8 +60,23 @@ pub(super) async fn plan(turn: &Turn<'_>, name: &str) -> Result<Outcome, Stop> {
             ));
             continue;
         }
-        for (index, (target, undo)) in step.targets.iter().zip(&step.rollback.undo).enumerate().rev() {
-            drafts.extend(reverse(turn, &undone, step, index, target, undo, drafts.len(), &mut notes).await?);
+        for (index, target) in step.targets.iter().enumerate().rev() {
+            let Some(undo) = step.rollback.undo_of(index) else {
+                continue;
+            };
+            drafts.extend(
+                reverse(
+                    turn,
+                    &undone,
+                    step,
+                    index,
+                    target,
+                    &undo,
+                    drafts.len(),
+                    &mut notes,
+                )
+                .await?,
+            );
         }
     }
     if drafts.is_empty() {

@@ -11,7 +11,7 @@ use super::tables::{
     WHAT_IF_PASSIVE,
 };
 use super::vocab::{Form, Verb};
-use super::{Ask, typo};
+use super::{Ask, names, typo};
 
 /// What the sentence does with its clauses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -97,6 +97,7 @@ impl<'a> Parser<'a> {
                 return Err(self.unclear());
             }
             self.fill(&mut frame)?;
+            one_place(previous, &frame)?;
             out.frames.push(frame);
             return Ok(());
         }
@@ -241,6 +242,25 @@ impl<'a> Parser<'a> {
                 || ahead.text(1).contains('/'));
         verb || question || nominal || mistyped
     }
+}
+
+/// "restart web in prod and api": whether api is in prod, elsewhere, or a namespace, is asked about.
+fn one_place(previous: &Frame<'_>, next: &Frame<'_>) -> Result<(), Ask> {
+    let placed = |frame: &Frame<'_>| !frame.namespaces.is_empty() || frame.all_namespaces;
+    if previous.is_read() || !placed(previous) || placed(next) {
+        return Ok(());
+    }
+    let name = next
+        .targets
+        .iter()
+        .flat_map(|np| &np.names)
+        .next()
+        .map_or("the second", String::as_str);
+    Err(Ask::new(format!(
+        "In which namespace is {}? Say the namespace with each object, or once at the end",
+        names::shown(name)
+    ))
+    .firm())
 }
 
 /// "scale web to 3 and api to 2 in prod": one verb, one place.

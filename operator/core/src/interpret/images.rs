@@ -87,6 +87,16 @@ impl<'a> Parser<'a> {
         if frame.verb != Verb::Undo {
             return Ok(false);
         }
+        if self.eat_phrase(&[
+            "to the version before",
+            "to the revision before",
+            "one version back",
+            "one revision back",
+            "by one revision",
+        ]) {
+            frame.revision = frame.revision.or(Some(Revision::Previous));
+            return Ok(true);
+        }
         let from = self.pos;
         self.eat(&["to", "by"]);
         self.eat(&["the", "its", "a"]);

@@ -219,6 +219,10 @@ impl<'a> Parser<'a> {
         if continued && self.verb_here(0, Form::Participle).is_some() {
             return false;
         }
+        // `configmaps a, b and c`
+        if after_kind && self.key(0) == "a" && matches!(self.key(1), "," | "and" | "" | "in" | "from" | "to") {
+            return true;
+        }
         if self.is_name(0) {
             return after_kind || self.verb_here(0, Form::Base).is_none();
         }

@@ -169,8 +169,7 @@ impl<'a> Parser<'a> {
         let mut list = vec![self.namespace_name(false)?];
         let after_first = self.pos;
         self.more_names(&mut list);
-        let read_list =
-            frame.is_read() && frame.targets.iter().all(|np| np.names.is_empty()) && self.list_ends(0);
+        let read_list = frame.targets.iter().all(|np| np.names.is_empty()) && self.list_ends(0);
         if list.len() > 1 && !(read_list || self.namespace_word(0)) {
             list.truncate(1);
             self.pos = after_first;

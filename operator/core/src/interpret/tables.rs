@@ -110,7 +110,7 @@ pub(super) const QUESTION_WORDS: &[&str] = &[
 /// States that a question about one object asks for.
 #[rustfmt::skip]
 pub(super) const QUESTION_STATES: &[&str] = &[
-    "doing", "ok", "okay", "fine", "alive", "up", "down", "well", "done", "complete", "progressing", "out",
+    "going", "coming along", "doing", "ok", "okay", "fine", "alive", "up", "down", "well", "done", "complete", "progressing", "out",
     "good", "all right", "online", "finished", "finish", "through", "over", "successful", "succeed", "stuck",
     "look", "looking",
 ];

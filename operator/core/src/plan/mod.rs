@@ -146,6 +146,7 @@ pub fn finish(step: &mut Step, index: usize) {
     step.id = format!("s{}", index + 1);
     step.command = kubechat_crds::condition::clip(actions::command(step), 1000);
     step.level = risk::floor_level(step);
+    step.rollback.share();
 }
 
 fn same_write(a: &Step, b: &Step) -> bool {

@@ -36,6 +36,7 @@ pub(super) fn draft(intent: &Intent, found: &Found) -> Result<Draft, Refusal> {
             Rollback {
                 kind: RollbackKind::Recreate,
                 action: Some(Action::Recreate),
+                params: None,
                 undo: vec![Undo {
                     params: IntentParams::default(),
                     manifest: Some(manifest),

@@ -152,6 +152,7 @@ fn inverse(action: Action, params: IntentParams, why: String) -> Rollback {
     Rollback {
         kind: RollbackKind::Inverse,
         action: Some(action),
+        params: None,
         undo: vec![Undo {
             params,
             manifest: None,
@@ -166,6 +167,7 @@ fn irreversible(why: impl Into<String>) -> Rollback {
     Rollback {
         kind: RollbackKind::None,
         action: None,
+        params: None,
         undo: vec![],
         why: why.into(),
     }
