@@ -75,7 +75,7 @@ struct Stage {
 impl Stage {
     async fn set(cluster: &Cluster) -> Result<Self> {
         let admin = cluster.client("admin").await?;
-        for name in ["marked", "doomed"] {
+        for name in ["settings", "doomed"] {
             config_map(&admin, name).await?;
         }
         let (alice, erin) = (cluster.client("alice").await?, cluster.client("erin").await?);
@@ -89,7 +89,7 @@ impl Stage {
         };
         let namespace = ask_with(&erin, "ops", namespace).await?;
         Ok(Self {
-            label: plan_for(&alice, DEMO, "label configmap marked tier=web").await?,
+            label: plan_for(&alice, DEMO, "label configmap settings tier=web").await?,
             scale: plan_for(&alice, DEMO, "scale nginx to 4 replicas").await?,
             delete: plan_for(&alice, DEMO, "delete configmap doomed").await?,
             create: waiting_plan(&erin, &namespace).await?,
@@ -103,7 +103,7 @@ impl Stage {
     /// The plans and the names of the objects they write.
     fn all(&self) -> [(&CommandPlan, &'static str); 4] {
         [
-            (&self.label, "marked"),
+            (&self.label, "settings"),
             (&self.scale, DEPLOYMENT),
             (&self.delete, "doomed"),
             (&self.create, "team-blue"),
@@ -124,7 +124,7 @@ impl Stage {
         let namespaces: Api<Namespace> = Api::all(self.admin.clone());
         let nginx = deployments.get(DEPLOYMENT).await?;
         Ok([
-            maps.get("marked").await?.labels().contains_key("tier"),
+            maps.get("settings").await?.labels().contains_key("tier"),
             nginx.spec.and_then(|spec| spec.replicas) == Some(4),
             maps.get_opt("doomed").await?.is_none(),
             namespaces.get_opt("team-blue").await?.is_some(),
@@ -260,8 +260,8 @@ async fn no_object_is_changed_twice_however_often_the_operator_is_killed() -> Re
 async fn a_step_that_the_audit_log_has_lost_is_unknown_and_not_sent_again() -> Result<()> {
     with_product(Options::default(), short_lease(), async |cluster, product| {
         let (admin, alice) = (cluster.client("admin").await?, cluster.client("alice").await?);
-        config_map(&admin, "marked").await?;
-        let plan = plan_for(&alice, DEMO, "label configmap marked tier=web").await?;
+        config_map(&admin, "settings").await?;
+        let plan = plan_for(&alice, DEMO, "label configmap settings tier=web").await?;
         let hook = SlowHook::start(&admin, Mood::Hold, rules()).await?;
         product.stop(Part::Operator).await?;
         let (log, copy) = (product.audit_db(), cluster.folder().join("audit.copy"));
@@ -275,7 +275,7 @@ async fn a_step_that_the_audit_log_has_lost_is_unknown_and_not_sent_again() -> R
         let plan = ended_as(&admin, &plan, PlanPhase::Interrupted).await?;
         ensure!(steps(&plan) == [StepState::Unknown], "{:?}", plan.status);
         says(&verdict(&plan)?.message, &["audit log", "not sent again"])?;
-        ensure!(hook.writes_to("marked") == 1, "{:?}", hook.writes());
+        ensure!(hook.writes_to("settings") == 1, "{:?}", hook.writes());
         Ok(())
     })
     .await

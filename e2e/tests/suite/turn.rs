@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::process::Output;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client, ResourceExt};
@@ -60,18 +60,19 @@ pub(crate) async fn waiting_plan(person: &Client, turn: &ChatRequest) -> Result<
         Api::<CommandPlan>::namespaced(person.clone(), &namespace),
     );
     let what = format!("{:?} becomes a plan that waits", turn.spec.prompt);
-    eventually(LATER, &what, || async {
+    let waiting = eventually(LATER, &what, || async {
         let status = turns.get(&turn.name_any()).await?.status.unwrap_or_default();
-        let plan = status
-            .plan_ref
-            .clone()
-            .with_context(|| format!("no plan: {status:?}"))?;
+        let Some(plan) = &status.plan_ref else {
+            ensure!(is_finished(&status.conditions), "there is no plan yet");
+            return Ok(Err(status));
+        };
         let plan = plans.get(&plan.name).await?;
         let phase = phase(&plan);
         ensure!(phase == Some(PlanPhase::AwaitingApproval), "it is {phase:?}");
-        Ok(plan)
+        Ok(Ok(plan))
     })
-    .await
+    .await?;
+    waiting.map_err(|status| anyhow!("{:?} became no plan: {:?}", turn.spec.prompt, status.conditions))
 }
 
 /// Asks for a change and returns its plan, once it waits.

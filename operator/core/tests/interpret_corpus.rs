@@ -94,7 +94,8 @@ fn group(case: &Case) -> String {
     match (&case.intents, &case.what_if, case.outcome) {
         (Some(list), _, _) => first(list).unwrap_or_default(),
         (_, Some(_), _) => "what if".to_owned(),
-        (_, _, outcome) => format!("{outcome:?}"),
+        (_, _, Some(outcome)) => format!("{outcome:?}"),
+        (None, None, None) => "no expectation".to_owned(),
     }
 }
 

@@ -63,7 +63,8 @@ impl Discovery {
         .await?;
         let groups = call("discover kinds", client.list_api_groups_aggregated()).await?;
         let mut all = vec![];
-        let mut words = vec![];
+        // The everyday words for built-in kinds come first; the first kind to claim a word keeps it.
+        let mut words = Lexicon::builtin_kinds();
         for group in core.items.iter().chain(&groups.items) {
             collect(group, &mut all, &mut words);
         }

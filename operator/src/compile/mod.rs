@@ -29,7 +29,7 @@ use crate::cluster::objects::ClientDebug;
 use crate::context::Context;
 use crate::error::Error;
 pub use answer::{needs_input, text};
-pub use scope::Bounds;
+pub use scope::{Bounds, OUT_OF_SCOPE};
 
 /// One turn being worked on.
 pub struct Turn<'a> {

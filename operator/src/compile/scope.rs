@@ -15,6 +15,9 @@ use crate::context::Context;
 use crate::error::Error;
 use kubechat_core::reason;
 
+/// Reason of a turn that reaches for more than it may ask for.
+pub const OUT_OF_SCOPE: &str = "OutOfScope";
+
 /// The bound of a turn.
 #[derive(Clone, Debug)]
 pub struct Bounds {
@@ -42,6 +45,12 @@ impl Bounds {
         let labels: BTreeMap<String, String> = namespace.metadata.labels.unwrap_or_default();
         let wide = policies.as_ref().is_ok_and(|p| p.allows_wide_scope(&labels));
         Ok(Self::from_scope(own, request.spec.scope.as_ref(), wide))
+    }
+
+    /// The bound of a turn that asks for no more than its own namespace.
+    #[must_use]
+    pub fn own(own: &str) -> Self {
+        Self::from_scope(own, None, false)
     }
 
     fn from_scope(own: &str, scope: Option<&Scope>, wide: bool) -> Self {
@@ -100,7 +109,7 @@ impl Bounds {
             let message = format!(
                 "{what} is outside the scope of a ChatRequest in namespace {own}, and no RiskPolicy lets that namespace ask for more (wideScopeFrom). Nothing was done. Ask in a ChatRequest of the namespace concerned"
             );
-            return Stop::blocked("OutOfScope", "kubechat", "scope", message);
+            return Stop::blocked(OUT_OF_SCOPE, "kubechat", "scope", message);
         }
         let mut scope = request.spec.scope.clone().unwrap_or_default();
         match namespace {

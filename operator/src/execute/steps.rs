@@ -33,14 +33,15 @@ pub(super) async fn run(mut run: Run<'_>) -> Result<Progress, Error> {
         Err(Error::Identity(why)) => return run.end(PlanPhase::Failed, reason::FORBIDDEN, &why).await,
         Err(error) => return Err(error),
     };
-    // Nothing is sent while any target of any step is not as it was planned.
+    // Nothing is sent while any target of any step is not as it was planned. One step alone is checked where it is sent.
+    let several = plan.spec.steps.len() > 1;
     for (index, step) in plan.spec.steps.iter().enumerate() {
         let pending = run
             .status
             .steps
             .get(index)
             .is_some_and(|s| s.state == StepState::Pending);
-        if pending && !touched_before(plan, index) {
+        if several && pending && !touched_before(plan, index) {
             match send::check(&person, step).await? {
                 Ok(()) => {}
                 Err(changed) => return stale(&mut run, &changed).await,

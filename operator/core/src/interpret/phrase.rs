@@ -220,7 +220,8 @@ impl<'a> Parser<'a> {
             return false;
         }
         // `configmaps a, b and c`
-        if after_kind && self.key(0) == "a" && matches!(self.key(1), "," | "and" | "" | "in" | "from" | "to") {
+        if after_kind && self.key(0) == "a" && matches!(self.key(1), "," | "and" | "" | "in" | "from" | "to")
+        {
             return true;
         }
         if self.is_name(0) {

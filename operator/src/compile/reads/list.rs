@@ -15,11 +15,18 @@ const MAX_PAGES: usize = 40;
 
 /// Rows of a kind.
 pub(super) async fn list(turn: &Turn<'_>, intent: &Intent) -> Result<Answer, Stop> {
-    if !intent.target.names.is_empty() {
+    let of_owner = !intent.target.names.is_empty() && intent.target.kind.as_deref() == Some("Pod");
+    if !intent.target.names.is_empty() && !of_owner {
         return get(turn, intent).await;
     }
     let (kind, namespace) = kind_and_namespace(turn, intent)?;
-    let page = read(turn, intent, kind, namespace.as_deref()).await?;
+    let mut page = read(turn, intent, kind, namespace.as_deref()).await?;
+    if of_owner {
+        // "the pods of web": pods of that name, or whose name an owner of that name made.
+        page.rows
+            .retain(|row| intent.target.names.iter().any(|name| belongs(row, name)));
+        page.total = i64::try_from(page.rows.len()).unwrap_or(i64::MAX);
+    }
     let wide = intent.params.output == Some(Output::Wide);
     let columns: Vec<(usize, &Column)> = page
         .columns
@@ -195,6 +202,16 @@ async fn read(
     Ok(read)
 }
 
+/// Whether a pod is called so, or was made by something called so.
+fn belongs(row: &Row, name: &str) -> bool {
+    let pod = row
+        .object
+        .pointer("/metadata/name")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    pod == name || pod.strip_prefix(name).is_some_and(|rest| rest.starts_with('-'))
+}
+
 /// Whether a row's status column says this state. `failing` means anything but running or completed.
 fn in_state(columns: &[Column], row: &Row, state: &str) -> bool {
     let Some(index) = columns
@@ -216,6 +233,7 @@ fn in_state(columns: &[Column], row: &Row, state: &str) -> bool {
                 "running" | "completed" | "succeeded" | "active" | "ready" | "bound"
             ) || waiting && value == "running"
         }
+        "notrunning" => value != "running",
         wanted => value == wanted || value.split(',').any(|part| part == wanted),
     }
 }

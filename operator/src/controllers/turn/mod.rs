@@ -21,7 +21,7 @@ use kubechat_crds::condition::{set, types};
 use kubechat_crds::intent::Intent;
 use kubechat_crds::{ChatRequest, ChatRequestStatus, RequestPhase, digest};
 
-use crate::compile::{self, Bounds, Compiled, Outcome, Turn};
+use crate::compile::{self, Bounds, Compiled, OUT_OF_SCOPE, Outcome, Turn};
 use crate::context::Context;
 use crate::error::Error;
 
@@ -98,7 +98,11 @@ async fn work(
     let namespace = request.namespace().unwrap_or_default();
     let policies = ctx.policies();
     let kinds = ctx.discovery.kinds(&ctx.client).await?;
-    let bounds = Bounds::of(ctx, request, &namespace, &policies).await?;
+    // Only a turn that asks for more than its own namespace is about the namespace's labels.
+    let bounds = match request.spec.scope {
+        Some(_) => Bounds::of(ctx, request, &namespace, &policies).await?,
+        None => Bounds::own(&namespace),
+    };
     let default_namespace = admitted
         .session
         .as_ref()
@@ -121,7 +125,7 @@ async fn work(
         );
     }
     let (previous, session_plan) = history(request, ctx);
-    let turn = Turn {
+    let mut turn = Turn {
         ctx,
         request,
         namespace,
@@ -133,7 +137,13 @@ async fn work(
         default_namespace,
         now: began,
     };
-    let compiled = compile::run(&turn, &previous, session_plan).await?;
+    let mut compiled = compile::run(&turn, &previous, session_plan.clone()).await?;
+    let outside = matches!(&compiled.outcome, Outcome::Halt(halted) if halted.reason == OUT_OF_SCOPE);
+    if outside && request.spec.scope.is_none() {
+        // Whether a policy would let it ask for more decides between a suggestion and a refusal.
+        turn.bounds = Bounds::of(ctx, request, &turn.namespace, &turn.policies).await?;
+        compiled = compile::run(&turn, &previous, session_plan).await?;
+    }
     new.interpretation = Some(interpretation(request, &compiled, began));
     match compiled.outcome {
         Outcome::Halt(halted) => end(request, ctx, new, halted).await,
