@@ -441,7 +441,7 @@ mod tests {
             count: 2,
             ..live.clone()
         };
-        assert!(at_least(&[ok.clone()], &[live.clone()]));
+        assert!(at_least(std::slice::from_ref(&ok), std::slice::from_ref(&live)));
         let weaker = [
             vec![],
             vec![Requirement {
@@ -466,7 +466,7 @@ mod tests {
             }],
         ];
         for recorded in weaker {
-            assert!(!at_least(&recorded, &[live.clone()]), "{recorded:?}");
+            assert!(!at_least(&recorded, std::slice::from_ref(&live)), "{recorded:?}");
         }
     }
 }

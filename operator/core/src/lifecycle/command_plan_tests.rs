@@ -151,7 +151,7 @@ fn refuses_decisions_that_cannot_be_held_against_a_person() {
         (change(|f| f.created = at(1000)), reason::EXPIRED),
         (
             change(|f| {
-                f.spec.expires_at = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(15)))
+                f.spec.expires_at = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(15)));
             }),
             reason::EXPIRED,
         ),
