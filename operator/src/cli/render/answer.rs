@@ -19,7 +19,9 @@ pub(crate) fn understood(look: &Look, request: &ChatRequest) -> String {
 }
 
 fn understood_line(page: &mut Page<'_>, interpretation: &InterpretationStatus) {
-    if !interpretation.understood.is_empty() {
+    // What was not clear stands in the answer, with what would be.
+    let clear = !interpretation.understood.starts_with("Not clear");
+    if clear && !interpretation.understood.is_empty() {
         page.field(0, "Understood", Tone::Plain, &interpretation.understood);
     }
 }

@@ -120,7 +120,10 @@ fn failed(page: &mut Page<'_>, turn: &Turn, exit: Exit, hints: &Hints) {
         (None, Some(plan)) => phase_of_plan(plan_phase(plan)),
         (None, None) => ("Failed", Tone::Bad),
     };
-    page.field(0, word, tone, turn.message().unwrap_or("no reason was given"));
+    let answered = request.is_some_and(|status| status.answer.is_some());
+    if exit != Exit::NeedsInput || !answered {
+        page.field(0, word, tone, turn.message().unwrap_or("no reason was given"));
+    }
     if let Some(blocked) = request.and_then(|status| status.blocked.as_ref()) {
         page.line(
             0,
