@@ -8,11 +8,13 @@
 //! - [`accounts`]: the people of the tests and what each of them may do.
 //! - [`product`]: KubeChat's operator and webhook, under their own service accounts, supervised.
 //! - [`dev`]: what `make run` does with all of it.
+//! - [`bench`]: what `make bench` measures with it.
 //!
 //! **Invariant**: no process outlives the harness, however it ends ([`process`]).
 
 pub mod accounts;
 pub mod apply;
+pub mod bench;
 pub mod build;
 pub mod cluster;
 pub mod demo;

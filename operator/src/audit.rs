@@ -13,12 +13,14 @@ use kubechat_crds::{AuditPolicySpec, ChatRequest, CommandPlan, Identity};
 use serde_json::Value;
 
 use crate::error::Error;
+use crate::metrics::Metrics;
 
 /// The audit log as the operator uses it.
 #[derive(Clone)]
 pub struct Audit {
     store: Arc<dyn AuditStore>,
     levels: Arc<RwLock<AuditPolicySpec>>,
+    metrics: Arc<Metrics>,
 }
 
 impl std::fmt::Debug for Audit {
@@ -30,11 +32,22 @@ impl std::fmt::Debug for Audit {
 impl Audit {
     /// Over a store; everything is recorded in full until a policy says otherwise.
     #[must_use]
-    pub fn new(store: Arc<dyn AuditStore>) -> Self {
+    pub fn new(store: Arc<dyn AuditStore>, metrics: Arc<Metrics>) -> Self {
         Self {
             store,
             levels: Arc::default(),
+            metrics,
         }
+    }
+
+    /// Passes on what came of a write, and notes in the metrics whether the log takes entries.
+    fn told<T>(&self, result: Result<T, kubechat_audit::Error>) -> Result<T, Error> {
+        let sick = |e: &kubechat_audit::Error| {
+            e.is_unavailable() || matches!(e, kubechat_audit::Error::Integrity { .. })
+        };
+        let healthy = !result.as_ref().is_err_and(sick);
+        self.metrics.audit_healthy.set(i64::from(healthy));
+        Ok(result?)
     }
 
     /// Takes the levels of the AuditPolicy.
@@ -50,7 +63,8 @@ impl Audit {
         let Some(draft) = self.level(draft) else {
             return Ok(None);
         };
-        Ok(self.store.append(vec![draft]).await?.first().map(|a| a.seq))
+        let made = self.told(self.store.append(vec![draft]).await)?;
+        Ok(made.first().map(|a| a.seq))
     }
 
     /// Records the intent of a step: the execution lock.
@@ -58,7 +72,7 @@ impl Audit {
     /// # Errors
     /// When it cannot be committed: then the step must not be sent.
     pub async fn intent(&self, draft: Draft, step_id: &str) -> Result<IntentOutcome, Error> {
-        Ok(self.store.append_intent(self.leveled(draft), step_id).await?)
+        self.told(self.store.append_intent(self.leveled(draft), step_id).await)
     }
 
     /// Records the result of a step.
@@ -66,7 +80,7 @@ impl Audit {
     /// # Errors
     /// When it cannot be committed; it is safe to try again.
     pub async fn result(&self, draft: Draft) -> Result<ResultOutcome, Error> {
-        Ok(self.store.append_result(self.leveled(draft)).await?)
+        self.told(self.store.append_result(self.leveled(draft)).await)
     }
 
     /// The recorded intent of a step and its result, if any.
@@ -101,6 +115,15 @@ impl Audit {
     pub async fn forget(&self, request_uid: &str) -> Result<(), Error> {
         self.store.delete_rollback(request_uid, None).await?;
         Ok(())
+    }
+
+    /// Proves that the store takes entries from this process, without writing one.
+    ///
+    /// # Errors
+    /// When it does not: then nothing may be executed.
+    pub async fn writable(&self) -> Result<(), Error> {
+        // Raising the fence to less than it is changes nothing, but goes the way of every write.
+        self.told(self.store.raise_fence(0).await).map(drop)
     }
 
     /// The head of the log: proves that the store answers.

@@ -30,11 +30,11 @@ use crate::controllers::lane::{Lane, forward, watch};
 use crate::http::{Health, serve};
 use crate::leader::{Candidate, Leadership};
 use crate::metrics::Metrics;
-use crate::selfcheck::{self, Admission};
+use crate::selfcheck::Admission;
 use crate::setup::{seal, tls};
 
-/// How often certificate and CA bundle are looked at.
-const TLS_CHECK: Duration = Duration::from_secs(60);
+/// First pause after a duty that failed; doubles up to the duty's period.
+const RETRY: Duration = Duration::from_secs(1);
 /// How long running reconciles may take to end at shutdown.
 const DRAIN: Duration = Duration::from_secs(20);
 
@@ -56,6 +56,7 @@ pub async fn run(args: OperatorArgs, shutdown: CancellationToken) -> anyhow::Res
         log_format: _,
         identity,
         concurrency,
+        check_seconds,
     } = args;
     let store = audit_path(&audit_store)?;
     let key = kubechat_audit::read_key(&audit_key).with_context(|| {
@@ -85,9 +86,11 @@ pub async fn run(args: OperatorArgs, shutdown: CancellationToken) -> anyhow::Res
     );
     // Standing by is being ready: the leader may be another process.
     ready.store(true, Ordering::SeqCst);
+    // Biased: at shutdown every part ends, and that is not unexpected.
     let leadership = tokio::select! {
-        leadership = candidate.acquire() => leadership,
+        biased;
         () = shutdown.cancelled() => return Ok(()),
+        leadership = candidate.acquire() => leadership,
         ended = tasks.join_next() => return first_end(ended),
     };
     ready.store(false, Ordering::SeqCst);
@@ -99,8 +102,9 @@ pub async fn run(args: OperatorArgs, shutdown: CancellationToken) -> anyhow::Res
         service: webhook_service_name,
         url: webhook_url,
     };
-    let audit = open_audit(store, key, &leadership).await?;
+    let audit = open_audit(store, key, &leadership, &metrics).await?;
     let parts = Parts {
+        check: Duration::from_secs(check_seconds),
         client,
         config,
         namespace,
@@ -110,8 +114,9 @@ pub async fn run(args: OperatorArgs, shutdown: CancellationToken) -> anyhow::Res
     };
     lead(parts, endpoint, concurrency, ready, &mut tasks, &shutdown).await?;
     let ended = tokio::select! {
-        () = candidate.hold(&leadership) => Err(anyhow::anyhow!("the lease was lost, so this process ends; another operator leads")),
+        biased;
         () = shutdown.cancelled() => Ok(()),
+        () = candidate.hold(&leadership) => Err(anyhow::anyhow!("the lease was lost, so this process ends; another operator leads")),
         ended = tasks.join_next() => first_end(ended),
     };
     // Nothing new begins; what runs may end within its time.
@@ -146,6 +151,7 @@ async fn open_audit(
     path: PathBuf,
     key: kubechat_audit::ChainKey,
     leadership: &Leadership,
+    metrics: &Arc<Metrics>,
 ) -> anyhow::Result<Audit> {
     let store = SqliteStore::open(SqliteOptions::new(path, key, leadership.fence))
         .await
@@ -154,10 +160,11 @@ async fn open_audit(
     if head.fence >= leadership.fence {
         store.raise_fence(head.fence + 1).await?;
     }
-    Ok(Audit::new(Arc::new(store)))
+    Ok(Audit::new(Arc::new(store), Arc::clone(metrics)))
 }
 
 struct Parts {
+    check: Duration,
     client: Client,
     config: Config,
     namespace: String,
@@ -176,6 +183,7 @@ async fn lead(
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
     let Parts {
+        check,
         client,
         config,
         namespace,
@@ -383,7 +391,7 @@ async fn lead(
     let (until, checked) = (shutdown.clone(), Arc::clone(&ctx));
     tasks.spawn(async move {
         every(
-            selfcheck::INTERVAL,
+            check,
             until,
             || async { checked.admission.prove(&checked).await.map_err(Into::into) },
             "admission check",
@@ -393,9 +401,12 @@ async fn lead(
     let (until, kept) = (shutdown.clone(), Arc::clone(&ctx));
     tasks.spawn(async move {
         every(
-            TLS_CHECK,
+            check,
             until,
-            || async { tls::ensure(&kept.client, &endpoint).await.map_err(Into::into) },
+            || async {
+                kept.leadership.check()?;
+                tls::ensure(&kept.client, &endpoint).await.map_err(Into::into)
+            },
             "webhook certificate",
         )
         .await
@@ -416,17 +427,22 @@ where
     F: Fn() -> Fut,
     Fut: Future<Output = anyhow::Result<()>>,
 {
-    let mut wait = Duration::from_millis(100);
+    let (mut wait, mut pause) = (Duration::from_millis(100), RETRY);
     loop {
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
             () = shutdown.cancelled() => return Ok(()),
         }
         wait = match duty().await {
-            Ok(()) => period,
+            Ok(()) => {
+                pause = RETRY;
+                period
+            }
             Err(problem) => {
                 tracing::warn!(duty = name, %problem, "did not succeed; trying again");
-                (wait * 2).clamp(Duration::from_secs(1), period)
+                let now = pause;
+                pause = (now * 2).min(period);
+                now
             }
         };
     }

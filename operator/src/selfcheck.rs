@@ -14,8 +14,6 @@ use crate::error::Error;
 use crate::metrics::Metrics;
 use kubechat_core::reason;
 
-/// How often the proof is repeated.
-pub const INTERVAL: Duration = Duration::from_secs(60);
 /// How old a proof may be when something is executed.
 const FRESH: Duration = Duration::from_secs(5);
 

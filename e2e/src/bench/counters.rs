@@ -41,13 +41,17 @@ impl Counters {
     /// As soon as nothing is written about turns any more.
     pub(super) async fn at_rest(cluster: &Cluster) -> Result<Self> {
         let last = tokio::sync::Mutex::new(-1.0);
-        eventually(REST_DEADLINE, "nothing is written about turns any more", || async {
-            let counters = Self::now(cluster).await?;
-            let (writes, mut last) = (counters.turn_writes(), last.lock().await);
-            let before = std::mem::replace(&mut *last, writes);
-            ensure!(before == writes, "{writes} writes, {before} a moment before");
-            Ok(counters)
-        })
+        eventually(
+            REST_DEADLINE,
+            "nothing is written about turns any more",
+            || async {
+                let counters = Self::now(cluster).await?;
+                let (writes, mut last) = (counters.turn_writes(), last.lock().await);
+                let before = std::mem::replace(&mut *last, writes);
+                ensure!(before == writes, "{writes} writes, {before} a moment before");
+                Ok(counters)
+            },
+        )
         .await
     }
 
@@ -63,14 +67,19 @@ impl Counters {
 
     /// Persisted writes on KubeChat's kinds and on the targets of the turns.
     pub(super) fn turn_writes(&self) -> f64 {
-        self.requests.persisted_writes(|group, resource| group == kubechat_crds::GROUP || resource == TARGET)
+        self.requests
+            .persisted_writes(|group, resource| group == kubechat_crds::GROUP || resource == TARGET)
     }
 
     /// Mean time that a request of anybody but the exempt waited in the API server's own queues, in milliseconds.
     pub(super) fn queue_ms(&self) -> f64 {
         let limited = |sample: &Sample| sample.label("priority_level") != "exempt";
         let (seconds, count) = (self.queue_seconds.sum(limited), self.queued.sum(limited));
-        if count > 0.0 { seconds / count * 1000.0 } else { 0.0 }
+        if count > 0.0 {
+            seconds / count * 1000.0
+        } else {
+            0.0
+        }
     }
 
     /// Requests per turn by what they were, most frequent first.
@@ -80,10 +89,20 @@ impl Counters {
             *sums.entry((describe(sample), is_kept(sample))).or_default() += sample.value;
         }
         for sample in self.webhooks.samples() {
-            *sums.entry((format!("webhook call {}", sample.label("name")), false)).or_default() += sample.value;
+            *sums
+                .entry((format!("webhook call {}", sample.label("name")), false))
+                .or_default() += sample.value;
         }
-        let line = |((request, write), sum)| Line { request, write, per_turn: sum / turns.max(1) as f64 };
-        let mut lines: Vec<Line> = sums.into_iter().map(line).filter(|line| line.per_turn >= 0.005).collect();
+        let line = |((request, write), sum)| Line {
+            request,
+            write,
+            per_turn: sum / turns.max(1) as f64,
+        };
+        let mut lines: Vec<Line> = sums
+            .into_iter()
+            .map(line)
+            .filter(|line| line.per_turn >= 0.005)
+            .collect();
         lines.sort_by(|a, b| b.per_turn.total_cmp(&a.per_turn));
         lines
     }
@@ -105,10 +124,22 @@ fn is_kept(sample: &Sample) -> bool {
 }
 
 fn describe(sample: &Sample) -> String {
-    let slash = if sample.label("subresource").is_empty() { "" } else { "/" };
-    let dry = if sample.label("dry_run").is_empty() { "" } else { " (dry-run)" };
+    let slash = if sample.label("subresource").is_empty() {
+        ""
+    } else {
+        "/"
+    };
+    let dry = if sample.label("dry_run").is_empty() {
+        ""
+    } else {
+        " (dry-run)"
+    };
     let code = sample.label("code");
-    let code = if code.starts_with('2') { String::new() } else { format!(" -> {code}") };
+    let code = if code.starts_with('2') {
+        String::new()
+    } else {
+        format!(" -> {code}")
+    };
     format!(
         "{} {}{slash}{}{dry}{code}",
         sample.label("verb"),
@@ -153,7 +184,11 @@ apiserver_flowcontrol_request_wait_duration_seconds_count{priority_level="exempt
     #[test]
     fn the_breakdown_is_per_turn_and_most_frequent_first() {
         let lines = counters(TEXT).breakdown(10);
-        let line = |request: &str, write, per_turn| Line { request: request.to_owned(), write, per_turn };
+        let line = |request: &str, write, per_turn| Line {
+            request: request.to_owned(),
+            write,
+            per_turn,
+        };
         assert_eq!(lines[0], line("POST subjectaccessreviews", false, 4.0));
         assert!(lines.contains(&line("PATCH configmaps (dry-run)", false, 3.0)));
         assert!(lines.contains(&line("PATCH chatrequests/status", true, 2.0)));

@@ -78,11 +78,7 @@ impl Loop {
 
 /// Does `work` `count` times, begun at fixed times whether or not earlier ones have ended, and returns the
 /// seconds from each one's due time to its end (so a stall is seen by everything it delays).
-pub(super) async fn open_loop<F>(
-    count: usize,
-    pause: Duration,
-    work: impl Fn(usize) -> F,
-) -> Result<Vec<f64>>
+pub(super) async fn open_loop<F>(count: usize, pause: Duration, work: impl Fn(usize) -> F) -> Result<Vec<f64>>
 where
     F: Future<Output = Result<()>>,
 {

@@ -19,6 +19,8 @@ use crate::process::cpu_seconds;
 const PROBE_WRITES: usize = 200;
 /// Bytes of each: about one entry of etcd's log.
 const PROBE_BYTES: usize = 2048;
+/// A disk whose fsync got so many times slower or faster during the run makes the run doubtful.
+const MAX_DISK_CHANGE: f64 = 3.0;
 
 /// The machine and the programs.
 #[derive(Clone, Debug, Serialize)]
@@ -60,24 +62,18 @@ impl Environment {
             began: began.as_secs(),
         })
     }
-
-    /// One line for people.
-    pub(super) fn line(&self) -> String {
-        format!(
-            "{} x {} cores, {} MiB, Linux {}, Kubernetes {}, source {}",
-            self.cpu_model, self.cores, self.memory_mib, self.kernel, self.kubernetes, self.git
-        )
-    }
 }
 
 /// Cores this process may use.
-pub(super) fn cores() -> usize {
+fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
 }
 
 /// The value of `name : value` in a file of /proc.
 fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    let line = text.lines().find(|line| line.split(':').next().is_some_and(|key| key.trim() == name))?;
+    let line = text
+        .lines()
+        .find(|line| line.split(':').next().is_some_and(|key| key.trim() == name))?;
     Some(line.split_once(':')?.1.trim())
 }
 
@@ -87,30 +83,41 @@ fn kibibytes(text: &str) -> Option<u64> {
 
 fn git() -> String {
     let run = |args: &[&str]| {
-        let output = Command::new("git").args(args).current_dir(env!("CARGO_MANIFEST_DIR")).output().ok()?;
+        let output = Command::new("git")
+            .args(args)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .output()
+            .ok()?;
         let text = String::from_utf8(output.stdout).ok()?;
         output.status.success().then(|| text.trim().to_owned())
     };
-    let Some(commit) = run(&["rev-parse", "HEAD"]) else { return "unknown".to_owned() };
-    let clean = run(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|changes| changes.is_empty());
+    let Some(commit) = run(&["rev-parse", "HEAD"]) else {
+        return "unknown".to_owned();
+    };
+    let clean =
+        run(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|changes| changes.is_empty());
     if clean { commit } else { format!("{commit}-dirty") }
 }
 
 /// How long the disk takes to keep a small write, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Disk {
+struct Disk {
     /// Half of the writes took at most this long.
-    pub(super) fsync_p50_ms: f64,
+    fsync_p50_ms: f64,
     /// 99 of 100 took at most this long.
-    pub(super) fsync_p99_ms: f64,
+    fsync_p99_ms: f64,
 }
 
 /// Appends small blocks to a file in `folder`, each followed by fdatasync, as etcd's log does.
-pub(super) fn probe_disk(folder: &Path) -> Result<Disk> {
+fn probe_disk(folder: &Path) -> Result<Disk> {
     let path = folder.join("fsync-probe");
     let what = || format!("the disk probe {} failed", path.display());
-    let mut file = OpenOptions::new().create(true).append(true).open(&path).with_context(what)?;
+    let mut file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&path)
+        .with_context(what)?;
     let mut times = Vec::with_capacity(PROBE_WRITES);
     for _ in 0..PROBE_WRITES {
         let start = Instant::now();
@@ -127,9 +134,76 @@ pub(super) fn probe_disk(folder: &Path) -> Result<Disk> {
 }
 
 /// The load average of the last minute.
-pub(super) fn load_average() -> f64 {
+fn load_average() -> f64 {
     let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    text.split_whitespace().next().and_then(|first| first.parse().ok()).unwrap_or(0.0)
+    text.split_whitespace()
+        .next()
+        .and_then(|first| first.parse().ok())
+        .unwrap_or(0.0)
+}
+
+/// Machine, disk and load around a comparison.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Surroundings {
+    environment: Environment,
+    load_before: f64,
+    load_after: f64,
+    disk_before: Disk,
+    disk_after: Disk,
+}
+
+impl Surroundings {
+    /// Before anything is measured.
+    pub(super) fn begin(environment: Environment, folder: &Path) -> Result<Self> {
+        let (disk, load) = (probe_disk(folder)?, load_average());
+        Ok(Self {
+            environment,
+            load_before: load,
+            load_after: load,
+            disk_before: disk,
+            disk_after: disk,
+        })
+    }
+
+    /// After everything was measured.
+    pub(super) fn end(self, folder: &Path) -> Result<Self> {
+        let load_after = load_average();
+        Ok(Self {
+            load_after,
+            disk_after: probe_disk(folder)?,
+            ..self
+        })
+    }
+
+    /// One line for people.
+    pub(super) fn line(&self) -> String {
+        let Environment {
+            cpu_model,
+            cores,
+            memory_mib,
+            kernel,
+            git,
+            kubernetes,
+            ..
+        } = &self.environment;
+        let (before, after) = (&self.disk_before, &self.disk_after);
+        let change = (after.fsync_p50_ms / before.fsync_p50_ms).max(before.fsync_p50_ms / after.fsync_p50_ms);
+        let doubt = if change > MAX_DISK_CHANGE {
+            " (the disk changed too much during the run: doubtful)"
+        } else {
+            ""
+        };
+        format!(
+            "{cores} cores {cpu_model}, {memory_mib} MiB, Linux {kernel}, Kubernetes {kubernetes}, source {git}; fsync p50 {:.2} then {:.2} ms, p99 {:.1} then {:.1} ms{doubt}; load {:.1} then {:.1}",
+            before.fsync_p50_ms,
+            after.fsync_p50_ms,
+            before.fsync_p99_ms,
+            after.fsync_p99_ms,
+            self.load_before,
+            self.load_after
+        )
+    }
 }
 
 /// CPU time used until a moment, by the whole machine and by each of our processes.
@@ -164,7 +238,9 @@ impl CpuTimes {
     pub(super) fn now(pids: &BTreeMap<String, u32>) -> Result<Self> {
         let own = ("bench".to_owned(), std::process::id());
         let all = pids.iter().map(|(name, pid)| (name.clone(), *pid)).chain([own]);
-        let processes = all.map(|(name, pid)| Ok((name, cpu_seconds(pid)?))).collect::<Result<_>>()?;
+        let processes = all
+            .map(|(name, pid)| Ok((name, cpu_seconds(pid)?)))
+            .collect::<Result<_>>()?;
         let stat = std::fs::read_to_string("/proc/stat").context("/proc/stat cannot be read")?;
         let ticks = sysconf(SysconfVar::CLK_TCK)?.context("the kernel does not tell its clock ticks")? as f64;
         Ok(Self {
@@ -194,10 +270,27 @@ impl CpuTimes {
     }
 }
 
+/// CPU seconds of each process per piece of work, over all legs.
+pub(super) fn cpu_each<'a>(legs: impl Iterator<Item = (&'a CpuUse, usize)>) -> BTreeMap<String, f64> {
+    let mut sums: BTreeMap<String, f64> = BTreeMap::new();
+    let mut count = 0;
+    for (cpu, work) in legs {
+        count += work;
+        for (process, seconds) in &cpu.processes {
+            *sums.entry(process.clone()).or_default() += seconds;
+        }
+    }
+    sums.values_mut().for_each(|sum| *sum /= count.max(1) as f64);
+    sums
+}
+
 /// `cpu user nice system idle iowait irq softirq steal ..`, see proc(5).
 fn machine(stat: &str, ticks: f64) -> Option<Machine> {
     let line = stat.lines().next()?.strip_prefix("cpu ")?;
-    let fields: Vec<f64> = line.split_whitespace().map_while(|field| field.parse().ok()).collect();
+    let fields: Vec<f64> = line
+        .split_whitespace()
+        .map_while(|field| field.parse().ok())
+        .collect();
     let [user, nice, system, _idle, _waiting, interrupts, soft, stolen, ..] = fields.as_slice() else {
         return None;
     };
@@ -216,7 +309,13 @@ mod tests {
         let stat = "cpu  100 0 50 700 20 5 5 40 0 0\ncpu0 1 2 3\n";
         let (busy, stolen) = (1.6, 0.4);
         assert_eq!(machine(stat, 100.0), Some(Machine { busy, stolen }));
-        for bad in ["", "cpu", "cpu  1 2 3", "cpux 1 2 3 4 5 6 7 8", "cpu  a b c d e f g h"] {
+        for bad in [
+            "",
+            "cpu",
+            "cpu  1 2 3",
+            "cpux 1 2 3 4 5 6 7 8",
+            "cpu  a b c d e f g h",
+        ] {
             assert_eq!(machine(bad, 100.0), None, "{bad:?}");
         }
     }
@@ -230,8 +329,13 @@ mod tests {
             processes: [("etcd".to_owned(), etcd)].into(),
         };
         let cores = cores() as f64;
-        let used = times(10, 100.0 + 5.0 * cores, 3.0 + cores, 7.0).since(&times(0, 100.0, 3.0, 7.0)).unwrap();
-        assert!((used.foreign - 0.5).abs() < 1e-9 && (used.stolen - 0.1).abs() < 1e-9, "{used:?}");
+        let used = times(10, 100.0 + 5.0 * cores, 3.0 + cores, 7.0)
+            .since(&times(0, 100.0, 3.0, 7.0))
+            .unwrap();
+        assert!(
+            (used.foreign - 0.5).abs() < 1e-9 && (used.stolen - 0.1).abs() < 1e-9,
+            "{used:?}"
+        );
         assert!(times(0, 0.0, 0.0, 0.0).since(&times(0, 0.0, 0.0, 0.0)).is_err());
     }
 

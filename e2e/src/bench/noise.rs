@@ -2,12 +2,12 @@
 //!
 //! **Invariant**: which blocks count is decided by how much others used the machine, never by what was measured.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Result;
 use serde::Serialize;
 
-use super::Plan;
+use super::Protocol;
 use super::machine::CpuUse;
 
 /// Most of the machine that others may use during a block (0 to 1).
@@ -24,10 +24,13 @@ pub(super) struct Noise {
 
 impl Noise {
     pub(super) fn of(cpu: &CpuUse) -> Self {
-        Self { foreign: cpu.foreign, stolen: cpu.stolen }
+        Self {
+            foreign: cpu.foreign,
+            stolen: cpu.stolen,
+        }
     }
 
-    pub(super) fn is_quiet(&self) -> bool {
+    fn is_quiet(&self) -> bool {
         self.foreign <= MAX_FOREIGN && self.stolen <= MAX_STOLEN
     }
 
@@ -46,14 +49,14 @@ pub(super) struct Gathered<B> {
 /// Measures blocks until enough were quiet or the time is up, at most twice as many as wanted, and keeps the quietest.
 pub(super) async fn gather<B, F>(
     wanted: usize,
-    plan: &Plan,
+    protocol: &Protocol,
     mut block: impl FnMut(usize) -> F,
     noise: impl Fn(&B) -> &Noise,
 ) -> Result<Gathered<B>>
 where
     F: Future<Output = Result<B>>,
 {
-    let end = Instant::now() + plan.patience;
+    let end = Instant::now() + protocol.patience;
     let mut blocks = Vec::new();
     loop {
         blocks.push(block(blocks.len()).await?);
@@ -66,17 +69,16 @@ where
     blocks.sort_by(|a, b| noise(a).sum().total_cmp(&noise(b).sum()));
     let left_out = blocks.len().saturating_sub(wanted);
     blocks.truncate(wanted);
-    Ok(Gathered { kept: blocks, left_out })
+    Ok(Gathered {
+        kept: blocks,
+        left_out,
+    })
 }
 
-/// What `blocks` and `left_out` come to, for people.
-pub(super) fn words<'a>(blocks: impl Iterator<Item = &'a Noise>, left_out: usize) -> String {
-    let (mut all, mut noisy) = (0, 0);
-    for noise in blocks {
-        all += 1;
-        noisy += usize::from(!noise.is_quiet());
-    }
-    let mut words = format!("{all} blocks");
+/// How many blocks there were and how noisy, for people.
+pub(super) fn words(blocks: &[&Noise], left_out: usize) -> String {
+    let noisy = blocks.iter().filter(|noise| !noise.is_quiet()).count();
+    let mut words = format!("{} blocks", blocks.len());
     if noisy > 0 {
         words.push_str(&format!(", {noisy} of them noisy"));
     }
@@ -88,10 +90,12 @@ pub(super) fn words<'a>(blocks: impl Iterator<Item = &'a Noise>, left_out: usize
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
-    fn plan(patience: Duration) -> Plan {
-        Plan { seed: 1, patience }
+    fn protocol(patience: Duration) -> Protocol {
+        Protocol { seed: 1, patience }
     }
 
     fn noise(foreign: f64) -> Noise {
@@ -100,7 +104,11 @@ mod tests {
 
     async fn gathered(foreign: &[f64], wanted: usize, patience: Duration) -> (Vec<usize>, usize) {
         let block = |number: usize| async move { Ok((number, noise(foreign[number]))) };
-        let found = gather(wanted, &plan(patience), block, |block: &(usize, Noise)| &block.1).await.unwrap();
+        let found = gather(wanted, &protocol(patience), block, |block: &(usize, Noise)| {
+            &block.1
+        })
+        .await
+        .unwrap();
         (found.kept.iter().map(|block| block.0).collect(), found.left_out)
     }
 
@@ -110,13 +118,24 @@ mod tests {
         assert_eq!(gathered(&[0.0, 0.1], 2, long).await, (vec![0, 1], 0));
         assert_eq!(gathered(&[0.5, 0.0, 0.05], 2, long).await, (vec![1, 2], 1));
         assert_eq!(gathered(&[0.5, 0.4, 0.3, 0.2], 2, long).await, (vec![3, 2], 2));
-        assert_eq!(gathered(&[0.5, 0.4, 0.3], 2, Duration::ZERO).await, (vec![1, 0], 0));
+        assert_eq!(
+            gathered(&[0.5, 0.4, 0.3], 2, Duration::ZERO).await,
+            (vec![1, 0], 0)
+        );
     }
 
     #[test]
     fn says_how_many_blocks_were_noisy() {
-        let noises = [noise(0.0), noise(0.9), Noise { foreign: 0.0, stolen: 0.06 }];
-        assert_eq!(words(noises.iter(), 0), "3 blocks, 2 of them noisy");
-        assert_eq!(words(noises.iter().take(1), 2), "1 blocks, 2 noisier left out");
+        let noises = [
+            noise(0.0),
+            noise(0.9),
+            Noise {
+                foreign: 0.0,
+                stolen: 0.06,
+            },
+        ];
+        let all: Vec<&Noise> = noises.iter().collect();
+        assert_eq!(words(&all, 0), "3 blocks, 2 of them noisy");
+        assert_eq!(words(&all[..1], 2), "1 blocks, 2 noisier left out");
     }
 }

@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use futures::StreamExt;
 use futures::stream::{SelectAll, select_all};
-use futures::{StreamExt, TryStreamExt};
 use http::Request;
 use kube::api::{DynamicObject, Patch, PatchParams, PostParams, WatchEvent};
 use kube::core::{ApiResource, GroupVersionKind};
@@ -42,7 +42,13 @@ pub(super) enum Write {
 type Events = SelectAll<futures::stream::BoxStream<'static, kube::Result<WatchEvent<Value>>>>;
 
 /// Has one turn done and writes down what was written for it.
-pub(super) async fn record(admin: &Client, asker: &Asker, namespace: &str, name: &str, prompt: &str) -> Result<Vec<Write>> {
+pub(super) async fn record(
+    admin: &Client,
+    asker: &Asker,
+    namespace: &str,
+    name: &str,
+    prompt: &str,
+) -> Result<Vec<Write>> {
     let mut events = watch_all(admin, namespace).await?;
     asker.turn(name, prompt).await?;
     let mut versions = Vec::new();
@@ -53,8 +59,14 @@ pub(super) async fn record(admin: &Client, asker: &Asker, namespace: &str, name:
         }
     }
     let writes = writes(&versions);
-    let creates = writes.iter().filter(|write| matches!(write, Write::Create(_))).count();
-    ensure!(creates == WRITTEN.len(), "a turn created {creates} objects; nothing else may be asked meanwhile");
+    let creates = writes
+        .iter()
+        .filter(|write| matches!(write, Write::Create(_)))
+        .count();
+    ensure!(
+        creates == WRITTEN.len(),
+        "a turn created {creates} objects; nothing else may be asked meanwhile"
+    );
     Ok(writes)
 }
 
@@ -62,10 +74,15 @@ async fn watch_all(admin: &Client, namespace: &str) -> Result<Events> {
     let mut streams = Vec::new();
     for plural in WRITTEN {
         let path = format!("/apis/kubechat.io/v1beta1/namespaces/{namespace}/{plural}");
-        let listed: Value = admin.request(Request::get(format!("{path}?limit=1")).body(Vec::new())?).await?;
-        let version = listed["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
+        let listed: Value = admin
+            .request(Request::get(format!("{path}?limit=1")).body(Vec::new())?)
+            .await?;
+        let version = listed["metadata"]["resourceVersion"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
         let request = Request::get(format!("{path}?watch=true&resourceVersion={version}")).body(Vec::new())?;
-        streams.push(admin.request_events::<Value>(request).await?.into_stream().boxed());
+        streams.push(admin.request_events::<Value>(request).await?.boxed());
     }
     Ok(select_all(streams))
 }
@@ -98,10 +115,20 @@ fn writes(versions: &[Value]) -> Vec<Write> {
 
 /// The JSON merge patch (RFC 7386) from one value to another; values that are no objects are replaced.
 fn merge_patch(old: &Value, new: &Value) -> Value {
-    let (Value::Object(old), Value::Object(new)) = (old, new) else { return new.clone() };
-    let gone = old.keys().filter(|key| !new.contains_key(*key)).map(|key| (key.clone(), Value::Null));
+    let (Value::Object(old), Value::Object(new)) = (old, new) else {
+        return new.clone();
+    };
+    let gone = old
+        .keys()
+        .filter(|key| !new.contains_key(*key))
+        .map(|key| (key.clone(), Value::Null));
     let changed = new.iter().filter(|(key, value)| old.get(*key) != Some(*value));
-    let changed = changed.map(|(key, value)| (key.clone(), merge_patch(old.get(key).unwrap_or(&Value::Null), value)));
+    let changed = changed.map(|(key, value)| {
+        (
+            key.clone(),
+            merge_patch(old.get(key).unwrap_or(&Value::Null), value),
+        )
+    });
     Value::Object(gone.chain(changed).collect::<Map<String, Value>>())
 }
 
@@ -146,21 +173,29 @@ impl RawWriter {
             let object = |number: usize| format!("{name}-{number}");
             let patched = match write {
                 Write::Create(spec) => {
-                    let new = DynamicObject::new(&object(created), &self.resource).data(json!({"spec": spec}));
+                    let new =
+                        DynamicObject::new(&object(created), &self.resource).data(json!({"spec": spec}));
                     created += 1;
                     self.api.create(&PostParams::default(), &new).await
                 }
                 Write::Status(number, status) => {
                     let patch = Patch::Merge(json!({"status": status}));
-                    self.api.patch_status(&object(*number), &PatchParams::default(), &patch).await
+                    self.api
+                        .patch_status(&object(*number), &PatchParams::default(), &patch)
+                        .await
                 }
                 Write::Label(number) => {
                     let patch = Patch::Merge(json!({"metadata": {"labels": {"bench": name}}}));
-                    self.api.patch(&object(*number), &PatchParams::default(), &patch).await
+                    self.api
+                        .patch(&object(*number), &PatchParams::default(), &patch)
+                        .await
                 }
             };
             let written = patched.with_context(|| format!("a raw write of {name} failed"))?;
-            ensure!(written.resource_version().is_some(), "a raw write of {name} was not kept");
+            ensure!(
+                written.resource_version().is_some(),
+                "a raw write of {name} was not kept"
+            );
         }
         Ok(())
     }
@@ -191,7 +226,11 @@ mod tests {
     #[test]
     fn a_merge_patch_holds_only_what_changed() {
         let cases = [
-            (json!({"a": 1, "b": {"c": 1, "d": 2}}), json!({"a": 1, "b": {"c": 3, "d": 2}}), json!({"b": {"c": 3}})),
+            (
+                json!({"a": 1, "b": {"c": 1, "d": 2}}),
+                json!({"a": 1, "b": {"c": 3, "d": 2}}),
+                json!({"b": {"c": 3}}),
+            ),
             (json!({"a": 1}), json!({}), json!({"a": null})),
             (json!({"a": [1]}), json!({"a": [1, 2]}), json!({"a": [1, 2]})),
             (Value::Null, json!({"a": {"b": 1}}), json!({"a": {"b": 1}})),

@@ -45,7 +45,8 @@ pub(super) fn estimate(values: &[f64], seed: u64) -> Option<Estimate> {
     let value = median(values)?;
     let mut random = StdRng::seed_from_u64(seed);
     let mut draw = || {
-        let drawn = (0..values.len()).filter_map(|_| values.get(random.random_range(0..values.len())).copied());
+        let drawn =
+            (0..values.len()).filter_map(|_| values.get(random.random_range(0..values.len())).copied());
         median(&drawn.collect::<Vec<f64>>())
     };
     let medians: Vec<f64> = (0..RESAMPLES).filter_map(|_| draw()).collect();

@@ -17,12 +17,12 @@ use serde_json::json;
 
 use super::counters::{Counters, Line};
 use super::load::Loop;
-use super::machine::{CpuTimes, CpuUse};
+use super::machine::{CpuTimes, CpuUse, cpu_each};
 use super::noise::{self, Noise};
 use super::raw::{self, RawWriter};
 use super::stats::{Estimate, estimate, median, percentile};
 use super::turns::{Asker, Turn};
-use super::{NAMESPACE, Plan, World};
+use super::{NAMESPACE, Protocol, World};
 use crate::demo;
 
 /// Turns one after the other, before anything is loaded: what a turn alone costs.
@@ -57,6 +57,8 @@ pub(super) struct Throughput {
     pub(super) turns_per_second: f64,
     /// Raw writes a second (median of legs).
     pub(super) raw_per_second: f64,
+    /// Mean wait of a request of a turn in the API server's fairness queues, in milliseconds.
+    pub(super) queue_ms: f64,
     /// Writes and bytes of the recorded turn that the raw writers repeat.
     pub(super) raw_writes_per_turn: usize,
     pub(super) raw_bytes_per_turn: usize,
@@ -117,13 +119,19 @@ struct Bench<'a> {
 }
 
 /// Measures B1 and B2.
-pub(super) async fn measure(world: &World, settings: Settings, plan: &Plan) -> Result<Throughput> {
+pub(super) async fn measure(world: &World, settings: Settings, protocol: &Protocol) -> Result<Throughput> {
     let bench = Bench::new(world, settings).await?;
     let (lone_writes, lone_seconds) = bench.lone().await?;
     // The first legs pay for connections, caches and code that was never run.
     bench.turn_leg().await?;
     bench.raw_leg().await?;
-    let all = noise::gather(settings.blocks, plan, |_| bench.block(), |block: &Block| &block.noise).await?;
+    let all = noise::gather(
+        settings.blocks,
+        protocol,
+        |_| bench.block(),
+        |block: &Block| &block.noise,
+    )
+    .await?;
     let (blocks, left_out) = (all.kept, all.left_out);
     let of = |pick: &dyn Fn(&Block) -> f64| blocks.iter().map(pick).collect::<Vec<f64>>();
     let turn_legs: Vec<&TurnLeg> = blocks.iter().flat_map(|block| &block.turns).collect();
@@ -131,12 +139,14 @@ pub(super) async fn measure(world: &World, settings: Settings, plan: &Plan) -> R
     let writes: Vec<f64> = turn_legs.iter().map(|leg| leg.writes_per_turn).collect();
     let last = turn_legs.last().context("no leg of turns was measured")?;
     Ok(Throughput {
-        efficiency: estimate(&of(&|block| block.efficiency), plan.seed).context("no block was measured")?,
-        writes: estimate(&writes, plan.seed).context("no leg was measured")?,
+        efficiency: estimate(&of(&|block| block.efficiency), protocol.seed)
+            .context("no block was measured")?,
+        writes: estimate(&writes, protocol.seed).context("no leg was measured")?,
         lone_writes,
         lone_seconds,
         turns_per_second: middle(turn_legs.iter().map(|leg| leg.per_second)),
         raw_per_second: middle(raw_legs.iter().map(|leg| leg.per_second)),
+        queue_ms: middle(turn_legs.iter().map(|leg| leg.queue_ms)),
         raw_writes_per_turn: bench.raw.writes_per_turn(),
         raw_bytes_per_turn: bench.raw.bytes_per_turn(),
         cpu_per_turn: cpu_each(turn_legs.iter().map(|leg| (&leg.cpu, leg.measured))),
@@ -154,7 +164,9 @@ impl<'a> Bench<'a> {
         let notes: Api<ConfigMap> = Api::namespaced(admin.clone(), NAMESPACE);
         for worker in 0..settings.workers {
             let note = json!({"metadata": {"name": target(worker)}, "data": {"text": "a note to label"}});
-            notes.create(&PostParams::default(), &serde_json::from_value(note)?).await?;
+            notes
+                .create(&PostParams::default(), &serde_json::from_value(note)?)
+                .await?;
         }
         let asker = Asker::new(world.cluster.client("alice").await?, NAMESPACE).await?;
         let writes = raw::record(&admin, &asker, NAMESPACE, "recorded", &prompt(0, 0)).await?;
@@ -175,12 +187,17 @@ impl<'a> Bench<'a> {
             seconds.push(self.turn(0).await?.done);
         }
         let added = Counters::at_rest(&self.world.cluster).await?.since(&before);
-        Ok((added.turn_writes() / LONE_TURNS as f64, median(&seconds).context("no turn was done")?))
+        Ok((
+            added.turn_writes() / LONE_TURNS as f64,
+            median(&seconds).context("no turn was done")?,
+        ))
     }
 
     async fn turn(&self, worker: usize) -> Result<Turn> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        self.asker.turn(&format!("turn-{number:06}"), &prompt(worker, number)).await
+        self.asker
+            .turn(&format!("turn-{number:06}"), &prompt(worker, number))
+            .await
     }
 
     async fn block(&self) -> Result<Block> {
@@ -190,7 +207,11 @@ impl<'a> Bench<'a> {
         let turns = [first, self.turn_leg().await?];
         let ours: f64 = turns.iter().map(|leg| leg.per_second * leg.writes_per_turn).sum();
         let limit: f64 = raw.iter().map(|leg| leg.per_second).sum();
-        ensure!(limit > 0.0, "no raw write ended within {:?}", self.settings.window);
+        ensure!(
+            limit > 0.0,
+            "no raw write ended within {:?}",
+            self.settings.window
+        );
         Ok(Block {
             efficiency: ours / limit,
             noise: Noise::of(&self.cpu()?.since(&began)?),
@@ -201,7 +222,10 @@ impl<'a> Bench<'a> {
 
     async fn turn_leg(&self) -> Result<TurnLeg> {
         let before = Counters::at_rest(&self.world.cluster).await?;
-        let done = self.load(self.settings.window).run(|worker| self.turn(worker), || self.cpu()).await?;
+        let done = self
+            .load(self.settings.window)
+            .run(|worker| self.turn(worker), || self.cpu())
+            .await?;
         let counted = Counters::at_rest(&self.world.cluster).await?.since(&before);
         let times = |pick: fn(&Turn) -> f64| done.measured.iter().map(pick).collect::<Vec<f64>>();
         let part = |values: &[f64], part| percentile(values, part).context("no turn ended within a leg");
@@ -259,18 +283,4 @@ fn prompt(worker: usize, number: u64) -> String {
 
 fn middle(values: impl Iterator<Item = f64>) -> f64 {
     median(&values.collect::<Vec<f64>>()).unwrap_or(0.0)
-}
-
-/// CPU seconds of each process per piece of work, over all legs.
-fn cpu_each<'a>(legs: impl Iterator<Item = (&'a CpuUse, usize)>) -> BTreeMap<String, f64> {
-    let mut sums: BTreeMap<String, f64> = BTreeMap::new();
-    let mut count = 0;
-    for (cpu, work) in legs {
-        count += work;
-        for (process, seconds) in &cpu.processes {
-            *sums.entry(process.clone()).or_default() += seconds;
-        }
-    }
-    sums.values_mut().for_each(|sum| *sum /= count.max(1) as f64);
-    sums
 }

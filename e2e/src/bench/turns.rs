@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use http::Request;
 use kube::api::{ObjectMeta, PostParams, WatchEvent};
 use kube::{Api, Client};
@@ -86,12 +86,14 @@ impl Asker {
         let listed: ListOnly = client.request(list).await.context("the turns cannot be listed")?;
         let version = listed.metadata.resource_version;
         let request = Request::get(format!("{path}?watch=true&resourceVersion={version}")).body(Vec::new())?;
-        let events = client.request_events::<Seen>(request).await.context("the turns cannot be watched")?;
+        let events = client
+            .request_events::<Seen>(request)
+            .await
+            .context("the turns cannot be watched")?;
         let open = Open::default();
         let theirs = Arc::clone(&open);
         let watch = tokio::spawn(async move {
-            let ended = events.map_err(anyhow::Error::from).try_for_each(|event| std::future::ready(take(&theirs, event)));
-            let ended = ended.await;
+            let ended = events.map(|event| take(&theirs, event?)).try_collect().await;
             // Whoever waits hears of the end.
             locked(&theirs).clear();
             ended
@@ -126,14 +128,22 @@ impl Asker {
         let mut approval = Approval::new(name, spec);
         approval.metadata = named(name);
         let what = || format!("the plan of turn {name} was not confirmed");
-        self.approvals.create(&PostParams::default(), &approval).await.with_context(what)?;
+        self.approvals
+            .create(&PostParams::default(), &approval)
+            .await
+            .with_context(what)?;
         reach(&mut progress, name, RequestPhase::Succeeded).await?;
         locked(&self.open).remove(name);
         let done = start.elapsed().as_secs_f64();
         Ok(Turn { planned, done })
     }
 
-    async fn ask(&self, name: &str, prompt: &str, progress: &mut watch::Receiver<Status>) -> Result<(f64, Plan)> {
+    async fn ask(
+        &self,
+        name: &str,
+        prompt: &str,
+        progress: &mut watch::Receiver<Status>,
+    ) -> Result<(f64, Plan)> {
         let start = Instant::now();
         let spec = ChatRequestSpec {
             prompt: prompt.to_owned(),
@@ -142,9 +152,14 @@ impl Asker {
         let mut request = ChatRequest::new(name, spec);
         request.metadata = named(name);
         let what = || format!("turn {name} ({prompt}) was not created");
-        self.requests.create(&PostParams::default(), &request).await.with_context(what)?;
+        self.requests
+            .create(&PostParams::default(), &request)
+            .await
+            .with_context(what)?;
         let waiting = reach(progress, name, RequestPhase::AwaitingApproval).await?;
-        let plan = waiting.plan_ref.with_context(|| format!("turn {name} waits without a plan"))?;
+        let plan = waiting
+            .plan_ref
+            .with_context(|| format!("turn {name} waits without a plan"))?;
         Ok((start.elapsed().as_secs_f64(), plan))
     }
 
@@ -192,15 +207,28 @@ fn take(open: &Open, event: WatchEvent<Seen>) -> Result<()> {
 
 /// Waits until the turn is in this phase; another end is an error.
 async fn reach(progress: &mut watch::Receiver<Status>, name: &str, wanted: RequestPhase) -> Result<Status> {
-    let over = |status: &Status| status.phase.is_some_and(|phase| phase == wanted || has_ended(phase));
+    let over = |status: &Status| {
+        status
+            .phase
+            .is_some_and(|phase| phase == wanted || has_ended(phase))
+    };
     let seen = timeout(PHASE_DEADLINE, progress.wait_for(over)).await;
-    let seen = seen.with_context(|| format!("turn {name} did not become {wanted:?} in {PHASE_DEADLINE:?}"))?;
+    let seen =
+        seen.with_context(|| format!("turn {name} did not become {wanted:?} in {PHASE_DEADLINE:?}"))?;
     let status = seen.context("the watch of the turns ended")?.clone();
     if status.phase == Some(wanted) {
         return Ok(status);
     }
-    let said: Vec<&str> = status.conditions.iter().map(|condition| condition.message.as_str()).collect();
-    bail!("turn {name} became {:?} instead of {wanted:?}: {}", status.phase, said.join("; "))
+    let said: Vec<&str> = status
+        .conditions
+        .iter()
+        .map(|condition| condition.message.as_str())
+        .collect();
+    bail!(
+        "turn {name} became {:?} instead of {wanted:?}: {}",
+        status.phase,
+        said.join("; ")
+    )
 }
 
 fn has_ended(phase: RequestPhase) -> bool {

@@ -67,6 +67,30 @@ pub(super) fn with_options(program: Program, args: &[String], env: &[(String, St
     })
 }
 
+/// Builds the program under test, so that nobody tests what was built before; not if `KUBECHAT_BIN` names one.
+///
+/// # Errors
+/// When cargo does not run, or it does not build.
+pub async fn build_binary(release: bool) -> Result<()> {
+    if std::env::var_os(BINARY_VARIABLE).is_some() {
+        return Ok(());
+    }
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = tokio::process::Command::new(cargo);
+    command.args(["build", "--quiet", "-p", "kubechat-operator", "--bin", "kubechat"]);
+    command.current_dir(env!("CARGO_MANIFEST_DIR"));
+    if release {
+        command.arg("--release");
+    }
+    let output = command.output().await.context("cargo does not run")?;
+    ensure!(
+        output.status.success(),
+        "kubechat does not build:\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(())
+}
+
 /// The given program, else that of `KUBECHAT_BIN`, else `kubechat` beside the harness (or beside its `deps`
 /// folder).
 ///

@@ -1,8 +1,6 @@
 //! The shared cluster, and what a test asks of it.
 
-use std::process::Command;
-
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Result, anyhow};
 use kube::Client;
 use kubechat_e2e::cluster::{Cluster, Options};
 use kubechat_e2e::demo;
@@ -67,26 +65,6 @@ pub(super) async fn start_product(cluster: &Cluster, options: product::Options) 
 /// `cargo test -p kubechat-e2e` alone would test whatever program was built before.
 async fn build_program() -> Result<()> {
     static BUILT: OnceCell<()> = OnceCell::const_new();
-    let build = || async {
-        if std::env::var_os("KUBECHAT_BIN").is_some() {
-            return Ok(());
-        }
-        let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-        let mut command = Command::new(cargo);
-        command.args(["build", "--quiet", "-p", "kubechat-operator", "--bin", "kubechat"]);
-        command.current_dir(env!("CARGO_MANIFEST_DIR"));
-        if !cfg!(debug_assertions) {
-            command.arg("--release");
-        }
-        let output = tokio::task::spawn_blocking(move || command.output())
-            .await?
-            .context("cargo does not run")?;
-        ensure!(
-            output.status.success(),
-            "kubechat does not build:\n{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        Ok(())
-    };
+    let build = || product::build_binary(!cfg!(debug_assertions));
     BUILT.get_or_try_init(build).await.copied()
 }

@@ -25,7 +25,8 @@ use serde_json::json;
 
 use super::slow_hook::{Mood, SlowHook, rules};
 use super::turn::{
-    SOON, approve, ask_with, audit_entries, conditions, ended, ended_as, leads, phase, plan_for, says, step_entries, steps, verdict, waiting_plan,
+    SOON, approve, ask_with, audit_entries, conditions, ended, ended_as, leads, phase, plan_for, says,
+    step_entries, steps, verdict, waiting_plan,
 };
 use crate::runner::{Test, own, with_product};
 
@@ -190,7 +191,13 @@ async fn unknown(stage: &Stage, hook: &SlowHook) -> Result<()> {
         ensure!(steps(&plan) == [StepState::Unknown], "{:?}", plan.status);
         let verdict = verdict(&plan)?;
         ensure!(verdict.reason == "OutcomeUnknown", "{verdict:?}");
-        says(&verdict.message, &["not sent again", &format!("kubechat rollback {}", plan.name_any())])?;
+        says(
+            &verdict.message,
+            &[
+                "not sent again",
+                &format!("kubechat rollback {}", plan.name_any()),
+            ],
+        )?;
     }
     // Whoever would send again could do it now.
     hook.set(Mood::Allow(0));
@@ -208,7 +215,10 @@ async fn only_once(product: &Product, stage: &Stage, result: &str) -> Result<()>
         let found = step_entries(&entries, plan);
         let outcomes: Vec<&str> = found.iter().map(|(outcome, _)| outcome.as_str()).collect();
         ensure!(outcomes == ["intent", result], "{name}: {found:?}");
-        ensure!(found.first().map(|f| &f.1) == found.last().map(|f| &f.1), "{name}: {found:?}");
+        ensure!(
+            found.first().map(|f| &f.1) == found.last().map(|f| &f.1),
+            "{name}: {found:?}"
+        );
     }
     Ok(())
 }

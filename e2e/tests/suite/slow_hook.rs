@@ -86,7 +86,11 @@ impl SlowHook {
             .with_single_cert(vec![made.cert.der().clone()], key)?;
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("https://{}/", listener.local_addr()?);
-        let serving = tokio::spawn(serve(listener, TlsAcceptor::from(Arc::new(config)), Arc::clone(&shared)));
+        let serving = tokio::spawn(serve(
+            listener,
+            TlsAcceptor::from(Arc::new(config)),
+            Arc::clone(&shared),
+        ));
         let hook = Self { shared, serving };
         hook.install(admin, &url, &made.cert.pem(), rules).await?;
         hook.set(mood);
@@ -180,7 +184,9 @@ async fn serve(listener: TcpListener, acceptor: TlsAcceptor, shared: Arc<Shared>
     while let Ok((stream, _)) = listener.accept().await {
         let (acceptor, app, mut mood) = (acceptor.clone(), app.clone(), shared.mood.subscribe());
         tokio::spawn(async move {
-            let Ok(stream) = acceptor.accept(stream).await else { return };
+            let Ok(stream) = acceptor.accept(stream).await else {
+                return;
+            };
             let builder = auto::Builder::new(TokioExecutor::new());
             let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
             // How a connection ends is the API server's business; a cut one ends here.
@@ -222,10 +228,17 @@ async fn answer(State(shared): State<Arc<Shared>>, Json(review): Json<Value>) ->
 
 fn seen(request: &Value) -> Write {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let (resource, sub) = (text(&request["resource"]["resource"]), text(&request["subResource"]));
+    let (resource, sub) = (
+        text(&request["resource"]["resource"]),
+        text(&request["subResource"]),
+    );
     Write {
         user: text(&request["userInfo"]["username"]),
-        resource: if sub.is_empty() { resource } else { format!("{resource}/{sub}") },
+        resource: if sub.is_empty() {
+            resource
+        } else {
+            format!("{resource}/{sub}")
+        },
         name: text(&request["name"]),
         step: text(&request["object"]["metadata"]["annotations"][kubechat_crds::STEP_ID_ANNOTATION]),
     }

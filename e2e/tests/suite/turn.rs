@@ -33,11 +33,7 @@ pub(crate) async fn ask(person: &Client, namespace: &str, prompt: &str) -> Resul
 }
 
 /// Asks with more than a sentence.
-pub(crate) async fn ask_with(
-    person: &Client,
-    namespace: &str,
-    spec: ChatRequestSpec,
-) -> Result<ChatRequest> {
+pub(crate) async fn ask_with(person: &Client, namespace: &str, spec: ChatRequestSpec) -> Result<ChatRequest> {
     let prompt = spec.prompt.clone();
     let request = ChatRequest {
         metadata: ObjectMeta {
@@ -185,6 +181,14 @@ pub(crate) fn steps(plan: &CommandPlan) -> Vec<StepState> {
     steps.unwrap_or_default().iter().map(|step| step.state).collect()
 }
 
+/// The words of a refusal; fails when there was none.
+pub(crate) fn refused<T>(result: Result<T>) -> Result<String> {
+    match result {
+        Ok(_) => bail!("it was not refused"),
+        Err(refusal) => Ok(format!("{refusal:#}")),
+    }
+}
+
 /// Fails unless the text says each of these.
 pub(crate) fn says(text: &str, words: &[&str]) -> Result<()> {
     for word in words {
@@ -207,14 +211,20 @@ pub(crate) async fn metric(product: &Product, part: Part, name: &str) -> Result<
 /// Waits until a part leads.
 pub(crate) async fn leads(product: &Product, part: Part) -> Result<()> {
     eventually(LATER, &format!("the {} leads", part.name()), || async {
-        ensure!(metric(product, part, "kubechat_leader").await? == 1.0, "it does not");
+        ensure!(
+            metric(product, part, "kubechat_leader").await? == 1.0,
+            "it does not"
+        );
         product.wait_ready(part).await
     })
     .await
 }
 
 /// Runs the program under test and returns what it printed and how it ended.
-pub(crate) async fn run<S: AsRef<OsStr>>(product: &Product, args: impl IntoIterator<Item = S>) -> Result<Output> {
+pub(crate) async fn run<S: AsRef<OsStr>>(
+    product: &Product,
+    args: impl IntoIterator<Item = S>,
+) -> Result<Output> {
     let mut command = std::process::Command::new(product.binary());
     command.args(args);
     let output = tokio::task::spawn_blocking(move || command.output()).await??;
@@ -228,11 +238,25 @@ pub(crate) async fn audit_entries(product: &Product) -> Result<Vec<Value>> {
     let mut all: Vec<Value> = Vec::new();
     loop {
         let since = (all.len() + 1).to_string();
-        let args = ["audit", "list", "--db", &db, "--key", &key, "-o", "json", "--since-seq", &since];
+        let args = [
+            "audit",
+            "list",
+            "--db",
+            &db,
+            "--key",
+            &key,
+            "-o",
+            "json",
+            "--since-seq",
+            &since,
+        ];
         let output = run(product, args).await?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         if !output.status.success() {
-            bail!("the log does not verify: {text}{}", String::from_utf8_lossy(&output.stderr));
+            bail!(
+                "the log does not verify: {text}{}",
+                String::from_utf8_lossy(&output.stderr)
+            );
         }
         let page: Vec<Value> = serde_json::from_str(&text)?;
         if page.is_empty() {
@@ -249,7 +273,8 @@ pub(crate) async fn audit_entries(product: &Product) -> Result<Vec<Value>> {
 pub(crate) fn step_entries(entries: &[Value], plan: &CommandPlan) -> Vec<(String, String)> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let of_plan = |entry: &&Value| {
-        entry["ids"]["planUid"] == plan.uid().unwrap_or_default().as_str() && entry["ids"]["stepId"].is_string()
+        entry["ids"]["planUid"] == plan.uid().unwrap_or_default().as_str()
+            && entry["ids"]["stepId"].is_string()
     };
     let steps = entries.iter().filter(of_plan);
     steps

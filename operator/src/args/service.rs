@@ -57,6 +57,9 @@ pub struct OperatorArgs {
     /// Objects of one kind that are worked on at the same time
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub concurrency: u16,
+    /// Seconds between looks at the own guards: certificate, CA bundle, whether admission stamps
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600), hide = true)]
+    pub check_seconds: u64,
 }
 
 /// `kubechat webhook`.

@@ -44,8 +44,8 @@ pub async fn reconcile(policy: Arc<AuditPolicy>, ctx: Arc<Context>) -> Result<Ac
         generation,
         now,
     );
-    let (whole, why, message) = match ctx.audit.head().await {
-        Ok(_) => (
+    let (whole, why, message) = match ctx.audit.writable().await {
+        Ok(()) => (
             "True",
             reason::READY,
             "the log takes entries and its newest entries verify; `kubechat audit verify` checks all"
@@ -53,7 +53,6 @@ pub async fn reconcile(policy: Arc<AuditPolicy>, ctx: Arc<Context>) -> Result<Ac
         ),
         Err(error) => ("False", reason::AUDIT_UNAVAILABLE, error.to_string()),
     };
-    ctx.metrics.audit_healthy.set(i64::from(whole == "True"));
     set(
         &mut new.conditions,
         types::AUDIT_INTEGRITY,

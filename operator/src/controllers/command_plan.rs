@@ -54,7 +54,8 @@ pub async fn reconcile(plan: Arc<CommandPlan>, ctx: Arc<Context>) -> Result<Acti
         Ok(Progress::NotYet(found)) => settle(&plan, &ctx, found.0, found.1).await,
         Ok(Progress::Sent(new)) => wait_for_effect(&plan, &ctx, *new).await,
         Ok(Progress::Finished(new)) => finished(&plan, &ctx, *new).await,
-        Err(error) => hold(&plan, &ctx, error).await,
+        Ok(Progress::Held(held)) => hold(&plan, &ctx, held.0, Some(held.1)).await,
+        Err(error) => hold(&plan, &ctx, error, None).await,
     }
 }
 
@@ -265,27 +266,34 @@ async fn finished(plan: &CommandPlan, ctx: &Context, new: CommandPlanStatus) -> 
     Ok(Action::await_change())
 }
 
-/// Something stands in the way: said in the status, and tried again.
-async fn hold(plan: &CommandPlan, ctx: &Context, error: Error) -> Result<Action, Error> {
-    let telling = matches!(error, Error::Audit(_) | Error::Dependency { .. });
-    let begun = plan
-        .status
-        .as_ref()
-        .is_some_and(|s| s.steps.iter().any(|s| s.state != StepState::Pending));
-    if telling && !begun {
-        let mut new = plan.status.clone().unwrap_or_default();
-        new.observed_generation = plan.metadata.generation;
-        new.phase = Some(PlanPhase::Approved);
-        OneShot {
-            conditions: &mut new.conditions,
-            generation: plan.metadata.generation,
-            now: Timestamp::now(),
-        }
-        .working(
-            error.reason(),
-            &format!("approved, but not executed yet: {error}"),
-        );
-        status::write(ctx, plan, plan.status.as_ref(), &new).await?;
+/// Something stands in the way: said in the status, and tried again. `approved` is the status to report when it is known
+/// that nothing else is missing.
+async fn hold(
+    plan: &CommandPlan,
+    ctx: &Context,
+    error: Error,
+    approved: Option<CommandPlanStatus>,
+) -> Result<Action, Error> {
+    if !matches!(error, Error::Audit(_) | Error::Dependency { .. }) {
+        return Err(error);
     }
+    let is_approved = approved.is_some();
+    let mut new = approved.or_else(|| plan.status.clone()).unwrap_or_default();
+    new.observed_generation = plan.metadata.generation;
+    let standing = if new.steps.iter().any(|s| s.state != StepState::Pending) {
+        "under way, but it cannot go on"
+    } else if is_approved {
+        new.phase = Some(PlanPhase::Approved);
+        "approved, but not executed yet"
+    } else {
+        "nothing was executed"
+    };
+    OneShot {
+        conditions: &mut new.conditions,
+        generation: plan.metadata.generation,
+        now: Timestamp::now(),
+    }
+    .working(error.reason(), &format!("{standing}: {error}. It is tried again"));
+    status::write(ctx, plan, plan.status.as_ref(), &new).await?;
     Err(error)
 }

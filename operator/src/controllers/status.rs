@@ -24,7 +24,7 @@ where
     S: Serialize,
 {
     let api: Api<K> = Api::namespaced(ctx.client.clone(), &object.namespace().unwrap_or_default());
-    patch(&api, object, old, new).await
+    patch(ctx, &api, object, old, new).await
 }
 
 /// As [`write`], for cluster-scoped objects.
@@ -36,10 +36,11 @@ where
     K: Reported + Resource<Scope = k8s_openapi::ClusterResourceScope>,
     S: Serialize,
 {
-    patch(&Api::all(ctx.client.clone()), object, old, new).await
+    patch(ctx, &Api::all(ctx.client.clone()), object, old, new).await
 }
 
 async fn patch<K: Reported, S: Serialize>(
+    ctx: &Context,
     api: &Api<K>,
     object: &K,
     old: Option<&S>,
@@ -53,6 +54,8 @@ async fn patch<K: Reported, S: Serialize>(
     let Some(change) = difference(&old, &new) else {
         return Ok(());
     };
+    // Another leader's report must not be overwritten by one that lost the lease meanwhile.
+    ctx.leadership.check()?;
     // The UID keeps a status from landing on an object that was created again under the name.
     let body = json!({ "metadata": { "uid": object.uid() }, "status": change });
     let params = PatchParams {

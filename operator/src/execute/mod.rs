@@ -6,6 +6,7 @@
 
 pub mod effect;
 pub mod gather;
+mod recover;
 mod send;
 mod steps;
 
@@ -31,6 +32,8 @@ use gather::Fresh;
 pub enum Progress {
     /// Not yet: the approvals (or a policy) do not suffice after all. The verdict and the status to report.
     NotYet(Box<(Verdict, CommandPlanStatus)>),
+    /// Approved, but something stands in the way of beginning or going on; tried again.
+    Held(Box<(Error, CommandPlanStatus)>),
     /// The steps were sent; their effect is waited for.
     Sent(Box<CommandPlanStatus>),
     /// It is finished.
@@ -80,8 +83,16 @@ pub async fn advance(ctx: &Context, name: &str, namespace: &str) -> Result<Progr
         }
         other => return Ok(Progress::NotYet(Box::new((other, run.status)))),
     }
-    ctx.admission.check(ctx).await?;
+    if let Err(error) = guards(ctx).await {
+        return Ok(Progress::Held(Box::new((error, run.status))));
+    }
     steps::run(run).await
+}
+
+/// What must work before anything is sent: the audit log takes entries, admission stamps.
+async fn guards(ctx: &Context) -> Result<(), Error> {
+    ctx.audit.writable().await?;
+    ctx.admission.check(ctx).await
 }
 
 /// Whether the plan is what it says it is: digest and judgement derived again.
@@ -169,86 +180,6 @@ impl<'a> Run<'a> {
             .get(index)
             .map(|s| plans::step_id(uid, index, s))
             .unwrap_or_default()
-    }
-
-    /// Looks at what the audit log knows of each step: a recorded intent is never sent again.
-    async fn recover(&mut self) -> Result<Option<Progress>, Error> {
-        let mut forgotten = false;
-        for index in 0..self.plan().spec.steps.len() {
-            let Some(state) = self.status.steps.get(index).map(|s| s.state) else {
-                continue;
-            };
-            match state {
-                StepState::Done | StepState::Skipped | StepState::RolledBack => continue,
-                StepState::Failed | StepState::Unknown => {
-                    let message = self
-                        .status
-                        .steps
-                        .get(index)
-                        .and_then(|s| s.excerpt.clone())
-                        .unwrap_or_default();
-                    return self.stop(index, state, &message).await.map(Some);
-                }
-                StepState::Pending | StepState::IntentRecorded | StepState::Sent => {}
-            }
-            let Some(record) = self.ctx.audit.known(&self.step_id(index)).await? else {
-                continue;
-            };
-            forgotten |= state == StepState::Pending;
-            let seq = record.seq;
-            let (state, message) = match record.result {
-                Some(result) => (settled(result.outcome), result.message.clone()),
-                None => self.settle_by_trace(index).await?,
-            };
-            self.set(index, state, None, &message);
-            if let Some(step) = self.status.steps.get_mut(index) {
-                step.audit_seq = i64::try_from(seq).ok();
-            }
-            if state != StepState::Done {
-                return self.stop(index, state, &message).await.map(Some);
-            }
-        }
-        if forgotten {
-            // The log knows of a step that the cluster has forgotten: its state was put back from a backup.
-            let message = "the audit log holds this plan's execution, but the cluster does not know of it (was it restored from a backup?). It is not executed again. Look at the objects and ask anew: kubechat again";
-            return self
-                .end(PlanPhase::Interrupted, reason::INTERRUPTED, message)
-                .await
-                .map(Some);
-        }
-        Ok(None)
-    }
-
-    /// A recorded intent without result: only the object can tell.
-    async fn settle_by_trace(&mut self, index: usize) -> Result<(StepState, String), Error> {
-        let plan = self.plan();
-        let Some(step) = plan.spec.steps.get(index) else {
-            return Ok((StepState::Unknown, String::new()));
-        };
-        let acting = authz::acting(&plan.spec.requester).map_err(|e| Error::Identity(e.to_string()))?;
-        let step_id = self.step_id(index);
-        let lost = match self.ctx.people.reader(&acting).await {
-            Ok(person) => send::untraced(person, step, &step_id).await?,
-            // Nobody can look as the requester any more, so nobody can know.
-            Err(Error::Identity(_)) => step.targets.iter().map(|t| t.name.clone()).collect(),
-            Err(error) => return Err(error),
-        };
-        let (state, outcome, message) = if lost.is_empty() {
-            (
-                StepState::Done,
-                Outcome::Success,
-                "recognised by its mark after an interruption".to_owned(),
-            )
-        } else {
-            let message = format!(
-                "the operator was interrupted between intent and result, and the object does not tell whether the change happened: {}. It is not sent again; look at it, then roll back or ask again",
-                lost.join(", ")
-            );
-            (StepState::Unknown, Outcome::Unknown, message)
-        };
-        self.record_result(index, outcome, reason_of(state), &message)
-            .await?;
-        Ok((state, message))
     }
 
     async fn record_result(
@@ -411,27 +342,6 @@ impl<'a> Run<'a> {
             }
         }
         Ok(None)
-    }
-}
-
-fn settled(outcome: Outcome) -> StepState {
-    match outcome {
-        Outcome::Success => StepState::Done,
-        Outcome::Failure | Outcome::Denied => StepState::Failed,
-        Outcome::Unknown | Outcome::Intent => StepState::Unknown,
-    }
-}
-
-fn reason_of(state: StepState) -> &'static str {
-    match state {
-        StepState::Done => reason::EXECUTED,
-        StepState::Unknown => reason::OUTCOME_UNKNOWN,
-        StepState::Pending
-        | StepState::IntentRecorded
-        | StepState::Sent
-        | StepState::Failed
-        | StepState::Skipped
-        | StepState::RolledBack => reason::STEP_FAILED,
     }
 }
 

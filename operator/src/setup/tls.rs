@@ -53,7 +53,11 @@ pub async fn ensure(client: &Client, endpoint: &Endpoint) -> Result<(), Error> {
     }
     let made =
         make(endpoint, now).map_err(|e| Error::Internal(format!("no certificate could be made: {e}")))?;
-    let old_ca = first_certificate(&text(&data, "ca.crt"));
+    let mut old_ca = first_certificate(&text(&data, "ca.crt"));
+    if old_ca.is_empty() {
+        // The Secret was deleted, but the webhook goes on with what it had read: its CA stays trusted.
+        old_ca = first_certificate(&published(client).await?);
+    }
     let bundle = format!("{}{old_ca}", made.ca);
     publish(client, endpoint, &bundle).await?;
     let data: BTreeMap<String, ByteString> = [
@@ -140,13 +144,33 @@ fn text(data: &BTreeMap<String, ByteString>, key: &str) -> String {
         .unwrap_or_default()
 }
 
-/// The newest certificate of a bundle: the one to keep beside the next.
+/// The newest certificate of a bundle: the one to keep beside the next. Empty when what stands there is none.
 fn first_certificate(bundle: &str) -> String {
+    let Ok((_, pem)) = x509_parser::pem::parse_x509_pem(bundle.as_bytes()) else {
+        return String::new();
+    };
     const END: &str = "-----END CERTIFICATE-----";
-    bundle
-        .find(END)
-        .map(|at| format!("{}\n", &bundle[..at + END.len()]))
+    let (from, to) = (bundle.find("-----BEGIN CERTIFICATE-----"), bundle.find(END));
+    let text = from
+        .zip(to)
+        .and_then(|(from, to)| bundle.get(from..to + END.len()));
+    text.filter(|_| pem.parse_x509().is_ok())
+        .map(|text| format!("{text}\n"))
         .unwrap_or_default()
+}
+
+/// The CA bundle that the API server trusts now.
+async fn published(client: &Client) -> Result<String, Error> {
+    let api: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
+    let found = call("read the webhook configuration", api.get(CONFIGURATION)).await?;
+    let bundle = found
+        .webhooks
+        .into_iter()
+        .flatten()
+        .find_map(|w| w.client_config.ca_bundle);
+    Ok(bundle
+        .map(|b| String::from_utf8_lossy(&b.0).into_owned())
+        .unwrap_or_default())
 }
 
 /// Puts CA bundle and URL into both webhook configurations, where they differ.
@@ -239,9 +263,12 @@ mod tests {
 
     #[test]
     fn the_bundle_keeps_one_old_ca() {
-        let one = "-----BEGIN CERTIFICATE-----\na\n-----END CERTIFICATE-----\n";
-        let two = "-----BEGIN CERTIFICATE-----\nb\n-----END CERTIFICATE-----\n";
-        assert_eq!(first_certificate(&format!("{one}{two}")), one);
-        assert_eq!(first_certificate(""), "");
+        let [one, two] = [1, 2].map(|day| make(&endpoint(), day * DAY).unwrap().ca);
+        assert_eq!(first_certificate(&format!("{one}{two}")).trim(), one.trim());
+        let cut = one.replace("END CERTIFICATE", "END");
+        let empty = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        for bad in ["", "nonsense", empty, &cut] {
+            assert_eq!(first_certificate(bad), "", "{bad}");
+        }
     }
 }

@@ -1,0 +1,312 @@
+//! `make bench`: how fast KubeChat is, always as a ratio to what the same API server does alone in the same run.
+//!
+//! - [`throughput`]: B1 (turn efficiency) and B2 (writes of a turn), against [`raw`] writes.
+//! - [`latency`]: B24 (plan latency), against lists of all pods.
+//! - [`machine`], [`noise`]: what the numbers were taken on, and which blocks count.
+//! - [`stats`], [`load`], [`counters`], [`turns`]: what both are made of.
+//! - [`report`], [`words`]: the table, `results.json`, `details.json`, and the method in words.
+//!
+//! The binary `kubechat-bench` only reads its arguments and calls [`run`]. **Invariant**: nothing that measures is limited
+//! by the client (no rate limit, no retries), and what the API server's own fairness queues cost is measured and reported.
+
+mod counters;
+mod latency;
+mod load;
+mod machine;
+mod noise;
+mod raw;
+mod report;
+mod stats;
+mod throughput;
+mod turns;
+mod words;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use crate::cluster::{self, Cluster, Nodes};
+use crate::demo;
+use crate::product::{self, Product};
+use crate::progress::Progress;
+use machine::{Environment, Surroundings};
+use report::{B1, B2, B24, Finding};
+
+/// Where turns are asked.
+const NAMESPACE: &str = "bench";
+/// Few nodes, so that their heartbeats do not use the machine that is measured.
+const PODS_PER_NODE: u32 = 1_000;
+/// Where the results go.
+const OUT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/bench");
+
+/// Command line of `kubechat-bench`.
+#[derive(Clone, Debug, clap::Parser)]
+#[command(
+    name = "kubechat-bench",
+    about = "Measures KubeChat against its own API server; writes target/bench/results.json and details.json"
+)]
+pub struct Args {
+    /// A smoke run: small and short, for seeing that the benches work, not for numbers
+    #[arg(long)]
+    quick: bool,
+    /// Measure only these
+    #[arg(long, value_enum, value_name = "PART")]
+    only: Option<Part>,
+    /// Turns at once, and raw writers at once
+    #[arg(long, default_value_t = 16, value_name = "N")]
+    concurrency: u8,
+    /// Blocks of each comparison
+    #[arg(long, value_name = "N")]
+    blocks: Option<u8>,
+    /// Pods in the cluster of B24
+    #[arg(long, value_name = "N")]
+    pods: Option<u16>,
+    /// Seed of the intervals
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Let etcd not wait for the disk: shows the limit of the CPU alone
+    #[arg(long)]
+    no_fsync: bool,
+    /// Print what a turn asks of the API server
+    #[arg(long)]
+    breakdown: bool,
+    /// Fail when a floor is not reached
+    #[arg(long)]
+    check: bool,
+    /// Folder of the results
+    #[arg(long, default_value = OUT, value_name = "DIR")]
+    out: PathBuf,
+}
+
+/// A part of the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// B1 and B2.
+    Turns,
+    /// B24.
+    Plans,
+}
+
+/// What every comparison goes by.
+#[derive(Clone, Copy, Debug)]
+struct Protocol {
+    /// Seed of the intervals.
+    seed: u64,
+    /// After this time no block is measured again because of noise.
+    patience: Duration,
+}
+
+impl Args {
+    fn protocol(&self) -> Protocol {
+        Protocol {
+            seed: self.seed,
+            patience: Duration::from_secs(if self.quick { 20 } else { 120 }),
+        }
+    }
+
+    fn wants(&self, part: Part) -> bool {
+        self.only.is_none_or(|only| only == part)
+    }
+
+    fn throughput(&self) -> throughput::Settings {
+        let (warm, window) = if self.quick { (200, 800) } else { (500, 3_000) };
+        throughput::Settings {
+            workers: usize::from(self.concurrency.max(1)),
+            blocks: self
+                .blocks
+                .map_or(if self.quick { 3 } else { 6 }, usize::from)
+                .max(1),
+            warm: Duration::from_millis(warm),
+            window: Duration::from_millis(window),
+        }
+    }
+
+    fn latency(&self) -> latency::Settings {
+        latency::Settings {
+            pods: self
+                .pods
+                .map_or(if self.quick { 400 } else { 5_000 }, usize::from)
+                .max(200),
+            blocks: self
+                .blocks
+                .map_or(if self.quick { 3 } else { 6 }, usize::from)
+                .max(1),
+            plans: if self.quick { 10 } else { 25 },
+            pause: Duration::from_millis(150),
+            lists: if self.quick { 3 } else { 5 },
+        }
+    }
+}
+
+/// A cluster with KubeChat. Fields are dropped in this order.
+struct World {
+    product: Product,
+    cluster: Cluster,
+    progress: Progress,
+}
+
+impl World {
+    async fn start(args: &Args, nodes: Nodes, progress: &Progress) -> Result<Self> {
+        let options = cluster::Options {
+            nodes,
+            fsync: !args.no_fsync,
+            progress: progress.clone(),
+            ..cluster::Options::default()
+        };
+        let cluster = Cluster::start(options).await?;
+        demo::set_up(&cluster.client("admin").await?).await?;
+        let options = product::Options {
+            progress: progress.clone(),
+            ..product::Options::default()
+        };
+        let product = Product::start(&cluster, options).await?;
+        Ok(Self {
+            product,
+            cluster,
+            progress: progress.clone(),
+        })
+    }
+
+    fn pids(&self) -> BTreeMap<String, u32> {
+        let mut pids = self.cluster.pids();
+        pids.extend(self.product.pids());
+        pids
+    }
+
+    async fn environment(&self) -> Result<Environment> {
+        let version = self.cluster.client("admin").await?.apiserver_version().await?;
+        Environment::read(version.git_version, self.product.binary())
+    }
+
+    /// Measures in this world; the logs are kept when that fails.
+    async fn measure<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let found = work.await;
+        if found.is_err() {
+            self.cluster.keep_folder();
+        }
+        found
+    }
+}
+
+/// Measures, prints the table and writes the results.
+///
+/// # Errors
+/// When something cannot be measured, or (with `--check`) a floor is not reached.
+pub async fn run(args: Args) -> Result<()> {
+    let progress = Progress::for_people();
+    let step = progress.step("building kubechat (release)");
+    product::build_binary(true).await?;
+    step.done();
+    let mut findings = Vec::new();
+    let mut details = serde_json::Map::new();
+    if args.wants(Part::Turns) {
+        turns_part(&args, &progress, &mut findings, &mut details).await?;
+    }
+    if args.wants(Part::Plans) {
+        plans_part(&args, &progress, &mut findings, &mut details).await?;
+    }
+    report::save(&args.out, &findings, &Value::Object(details))?;
+    println!("{}", report::table(&findings));
+    for finding in &findings {
+        println!("{}", finding.explained());
+    }
+    println!(
+        "results: {0}/results.json, everything else: {0}/details.json",
+        args.out.display()
+    );
+    let missed = findings.iter().filter(|one| !one.passes()).count();
+    ensure!(
+        !args.check || missed == 0,
+        "{missed} of {} floors were not reached",
+        findings.len()
+    );
+    Ok(())
+}
+
+type Details = serde_json::Map<String, Value>;
+
+async fn turns_part(
+    args: &Args,
+    progress: &Progress,
+    findings: &mut Vec<Finding>,
+    details: &mut Details,
+) -> Result<()> {
+    let world = World::start(args, Nodes::default(), progress).await?;
+    let surroundings = Surroundings::begin(world.environment().await?, world.cluster.folder())?;
+    let settings = args.throughput();
+    let step = progress.step("measuring B1 and B2: turns against raw writes");
+    let found = world
+        .measure(throughput::measure(&world, settings, &args.protocol()))
+        .await?;
+    step.done();
+    let surroundings = surroundings.end(world.cluster.folder())?;
+    let how = words::circumstances(
+        args,
+        &found.blocks.iter().map(|block| &block.noise).collect::<Vec<_>>(),
+        found.left_out,
+        &surroundings,
+    );
+    findings.push(Finding::new(
+        B1,
+        found.efficiency,
+        format!("{} {how}", words::efficiency(&found, settings)),
+    ));
+    findings.push(Finding::new(
+        B2,
+        found.writes,
+        format!("{} {how}", words::writes(&found, settings)),
+    ));
+    if args.breakdown {
+        println!("{}", report::breakdown(&found.requests_per_turn));
+    }
+    details.insert(
+        "turns".to_owned(),
+        json!({"surroundings": surroundings, "found": found}),
+    );
+    stop(world).await
+}
+
+async fn plans_part(
+    args: &Args,
+    progress: &Progress,
+    findings: &mut Vec<Finding>,
+    details: &mut Details,
+) -> Result<()> {
+    let settings = args.latency();
+    let nodes = Nodes {
+        pods: PODS_PER_NODE,
+        ..Nodes::for_pods(settings.pods / 5)
+    };
+    let world = World::start(args, nodes, progress).await?;
+    let surroundings = Surroundings::begin(world.environment().await?, world.cluster.folder())?;
+    let found = world
+        .measure(latency::measure(&world, settings, &args.protocol()))
+        .await?;
+    let surroundings = surroundings.end(world.cluster.folder())?;
+    let how = words::circumstances(
+        args,
+        &found.blocks.iter().map(|block| &block.noise).collect::<Vec<_>>(),
+        found.left_out,
+        &surroundings,
+    );
+    findings.push(Finding::new(
+        B24,
+        found.ratio,
+        format!("{} {how}", words::latency(&found, settings)),
+    ));
+    details.insert(
+        "plans".to_owned(),
+        json!({"surroundings": surroundings, "found": found}),
+    );
+    stop(world).await
+}
+
+/// Stopping blocks for a moment.
+async fn stop(world: World) -> Result<()> {
+    tokio::task::spawn_blocking(move || drop(world))
+        .await
+        .context("the stop was cut short")
+}

@@ -1,0 +1,103 @@
+//! The method and the limits in words, as they stand beside each number in `results.json`.
+
+use super::Args;
+use super::latency::{self, Latency};
+use super::machine::Surroundings;
+use super::noise::{self, Noise};
+use super::throughput::{self, Throughput};
+
+/// How the run was done, for all numbers of a part.
+pub(super) fn circumstances(
+    args: &Args,
+    blocks: &[&Noise],
+    left_out: usize,
+    around: &Surroundings,
+) -> String {
+    let quick = if args.quick {
+        "Quick run, not for comparison. "
+    } else {
+        ""
+    };
+    let disk = if args.no_fsync {
+        "etcd does not wait for the disk"
+    } else {
+        "etcd waits for the disk"
+    };
+    format!(
+        "{quick}Median of {} (A B B A each, interleaved) with bootstrap 95 % interval, seed {}; {disk}, the audit log always does. {}.",
+        noise::words(blocks, left_out),
+        args.seed,
+        around.line()
+    )
+}
+
+/// B1.
+pub(super) fn efficiency(found: &Throughput, settings: throughput::Settings) -> String {
+    format!(
+        "{:.1} turns/s x {:.2} writes / {:.0} raw writes/s, each with {} at once in closed loops of {:.1} s and {:.1} s. \
+         A turn: alice asks to label a ConfigMap, confirms as soon as the plan waits, and sees it Succeeded. \
+         Raw: the {} writes of one recorded turn ({} bytes of JSON) on a plain kind without schema, rules or webhook, as admin, whom \
+         priority and fairness does not queue; alice, operator and webhook are in it and waited {:.2} ms a request on average. \
+         Limit: {}.",
+        found.turns_per_second,
+        found.writes.value,
+        found.raw_per_second,
+        settings.workers,
+        settings.window.as_secs_f64(),
+        settings.window.as_secs_f64() / 2.0,
+        found.raw_writes_per_turn,
+        found.raw_bytes_per_turn,
+        found.queue_ms,
+        cpu(found)
+    )
+}
+
+/// Where the CPU of a turn goes, largest first.
+fn cpu(found: &Throughput) -> String {
+    let mut parts: Vec<(&String, f64)> = found
+        .cpu_per_turn
+        .iter()
+        .map(|(name, seconds)| (name, *seconds))
+        .collect();
+    parts.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let all: f64 = parts.iter().map(|part| part.1).sum();
+    let raw: f64 = found.cpu_per_raw_write.values().sum();
+    let shown: Vec<String> = parts
+        .iter()
+        .take(5)
+        .map(|(name, seconds)| format!("{name} {:.1}", seconds * 1000.0))
+        .collect();
+    format!(
+        "a turn costs {:.1} ms of CPU ({}), its writes alone {:.1} ms",
+        all * 1000.0,
+        shown.join(", "),
+        raw * found.writes.value * 1000.0
+    )
+}
+
+/// B2.
+pub(super) fn writes(found: &Throughput, settings: throughput::Settings) -> String {
+    format!(
+        "Difference of apiserver_request_total over each leg of turns: persisted writes (2xx, no dry-runs) on kubechat.io and \
+         on the target, / turns, with {} turns at once; a turn alone has {:.1}. Events and leases are not counted.",
+        settings.workers, found.lone_writes
+    )
+}
+
+/// B24.
+pub(super) fn latency(found: &Latency, settings: latency::Settings) -> String {
+    format!(
+        "p95 of {} plans a block, {:.1} asked for a second at fixed times (scale, restart, set image, delete a pod, label all 10 pods \
+         of an app; from the create call until the watch shows AwaitingApproval: p50 {:.0} ms, p95 {:.0} ms) / median of {} lists of \
+         all {} pods, page size 500 ({:.0} ms, {:.1} MB, not parsed). Limit: a plan is two creates and two status writes of the API \
+         server, and the reads and dry-runs of its targets, one after the other.",
+        settings.plans * 2,
+        1.0 / settings.pause.as_secs_f64(),
+        found.plan_p50 * 1000.0,
+        found.plan_p95 * 1000.0,
+        settings.lists * 2,
+        found.pods,
+        found.list_seconds * 1000.0,
+        found.list_bytes as f64 / 1e6
+    )
+}

@@ -1,0 +1,148 @@
+//! What only KubeChat itself writes, and what a plan never writes.
+
+use std::sync::Arc;
+
+use anyhow::{Result, ensure};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::{Client, ResourceExt};
+use kubechat_crds::{CommandPlan, DecisionKind};
+use serde_json::{Value, json};
+
+use super::super::tools::{POLICY, PUBLIC_KEY, WORK, change, dry_run, impersonating, object, raw, refused};
+use super::super::turn::{ask, decide, plan_for};
+use crate::runner::{Ctx, Test, shared};
+
+pub(super) fn tests() -> Vec<Test> {
+    shared![
+        a_plan_created_by_a_person_is_refused_whoever_it_is,
+        status_written_by_a_person_is_refused_for_every_kind,
+        a_write_made_by_a_plan_is_refused_for_every_kind,
+    ]
+}
+
+async fn a_plan_created_by_a_person_is_refused_whoever_it_is(ctx: Arc<Ctx>) -> Result<()> {
+    ctx.product().await?;
+    let namespace = ctx.namespace("own-plan").await?;
+    let alice = ctx.client("alice").await?;
+    // Valid in every way but in who creates it.
+    let plan = plan_for(&alice, &namespace, "scale nginx to 3 replicas").await?;
+    let copy = object("CommandPlan", "copied", &serde_json::to_value(&plan.spec)?)?;
+    for account in ["alice", "bob", "dave"] {
+        let plans = raw(&ctx.client(account).await?, "CommandPlan", &namespace);
+        let made = plans.create(&PostParams::default(), &copy).await;
+        refused(account, made, 403, &["commandplans"])?;
+    }
+    let webhook = "system:serviceaccount:kubechat-system:kubechat-webhook";
+    for powerful in [
+        ctx.client("admin").await?,
+        ctx.client("erin").await?,
+        impersonating(&ctx.cluster, webhook, &["system:masters"], &[]).await?,
+    ] {
+        let made = raw(&powerful, "CommandPlan", &namespace).create(&PostParams::default(), &copy).await;
+        refused("an administrator", made, 403, &["only KubeChat's operator", "Create a ChatRequest"])?;
+    }
+    Ok(())
+}
+
+/// An object of each kind of ours: (kind, its name).
+async fn one_of_each(ctx: &Ctx, namespace: &str) -> Result<Vec<(&'static str, String)>> {
+    let (alice, bob, admin) = (
+        ctx.client("alice").await?,
+        ctx.client("bob").await?,
+        ctx.client("admin").await?,
+    );
+    let plan: CommandPlan = plan_for(&alice, namespace, "scale nginx to 3 replicas").await?;
+    let approval = decide(&bob, &plan, DecisionKind::Deny).await?.name_any();
+    let session = object("ChatSession", "talk", &json!({}))?;
+    raw(&alice, "ChatSession", namespace).create(&PostParams::default(), &session).await?;
+    let key = format!("key-of-{namespace}");
+    let spec = json!({"username": "bob", "publicKey": PUBLIC_KEY});
+    raw(&admin, "ApproverKey", "").create(&PostParams::default(), &object("ApproverKey", &key, &spec)?).await?;
+    let name = |kind: &str, shipped: Option<&str>| match kind {
+        "ChatRequest" => plan.spec.chat_request_ref.name.clone(),
+        "ChatSession" => "talk".to_owned(),
+        "CommandPlan" => plan.name_any(),
+        "Approval" => approval.clone(),
+        _ => shipped.unwrap_or(&key).to_owned(),
+    };
+    let work = WORK.iter().map(|(kind, _)| (*kind, name(kind, None)));
+    let policy = POLICY.iter().map(|(kind, _, shipped)| (*kind, name(kind, *shipped)));
+    Ok(work.chain(policy).collect())
+}
+
+async fn status_written_by_a_person_is_refused_for_every_kind(ctx: Arc<Ctx>) -> Result<()> {
+    ctx.product().await?;
+    let namespace = ctx.namespace("own-status").await?;
+    let status = json!({"status": {"observedGeneration": 99, "conditions": []}});
+    for (kind, name) in one_of_each(&ctx, &namespace).await? {
+        for account in ["alice", "bob"] {
+            let api = raw(&ctx.client(account).await?, kind, &namespace);
+            let merge = Patch::Merge(&status);
+            let written = api.patch_status(&name, &PatchParams::default(), &merge).await;
+            refused(&format!("{account} on {kind}"), written, 403, &["status"])?;
+        }
+        for account in ["admin", "erin"] {
+            let api = raw(&ctx.client(account).await?, kind, &namespace);
+            let merge = Patch::Merge(&status);
+            let written = api.patch_status(&name, &PatchParams::default(), &merge).await;
+            let words = ["only KubeChat's operator", "writes status"];
+            refused(&format!("{account} on {kind}"), written, 403, &words)?;
+            let replaced = api.get(&name).await?;
+            let replaced = api.replace_status(&name, &PostParams::default(), &replaced).await;
+            refused(&format!("{account} on {kind}"), replaced, 403, &words)?;
+        }
+    }
+    Ok(())
+}
+
+/// A spec of the kind that would be taken from a person.
+fn good_spec(kind: &str, plan: &CommandPlan) -> Value {
+    match kind {
+        "ChatRequest" => json!({"prompt": "list pods"}),
+        "Approval" => json!({
+            "planRef": {"name": plan.name_any()}, "planDigest": plan.spec.digest, "decision": "Approve",
+        }),
+        "CommandPlan" => serde_json::to_value(&plan.spec).unwrap_or_default(),
+        "AIProvider" => json!({"type": "Rules"}),
+        "ApproverKey" => json!({"username": "bob", "publicKey": PUBLIC_KEY}),
+        _ => json!({}),
+    }
+}
+
+async fn a_write_made_by_a_plan_is_refused_for_every_kind(ctx: Arc<Ctx>) -> Result<()> {
+    ctx.product().await?;
+    let namespace = ctx.namespace("own-judge").await?;
+    let plan = plan_for(&ctx.client("alice").await?, &namespace, "scale nginx to 4 replicas").await?;
+    let objects = one_of_each(&ctx, &namespace).await?;
+    let by_plan = |user, groups: &'static [&'static str]| {
+        let extra = [("kubechat.io/plan", plan.spec.digest.as_str())];
+        let cluster = &ctx.cluster;
+        async move { impersonating(cluster, user, groups, &extra).await }
+    };
+    let words = ["a plan never changes objects of kubechat.io", "Nothing was written"];
+    let writers: [Client; 2] = [
+        by_plan("alice", &["developers", "system:masters"]).await?,
+        by_plan("erin", &["platform"]).await?,
+    ];
+    for (client, (kind, name)) in writers.iter().flat_map(|client| objects.iter().map(move |one| (client, one))) {
+        let api = raw(client, kind, &namespace);
+        let spec = good_spec(kind, &plan);
+        let fresh = if *kind == "AuditPolicy" { "default" } else { "made-by-plan" };
+        let made = api.create(&PostParams::default(), &object(kind, fresh, &spec)?).await;
+        // The one AuditPolicy there may be is there already; that answer would come after admission.
+        refused(&format!("create {kind}"), made, 403, &words)?;
+        let labelled = Patch::Merge(json!({"metadata": {"labels": {"a": "b"}}}));
+        let labelled = api.patch(name, &PatchParams::default(), &labelled).await;
+        refused(&format!("label {kind}"), labelled, 403, &words)?;
+        let deleted = api.delete(name, &DeleteParams::default()).await;
+        refused(&format!("delete {kind}"), deleted.map(|_| ()), 403, &words)?;
+    }
+    // The same people without the mark of a plan may.
+    let erin = impersonating(&ctx.cluster, "erin", &["platform"], &[]).await?;
+    let baseline = raw(&erin, "RiskPolicy", "").get("baseline").await?;
+    ensure!(baseline.labels().get("a").is_none(), "the baseline was labelled");
+    raw(&erin, "RiskPolicy", "").create(&dry_run(), &object("RiskPolicy", "by-erin", &json!({}))?).await?;
+    let turn = ask(&erin, &namespace, "list pods").await?;
+    change(&raw(&erin, "ChatRequest", &namespace), &turn.name_any(), &json!({"cancel": true})).await?;
+    Ok(())
+}

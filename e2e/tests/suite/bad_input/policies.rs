@@ -1,0 +1,211 @@
+//! Policies that are missing, unsupported, suspended or stricter than before hold plans back. They bind the whole
+//! cluster, so these run in one of their own, one after the other.
+
+use anyhow::{Context, Result, ensure};
+use kube::api::{DeleteParams, PostParams};
+use kube::{Client, ResourceExt};
+use kubechat_crds::condition::{find, types};
+use kubechat_crds::{CommandPlan, PlanPhase};
+use kubechat_e2e::cluster::Options;
+use kubechat_e2e::product::{self, Product};
+use kubechat_e2e::wait::eventually;
+use serde_json::{Value, json};
+
+use super::super::tools::{at, change, ended_unsent, nginx, object, raw, recorded_refusal};
+use super::super::turn::{
+    LATER, SOON, approve, ask, conditions, ended_as, phase, plan_for, read, says, verdict, waiting_plan,
+};
+use super::changed::demote;
+use crate::runner::{Test, own, with_product};
+
+const DEMO: &str = "demo";
+
+pub(super) fn tests() -> Vec<Test> {
+    own![a_policy_that_is_missing_unsupported_suspended_or_stricter_than_before_holds_plans_back]
+}
+
+/// The people of these tests.
+struct People {
+    admin: Client,
+    alice: Client,
+    bob: Client,
+    carol: Client,
+}
+
+async fn a_policy_that_is_missing_unsupported_suspended_or_stricter_than_before_holds_plans_back() -> Result<()> {
+    with_product(Options::default(), product::Options::default(), async |cluster, product| {
+        let people = People {
+            admin: cluster.client("admin").await?,
+            alice: cluster.client("alice").await?,
+            bob: cluster.client("bob").await?,
+            carol: cluster.client("carol").await?,
+        };
+        stricter_after_the_plan_binds(&people).await.context("a stricter policy")?;
+        unsupported_is_not_ready(&people).await.context("an unsupported policy")?;
+        missing_approves_nothing(&people).await.context("no policy")?;
+        short_lives_expire(&people).await.context("a short maxPlanAge")?;
+        suspended_sends_nothing_and_rights_are_asked_again(&people, product).await.context("a suspended policy")
+    })
+    .await
+}
+
+/// Waits until the plan says that it waits for this reason; returns the message.
+async fn waits_for(people: &People, plan: &CommandPlan, reason: &str) -> Result<String> {
+    eventually(LATER, &format!("the plan waits: {reason}"), || async {
+        let plan = read(&people.alice, plan).await?;
+        let waiting = find(conditions(&plan), types::AWAITING_APPROVAL).with_context(|| format!("{:?}", plan.status))?;
+        ensure!(waiting.status == "True" && waiting.reason == reason, "{waiting:?}");
+        ensure!(phase(&plan) == Some(PlanPhase::AwaitingApproval), "it is {:?}", phase(&plan));
+        Ok(waiting.message.clone())
+    })
+    .await
+}
+
+async fn replicas(people: &People) -> Result<Value> {
+    Ok(at(&nginx(&people.alice, DEMO).await?, "/spec/replicas"))
+}
+
+async fn stricter_after_the_plan_binds(people: &People) -> Result<()> {
+    let packs = raw(&people.admin, "RiskPolicy", "");
+    let plan = plan_for(&people.alice, DEMO, "scale nginx to 3 replicas").await?;
+    let strict = json!({"approvals": {"caution": {"count": 2, "selfConfirm": false}}});
+    packs.create(&PostParams::default(), &object("RiskPolicy", "strict", &strict)?).await?;
+    waits_for(people, &plan, "RequirementChanged").await?;
+    approve(&people.bob, &plan).await?;
+    eventually(SOON, "one of two is counted", || async {
+        let summary = read(&people.alice, &plan).await?.status.and_then(|s| s.approvals).map(|a| a.summary);
+        ensure!(summary.as_deref() == Some("1/2"), "it is {summary:?}");
+        Ok(())
+    })
+    .await?;
+    ensure!(replicas(people).await? == 2, "one approval sufficed");
+    approve(&people.carol, &plan).await?;
+    ended_as(&people.alice, &plan, PlanPhase::Succeeded).await?;
+    ensure!(replicas(people).await? == 3);
+    packs.delete("strict", &DeleteParams::default()).await?;
+    Ok(())
+}
+
+async fn unsupported_is_not_ready(people: &People) -> Result<()> {
+    let packs = raw(&people.admin, "RiskPolicy", "");
+    let plan = plan_for(&people.alice, DEMO, "scale nginx to 4 replicas").await?;
+    for spec in [
+        json!({"rules": [{"name": "a", "when": "true", "effect": "Allow"}]}),
+        json!({"freezes": [{"from": "2020-01-01T00:00:00Z", "to": "2020-01-02T00:00:00Z", "effect": "Deny"}]}),
+        json!({"breakGlass": {"groups": ["approvers"], "reviewWithin": "24h"}}),
+    ] {
+        packs.create(&PostParams::default(), &object("RiskPolicy", "later", &spec)?).await?;
+        let ready = eventually(SOON, "the pack is judged", || async {
+            let found = packs.get("later").await?;
+            found.data.pointer("/status/conditions/0").cloned().context("it has no condition")
+        })
+        .await?;
+        ensure!(
+            ready["type"] == "Ready" && ready["status"] == "False" && ready["reason"] == "NotSupported",
+            "{spec} is {ready}"
+        );
+        let message = waits_for(people, &plan, "PolicyNotReady").await?;
+        says(&message, &["RiskPolicy later"])?;
+        packs.delete("later", &DeleteParams::default()).await?;
+        waits_for(people, &plan, "AwaitingApproval").await?;
+    }
+    // A decision that came while the pack stood counts as soon as it is gone.
+    let rules = json!({"rules": [{"name": "a", "when": "true", "effect": "Allow"}]});
+    packs.create(&PostParams::default(), &object("RiskPolicy", "later", &rules)?).await?;
+    waits_for(people, &plan, "PolicyNotReady").await?;
+    approve(&people.bob, &plan).await?;
+    waits_for(people, &plan, "PolicyNotReady").await?;
+    ensure!(replicas(people).await? == 3, "it was executed");
+    packs.delete("later", &DeleteParams::default()).await?;
+    ended_as(&people.alice, &plan, PlanPhase::Succeeded).await?;
+    ensure!(replicas(people).await? == 4);
+    Ok(())
+}
+
+async fn missing_approves_nothing(people: &People) -> Result<()> {
+    let packs = raw(&people.admin, "RiskPolicy", "");
+    let baseline = packs.get("baseline").await?;
+    packs.delete("baseline", &DeleteParams::default()).await?;
+    let turn = ask(&people.alice, DEMO, "scale nginx to 5 replicas").await?;
+    let plan = waiting_plan(&people.alice, &turn).await?;
+    let message = waits_for(people, &plan, "NoPolicy").await?;
+    says(&message, &["RiskPolicy"])?;
+    // Reads need no policy.
+    super::super::tools::ends_as(
+        &people.alice,
+        DEMO,
+        super::super::tools::says_prompt("list pods"),
+        kubechat_crds::RequestPhase::Succeeded,
+        "Answered",
+    )
+    .await?;
+    for person in [&people.alice, &people.bob] {
+        // Taken or refused: it does not let the plan pass.
+        drop(approve(person, &plan).await);
+    }
+    waits_for(people, &plan, "NoPolicy").await?;
+    ensure!(replicas(people).await? == 4, "it was executed without a policy");
+    let spec = baseline.data["spec"].clone();
+    packs.create(&PostParams::default(), &object("RiskPolicy", "baseline", &spec)?).await?;
+    eventually(LATER, "the plan goes on", || async {
+        let now = read(&people.alice, &plan).await?;
+        let waits = find(conditions(&now), types::AWAITING_APPROVAL).map(|c| c.reason.clone());
+        ensure!(waits.as_deref() != Some("NoPolicy"), "it still waits for a policy");
+        Ok(())
+    })
+    .await?;
+    if phase(&read(&people.alice, &plan).await?) == Some(PlanPhase::AwaitingApproval) {
+        drop(approve(&people.bob, &plan).await);
+    }
+    ended_as(&people.alice, &plan, PlanPhase::Succeeded).await?;
+    ensure!(replicas(people).await? == 5);
+    Ok(())
+}
+
+async fn short_lives_expire(people: &People) -> Result<()> {
+    let packs = raw(&people.admin, "RiskPolicy", "");
+    let hasty = json!({"maxPlanAge": {"caution": "3s"}});
+    packs.create(&PostParams::default(), &object("RiskPolicy", "hasty", &hasty)?).await?;
+    eventually(LATER, "a plan lives three seconds", || async {
+        let turn = ask(&people.alice, DEMO, "scale nginx to 6 replicas").await?;
+        let plan = super::super::turn::ended_turn(&people.alice, &turn).await?.status.and_then(|s| s.plan_ref);
+        let plan = plan.context("it became no plan")?;
+        let plans: kube::Api<CommandPlan> = kube::Api::namespaced(people.alice.clone(), DEMO);
+        let plan = plans.get(&plan.name).await?;
+        ensure!(phase(&plan) == Some(PlanPhase::Expired), "it is {:?}", phase(&plan));
+        says(&verdict(&plan)?.message, &["the plan expired at", "Nothing was executed"])?;
+        ensure!(approve(&people.bob, &plan).await.is_err(), "it takes an approval");
+        Ok(())
+    })
+    .await?;
+    packs.delete("hasty", &DeleteParams::default()).await?;
+    Ok(())
+}
+
+async fn suspended_sends_nothing_and_rights_are_asked_again(people: &People, product: &Product) -> Result<()> {
+    let packs = raw(&people.admin, "RiskPolicy", "");
+    change(&packs, "baseline", &json!({"suspend": true})).await?;
+    let turn = ask(&people.alice, DEMO, "scale nginx to 2 replicas").await?;
+    let plan = waiting_plan(&people.alice, &turn).await?;
+    let message = waits_for(people, &plan, "Suspended").await?;
+    says(&message, &["RiskPolicy baseline", "spec.suspend"])?;
+    approve(&people.bob, &plan).await?;
+    eventually(SOON, "the approval is counted", || async {
+        let approvals = read(&people.alice, &plan).await?.status.and_then(|status| status.approvals);
+        ensure!(approvals.is_some_and(|a| a.summary == "1/1"), "not yet");
+        Ok(())
+    })
+    .await?;
+    waits_for(people, &plan, "Suspended").await?;
+    ensure!(replicas(people).await? == 5, "it was executed while suspended");
+    // Approved with the right, to be executed without it.
+    demote(&people.admin, DEMO).await?;
+    change(&packs, "baseline", &json!({"suspend": false})).await?;
+    let plan = ended_unsent(&people.alice, &plan, PlanPhase::Failed).await?;
+    let ended = verdict(&plan)?;
+    ensure!(ended.reason == "Forbidden", "it ended as {ended:?}");
+    says(&ended.message, &["alice may not patch deployments/scale.apps", "any more", "nothing was sent"])?;
+    recorded_refusal(product, &turn, "Forbidden").await?;
+    ensure!(at(&nginx(&people.admin, DEMO).await?, "/spec/replicas") == 5, "{}", plan.name_any());
+    Ok(())
+}

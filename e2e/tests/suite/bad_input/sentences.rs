@@ -1,0 +1,285 @@
+//! Sentences that become no plan: unclear, out of scope, without the right, forbidden to everybody.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::authorization::v1::SelfSubjectAccessReview;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{ListParams, PostParams};
+use kube::{Api, Client, ResourceExt};
+use kubechat_crds::chat_request::Scope;
+use kubechat_crds::condition::{find, types};
+use kubechat_crds::{ChatRequest, ChatRequestSpec, CommandPlan, LocalRef, RequestPhase};
+use kubechat_e2e::accounts::OPS;
+use kubechat_e2e::wait::eventually;
+use serde_json::{Value, json};
+
+use super::super::tools::{
+    at, ends_as, entries_of, kubectl_ok, nginx, object, raw, recorded_refusal, says_prompt, status_of,
+};
+use super::super::turn::{SOON, ask, says, waiting_plan};
+use crate::runner::{Ctx, Test, shared};
+
+pub(super) fn tests() -> Vec<Test> {
+    shared![
+        an_unknown_kind_or_unclear_sentence_asks_what_is_meant,
+        a_missing_object_is_answered_with_candidates_and_nothing_is_changed,
+        an_object_of_another_namespace_is_blocked_for_those_who_may_not_ask_for_it,
+        an_object_of_another_namespace_is_answered_from_ops_with_a_manifest_that_works,
+        a_requester_without_the_right_gets_no_plan_and_reads_which_right_is_missing,
+        an_administrators_powers_are_not_used_and_the_message_says_how_to_bind_them,
+        a_provider_that_is_not_supported_answers_nothing,
+        what_is_forbidden_to_everybody_is_blocked_for_a_cluster_admin_too,
+    ]
+}
+
+async fn no_plan_in(person: &Client, namespace: &str) -> Result<()> {
+    let plans: Api<CommandPlan> = Api::namespaced(person.clone(), namespace);
+    let made = plans.list(&ListParams::default()).await?.items;
+    ensure!(made.is_empty(), "plans were made: {:?}", made.iter().map(ResourceExt::name_any).collect::<Vec<_>>());
+    Ok(())
+}
+
+async fn an_unknown_kind_or_unclear_sentence_asks_what_is_meant(ctx: Arc<Ctx>) -> Result<()> {
+    let product = ctx.product().await?;
+    let namespace = ctx.namespace("unclear").await?;
+    let alice = ctx.client("alice").await?;
+    for (prompt, said) in [
+        ("kubectl get widgets", "no kind called widgets"),
+        ("frobnicate nginx", "frobnicate"),
+        ("delete everything", ""),
+        ("scale nginx up", "nginx"),
+        ("list pods with label a==b==c", ""),
+    ] {
+        let (turn, message) =
+            ends_as(&alice, &namespace, says_prompt(prompt), RequestPhase::NeedsInput, "NeedsInput").await?;
+        says(&message, &[said])?;
+        let answer = status_of(&turn).answer.with_context(|| format!("{prompt}: no answer"))?;
+        ensure!(!answer.text.is_empty(), "{prompt}: {answer:?}");
+        let entries = entries_of(product, &turn).await?;
+        ensure!(
+            entries.iter().any(|entry| entry["reason"] == "NeedsInput" && entry["actor"]["username"] == "alice"),
+            "{prompt}: the audit log says {entries:#?}"
+        );
+    }
+    no_plan_in(&alice, &namespace).await
+}
+
+async fn a_missing_object_is_answered_with_candidates_and_nothing_is_changed(ctx: Arc<Ctx>) -> Result<()> {
+    ctx.product().await?;
+    let namespace = ctx.namespace("missing").await?;
+    let alice = ctx.client("alice").await?;
+    for (prompt, candidate) in [
+        ("restart ngnix", "deployment/nginx"),
+        ("scale deployment nginz to 3", "deployment/nginx"),
+        ("delete configmap nginx-config", "configmap/nginx-conf"),
+        ("restart payments", "deployment/nginx"),
+    ] {
+        let (turn, message) =
+            ends_as(&alice, &namespace, says_prompt(prompt), RequestPhase::NeedsInput, "NeedsInput").await?;
+        says(&message, &["Nothing was done", "Which one do you mean?"])?;
+        let answer = status_of(&turn).answer.unwrap_or_default();
+        ensure!(
+            answer.candidates.iter().any(|one| one == candidate),
+            "{prompt}: the candidates are {:?}",
+            answer.candidates
+        );
+    }
+    no_plan_in(&alice, &namespace).await
+}
+
+async fn an_object_of_another_namespace_is_blocked_for_those_who_may_not_ask_for_it(ctx: Arc<Ctx>) -> Result<()> {
+    let product = ctx.product().await?;
+    let (namespace, other) = (ctx.namespace("inside").await?, ctx.namespace("outside").await?);
+    let alice = ctx.client("alice").await?;
+    for prompt in [
+        format!("scale nginx in {other} to 3 replicas"),
+        format!("list pods in {other}"),
+        "cordon node-1".to_owned(),
+        "list pods in all namespaces".to_owned(),
+        "create namespace mine".to_owned(),
+    ] {
+        let (turn, message) =
+            ends_as(&alice, &namespace, says_prompt(&prompt), RequestPhase::Blocked, "OutOfScope").await?;
+        says(&message, &["outside the scope", "wideScopeFrom", "Nothing was done"])?;
+        let blocked = status_of(&turn).blocked.with_context(|| format!("{prompt}: not said by what"))?;
+        ensure!(blocked.policy == "kubechat" && blocked.rule == "scope", "{prompt}: {blocked:?}");
+        recorded_refusal(product, &turn, "OutOfScope").await?;
+    }
+    no_plan_in(&alice, &namespace).await?;
+    ensure!(at(&nginx(&alice, &other).await?, "/spec/replicas") == 2);
+    Ok(())
+}
+
+async fn an_object_of_another_namespace_is_answered_from_ops_with_a_manifest_that_works(ctx: Arc<Ctx>) -> Result<()> {
+    ctx.product().await?;
+    let namespace = ctx.namespace("suggest").await?;
+    let erin = ctx.client("erin").await?;
+    for prompt in [format!("scale nginx in {namespace} to 3 replicas"), "cordon node-1".to_owned()] {
+        let (turn, message) =
+            ends_as(&erin, OPS, says_prompt(&prompt), RequestPhase::NeedsInput, "NeedsInput").await?;
+        says(&message, &["outside the scope", "suggestion"])?;
+        let suggestion = status_of(&turn).answer.and_then(|answer| answer.suggestion);
+        let suggestion = suggestion.with_context(|| format!("{prompt}: no suggestion"))?;
+        let (made, _) =
+            kubectl_ok(&ctx.cluster, "erin", &["create", "-o", "json", "-f", "-"], &suggestion).await?;
+        let turn: ChatRequest = serde_json::from_str(&made)?;
+        let plan = waiting_plan(&erin, &turn).await?;
+        super::super::tools::change(&raw(&erin, "ChatRequest", OPS), &turn.name_any(), &json!({"cancel": true})).await?;
+        super::super::turn::ended(&erin, &plan).await?;
+    }
+    Ok(())
+}
+
+async fn a_requester_without_the_right_gets_no_plan_and_reads_which_right_is_missing(ctx: Arc<Ctx>) -> Result<()> {
+    let product = ctx.product().await?;
+    let namespace = ctx.namespace("powerless").await?;
+    let dave = ctx.client("dave").await?;
+    for (prompt, right) in [
+        ("scale nginx to 3 replicas", "patch deployments/scale.apps"),
+        ("delete configmap nginx-conf", "delete configmaps"),
+        ("set the image of nginx to nginx:1.28", "patch deployments.apps"),
+        ("label service nginx tier=front", "patch services"),
+    ] {
+        let (turn, message) =
+            ends_as(&dave, &namespace, says_prompt(prompt), RequestPhase::Failed, "Forbidden").await?;
+        let right = format!("dave may not {right} in namespace {namespace}");
+        says(&message, &[&right, "Nothing was done, no plan was made", "Ask for that right"])?;
+        recorded_refusal(product, &turn, "Forbidden").await?;
+    }
+    // Reading Secrets is a right that dave lacks as well.
+    let (turn, _) =
+        ends_as(&dave, &namespace, says_prompt("list secrets"), RequestPhase::Failed, "Forbidden").await?;
+    recorded_refusal(product, &turn, "Forbidden").await?;
+    no_plan_in(&dave, &namespace).await
+}
+
+async fn an_administrators_powers_are_not_used_and_the_message_says_how_to_bind_them(ctx: Arc<Ctx>) -> Result<()> {
+    let product = ctx.product().await?;
+    let namespace = ctx.namespace("admin").await?;
+    let admin = ctx.client("admin").await?;
+    // Even to look, the rights must be bound to the person.
+    let (turn, _) =
+        ends_as(&admin, &namespace, says_prompt("list pods"), RequestPhase::Failed, "Forbidden").await?;
+    reduced(&turn)?;
+    let view = ["create", "rolebinding", "admin-view", "--clusterrole=view", "--user=admin", "-n", &namespace];
+    kubectl_ok(&ctx.cluster, "admin", &view, "").await?;
+    allowed(&ctx, &namespace, "get").await?;
+
+    let prompt = "scale nginx to 3 replicas";
+    let (turn, message) =
+        ends_as(&admin, &namespace, says_prompt(prompt), RequestPhase::Failed, "Forbidden").await?;
+    reduced(&turn)?;
+    recorded_refusal(product, &turn, "Forbidden").await?;
+    says(&message, &["KubeChat does not act with the groups system:masters"])?;
+    let command = message.split('`').nth(1).context("the message holds no command")?;
+    let words: Vec<&str> = command.split_whitespace().skip(1).collect();
+    kubectl_ok(&ctx.cluster, "admin", &words, "").await?;
+    allowed(&ctx, &namespace, "patch").await?;
+    waiting_plan(&admin, &ask(&admin, &namespace, prompt).await?).await?;
+    Ok(())
+}
+
+fn reduced(turn: &ChatRequest) -> Result<()> {
+    let status = status_of(turn);
+    let reduced = find(&status.conditions, types::RIGHTS_REDUCED).with_context(|| format!("it is {status:?}"))?;
+    ensure!(reduced.status == "True" && reduced.reason == "PrivilegedGroupsDropped", "{reduced:?}");
+    says(&reduced.message, &["system:masters", "kubectl create rolebinding"])
+}
+
+/// Waits until a binding holds for admin without his group.
+async fn allowed(ctx: &Ctx, namespace: &str, verb: &str) -> Result<()> {
+    let plain = super::super::tools::impersonating(&ctx.cluster, "admin", &[], &[]).await?;
+    eventually(SOON, "the binding holds", || async {
+        let review: SelfSubjectAccessReview = serde_json::from_value(json!({
+            "metadata": {},
+            "spec": {"resourceAttributes": {
+                "verb": verb, "group": "apps", "resource": "deployments", "namespace": namespace,
+            }},
+        }))?;
+        let answer = Api::all(plain.clone()).create(&PostParams::default(), &review).await?;
+        ensure!(answer.status.is_some_and(|status| status.allowed), "not yet");
+        Ok(())
+    })
+    .await
+}
+
+async fn a_provider_that_is_not_supported_answers_nothing(ctx: Arc<Ctx>) -> Result<()> {
+    let product = ctx.product().await?;
+    let namespace = ctx.namespace("ollama").await?;
+    let (alice, admin) = (ctx.client("alice").await?, ctx.client("admin").await?);
+    let providers = raw(&admin, "AIProvider", "");
+    for (kind, endpoint) in [
+        ("Ollama", "http://ollama.ai.svc:11434"),
+        ("OpenAICompatible", "http://vllm.ai.svc:8000"),
+        ("Anthropic", "http://proxy.ai.svc"),
+        ("Gemini", "http://proxy.ai.svc"),
+    ] {
+        let name = format!("{}-{namespace}", kind.to_lowercase());
+        let spec = json!({"type": kind, "endpoint": endpoint});
+        providers.create(&PostParams::default(), &object("AIProvider", &name, &spec)?).await?;
+        let condition = eventually(SOON, "the provider is judged", || async {
+            let found = providers.get(&name).await?;
+            let ready: &Value = found.data.pointer("/status/conditions/0").context("it has no condition")?;
+            Ok(ready.clone())
+        })
+        .await?;
+        ensure!(
+            condition["type"] == "Ready" && condition["status"] == "False" && condition["reason"] == "NotSupported",
+            "{kind} is {condition}"
+        );
+        let turn = ChatRequestSpec {
+            provider_ref: Some(LocalRef::new(&name)),
+            ..says_prompt("list pods")
+        };
+        let (turn, message) = ends_as(&alice, &namespace, turn, RequestPhase::Failed, "NotSupported").await?;
+        says(&message, &[&name, "Nothing was done"])?;
+        ensure!(status_of(&turn).answer.is_none(), "{kind} answered");
+        recorded_refusal(product, &turn, "NotSupported").await?;
+    }
+    let rules = ChatRequestSpec {
+        provider_ref: Some(LocalRef::new("rules")),
+        ..says_prompt("list pods")
+    };
+    ends_as(&alice, &namespace, rules, RequestPhase::Succeeded, "Answered").await?;
+    Ok(())
+}
+
+async fn what_is_forbidden_to_everybody_is_blocked_for_a_cluster_admin_too(ctx: Arc<Ctx>) -> Result<()> {
+    let product = ctx.product().await?;
+    let (admin, erin) = (ctx.client("admin").await?, ctx.client("erin").await?);
+    let victim = format!("victim-{:05x}", rand::random_range(0..0x10_0000));
+    let made: ConfigMap = serde_json::from_value(json!({"metadata": {"name": victim}}))?;
+    let maps: Api<ConfigMap> = Api::namespaced(admin.clone(), "kube-system");
+    maps.create(&PostParams::default(), &made).await?;
+    let everywhere = Scope {
+        namespaces: vec!["*".to_owned()],
+        cluster_scoped: true,
+    };
+    for (prompt, said) in [
+        ("label riskpolicy baseline tier=web", "KubeChat's own objects"),
+        ("delete riskpolicy baseline", "KubeChat's own objects"),
+        ("annotate aiprovider rules note=x", "KubeChat's own objects"),
+        (&format!("delete configmap {victim} in kube-system"), "belongs to the control plane"),
+        ("delete namespace kube-system", "belongs to the control plane"),
+        ("delete namespace kubechat-system", "belongs to the control plane"),
+        ("delete clusterrole kubechat-operator", "guards KubeChat itself"),
+        ("delete mutatingwebhookconfiguration kubechat", "guards KubeChat itself"),
+        ("delete crd chatrequests.kubechat.io", "guards KubeChat itself"),
+        ("delete secret kubechat-seal in kubechat-system", "belongs to the control plane"),
+    ] {
+        let turn = ChatRequestSpec {
+            scope: Some(everywhere.clone()),
+            ..says_prompt(prompt)
+        };
+        let (turn, message) = ends_as(&erin, OPS, turn, RequestPhase::Blocked, "ForbiddenClass").await?;
+        says(&message, &[said, "No plan was made", "no policy or approval can allow it"])
+            .with_context(|| prompt.to_owned())?;
+        ensure!(status_of(&turn).blocked.is_some_and(|by| by.policy == "kubechat"), "{prompt}");
+        recorded_refusal(product, &turn, "ForbiddenClass").await?;
+    }
+    maps.get(&victim).await?;
+    let baseline = raw(&admin, "RiskPolicy", "").get("baseline").await?;
+    ensure!(baseline.labels().get("tier").is_none());
+    Ok(())
+}

@@ -1,0 +1,136 @@
+//! Sessions: what they count, when they end, and what "that" means in them.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::PostParams;
+use kube::{Api, Client};
+use kubechat_crds::condition::{find, types};
+use kubechat_crds::{
+    ChatRequestSpec, ChatSession, ChatSessionStatus, LocalRef, PlanPhase, RequestPhase, SessionPhase,
+};
+use kubechat_e2e::demo::{self, DEPLOYMENT};
+use kubechat_e2e::wait::eventually;
+use serde_json::{Value, json};
+
+use super::super::tools::{change, ends_as, object, raw, says_prompt, status_of};
+use super::super::turn::{LATER, approve, ask_with, ended_as, waiting_plan};
+use crate::runner::{Ctx, Test, shared};
+
+pub(super) fn tests() -> Vec<Test> {
+    shared![
+        a_session_counts_its_turns_and_ends_when_it_is_closed,
+        a_session_expires_after_its_time_without_a_turn,
+        undo_that_means_the_last_change_of_the_session,
+        a_session_gives_its_turns_a_namespace_and_no_right_to_it,
+    ]
+}
+
+async fn open(person: &Client, namespace: &str, name: &str, spec: &Value) -> Result<Api<ChatSession>> {
+    let session = object("ChatSession", name, spec)?;
+    raw(person, "ChatSession", namespace).create(&PostParams::default(), &session).await?;
+    Ok(Api::namespaced(person.clone(), namespace))
+}
+
+fn turn(session: &str, prompt: &str) -> ChatRequestSpec {
+    ChatRequestSpec {
+        session_ref: Some(LocalRef::new(session)),
+        ..says_prompt(prompt)
+    }
+}
+
+/// Waits until the session is like this.
+async fn becomes(
+    sessions: &Api<ChatSession>,
+    name: &str,
+    is: impl Fn(&ChatSessionStatus) -> bool,
+) -> Result<ChatSessionStatus> {
+    eventually(LATER, &format!("session {name} is as expected"), || async {
+        let status = sessions.get(name).await?.status.unwrap_or_default();
+        ensure!(is(&status), "it is {status:?}");
+        Ok(status)
+    })
+    .await
+}
+
+async fn a_session_counts_its_turns_and_ends_when_it_is_closed(ctx: Arc<Ctx>) -> Result<()> {
+    ctx.product().await?;
+    let namespace = ctx.namespace("session").await?;
+    let alice = ctx.client("alice").await?;
+    let sessions = open(&alice, &namespace, "talk", &json!({"title": "deploy day"})).await?;
+    let new = becomes(&sessions, "talk", |s| s.phase == Some(SessionPhase::Active)).await?;
+    ensure!(new.turns == 0, "it has {} turns", new.turns);
+    let expires = new.expires_at.context("it never expires")?.0;
+    for prompt in ["list pods", "how many services are there"] {
+        ends_as(&alice, &namespace, turn("talk", prompt), RequestPhase::Succeeded, "Answered").await?;
+    }
+    ask_with(&alice, &namespace, says_prompt("list pods")).await?;
+    let used = becomes(&sessions, "talk", |s| s.turns == 2 && s.phase == Some(SessionPhase::Active)).await?;
+    ensure!(used.last_activity.is_some() && used.expires_at.is_some_and(|at| at.0 >= expires), "{used:?}");
+
+    change(&raw(&alice, "ChatSession", &namespace), "talk", &json!({"closed": true})).await?;
+    let closed = becomes(&sessions, "talk", |s| s.phase == Some(SessionPhase::Terminated)).await?;
+    let ready = find(&closed.conditions, types::READY).context("it has no condition")?;
+    ensure!(ready.status == "False" && ready.reason == "SessionClosed", "{ready:?}");
+    Ok(())
+}
+
+async fn a_session_expires_after_its_time_without_a_turn(ctx: Arc<Ctx>) -> Result<()> {
+    ctx.product().await?;
+    let namespace = ctx.namespace("expiry").await?;
+    let alice = ctx.client("alice").await?;
+    let sessions = open(&alice, &namespace, "short", &json!({"ttl": "3s"})).await?;
+    let over = becomes(&sessions, "short", |s| s.phase == Some(SessionPhase::Expired)).await?;
+    let ready = find(&over.conditions, types::READY).context("it has no condition")?;
+    ensure!(ready.status == "False" && ready.reason == "Expired", "{ready:?}");
+    ensure!(ask_with(&alice, &namespace, turn("short", "list pods")).await.is_err(), "it takes a turn");
+    Ok(())
+}
+
+async fn undo_that_means_the_last_change_of_the_session(ctx: Arc<Ctx>) -> Result<()> {
+    ctx.product().await?;
+    let namespace = ctx.namespace("follow-up").await?;
+    let alice = ctx.client("alice").await?;
+    open(&alice, &namespace, "talk", &json!({})).await?;
+    // Nothing was done yet.
+    ends_as(&alice, &namespace, turn("talk", "undo that"), RequestPhase::NeedsInput, "NeedsInput").await?;
+    let scale = ask_with(&alice, &namespace, turn("talk", "scale nginx to 3 replicas")).await?;
+    let scale = waiting_plan(&alice, &scale).await?;
+    approve(&alice, &scale).await?;
+    ended_as(&alice, &scale, PlanPhase::Succeeded).await?;
+    ends_as(&alice, &namespace, turn("talk", "list pods"), RequestPhase::Succeeded, "Answered").await?;
+
+    let undo = ask_with(&alice, &namespace, turn("talk", "undo that")).await?;
+    let undo = waiting_plan(&alice, &undo).await?;
+    ensure!(
+        undo.spec.rollback_of.as_ref().map(|of| &of.name) == scale.metadata.name.as_ref(),
+        "it undoes {:?}",
+        undo.spec.rollback_of
+    );
+    approve(&alice, &undo).await?;
+    ended_as(&alice, &undo, PlanPhase::Succeeded).await?;
+    demo::wait_ready(&alice, &namespace, DEPLOYMENT, 2).await?;
+    // Outside the session nobody knows what "that" is.
+    ends_as(&alice, &namespace, says_prompt("undo that"), RequestPhase::NeedsInput, "NeedsInput").await?;
+    Ok(())
+}
+
+async fn a_session_gives_its_turns_a_namespace_and_no_right_to_it(ctx: Arc<Ctx>) -> Result<()> {
+    ctx.product().await?;
+    let (namespace, other) = (ctx.namespace("own").await?, ctx.namespace("default").await?);
+    let alice = ctx.client("alice").await?;
+    let made: ConfigMap = serde_json::from_value(json!({"metadata": {"name": "settings"}}))?;
+    Api::<ConfigMap>::namespaced(alice.clone(), &other).create(&PostParams::default(), &made).await?;
+    open(&alice, &namespace, "elsewhere", &json!({"defaults": {"namespace": other}})).await?;
+    let (refused, _) = ends_as(
+        &alice,
+        &namespace,
+        turn("elsewhere", "list configmaps"),
+        RequestPhase::Blocked,
+        "OutOfScope",
+    )
+    .await?;
+    ensure!(status_of(&refused).answer.is_none(), "{:?}", refused.status);
+    Ok(())
+}
