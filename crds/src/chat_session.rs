@@ -34,6 +34,9 @@ use crate::{Identity, LocalRef};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    {"rule": "!has(oldSelf.requester) || (has(self.requester) && self.requester == oldSelf.requester)", "message": "spec.requester is stamped once and never changes"}
+]))]
 pub struct ChatSessionSpec {
     /// What the conversation is about, for lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]

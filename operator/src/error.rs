@@ -42,6 +42,9 @@ pub enum Error {
     /// The API server does not let the requester act, or the operator act for him.
     #[error("{0}")]
     Identity(String),
+    /// What was asked for cannot be.
+    #[error("{0}")]
+    Invalid(String),
     /// A programming error or an object that cannot be written as JSON.
     #[error("{0}")]
     Internal(String),
@@ -56,6 +59,7 @@ impl Error {
                 source: kube::Error::Api(status),
                 ..
             } if status.code == 409 => Class::Conflict,
+            Self::Invalid(_) => Class::Invalid,
             Self::Api { .. }
             | Self::Timeout { .. }
             | Self::Audit(_)
@@ -74,12 +78,16 @@ impl Error {
                 source: kube::Error::Api(status),
                 ..
             } if status.code == 403 => reason::FORBIDDEN,
+            Self::Api {
+                source: kube::Error::Api(status),
+                ..
+            } if (400..500).contains(&status.code) && status.code != 429 => reason::INVALID,
             Self::Api { .. } | Self::Timeout { .. } => reason::UNREACHABLE,
             Self::Audit(_) => reason::AUDIT_UNAVAILABLE,
             Self::NotLeader => reason::PROGRESSING,
             Self::Dependency { reason, .. } => reason,
             Self::Identity(_) => reason::FORBIDDEN,
-            Self::Internal(_) => reason::INVALID,
+            Self::Invalid(_) | Self::Internal(_) => reason::INVALID,
         }
     }
 
@@ -97,6 +105,7 @@ impl Error {
             | Self::NotLeader
             | Self::Dependency { .. }
             | Self::Identity(_)
+            | Self::Invalid(_)
             | Self::Internal(_) => None,
         }
     }

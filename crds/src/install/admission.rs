@@ -179,6 +179,13 @@ fn policies(installation: &Installation<'_>) -> Vec<Policy> {
         stamp_policy("submitter-stamp", &["approvals"], "submittedBy"),
         session_owner(),
         request_owner(),
+        removal(
+            installation,
+            "request-removal",
+            &["chatrequests", "chatsessions"],
+            "requester",
+        ),
+        removal(installation, "approval-removal", &["approvals"], "submittedBy"),
         own_writes(installation),
         no_writes_by_plans(),
         reserved_events(installation),
@@ -242,6 +249,24 @@ fn request_owner() -> Policy {
     Policy {
         name: "request-owner",
         matches: matching(&[rule(&["UPDATE"], &["chatrequests"], "Namespaced")]),
+        validations: vec![(expression, says)],
+    }
+}
+
+/// Deleting somebody else's turn cancels it, and deleting somebody else's decision removes evidence: only its author does,
+/// KubeChat after its TTL, the control plane (garbage collection, namespace deletion), and whoever may delete plans.
+fn removal(installation: &Installation<'_>, name: &'static str, resources: &[&str], field: &str) -> Policy {
+    let operator = installation.username(installation.operator);
+    let user = "request.userInfo.username";
+    let expression = format!(
+        "(has(oldObject.spec.{field}) && oldObject.spec.{field}.username == {user}) || {user} == '{operator}' || {user}.startsWith('system:serviceaccount:kube-system:') || ({user}.startsWith('system:') && !{user}.startsWith('system:serviceaccount:')) || authorizer.group('{GROUP}').resource('commandplans').namespace(request.namespace).check('delete').allowed()"
+    );
+    let says = format!(
+        "only the person who created it, or somebody who may delete commandplans.{GROUP} in this namespace, may delete it. Nothing was deleted. Ask one of them (a turn is stopped by spec.cancel)"
+    );
+    Policy {
+        name,
+        matches: matching(&[rule(&["DELETE"], resources, "Namespaced")]),
         validations: vec![(expression, says)],
     }
 }

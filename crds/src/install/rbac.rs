@@ -62,7 +62,7 @@ pub fn operator_cluster(options: &Options) -> Vec<Right> {
         right("kubechat.io", &["commandplans"], &["create"], "make plans"),
         right(
             "kubechat.io",
-            &["chatrequests", "commandplans", "approvals"],
+            &["chatrequests", "approvals"],
             &["delete"],
             "remove finished work after its TTL",
         ),

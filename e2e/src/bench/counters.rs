@@ -1,7 +1,7 @@
 //! What the API server counted: writes of turns, all requests by kind, calls of webhooks, waits in its queues.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use serde::Serialize;
@@ -12,6 +12,8 @@ use crate::wait::eventually;
 const WEBHOOKS: &str = "apiserver_admission_webhook_request_total";
 const QUEUE_SECONDS: &str = "apiserver_flowcontrol_request_wait_duration_seconds_sum";
 const QUEUED: &str = "apiserver_flowcontrol_request_wait_duration_seconds_count";
+/// Nothing more is written when nothing was for so long.
+const REST: Duration = Duration::from_millis(400);
 /// Longest wait for the last writes about turns that are over.
 const REST_DEADLINE: Duration = Duration::from_secs(20);
 /// The target of the benched turns.
@@ -40,15 +42,18 @@ impl Counters {
 
     /// As soon as nothing is written about turns any more.
     pub(super) async fn at_rest(cluster: &Cluster) -> Result<Self> {
-        let last = tokio::sync::Mutex::new(-1.0);
+        let last = tokio::sync::Mutex::new((-1.0, Instant::now()));
         eventually(
             REST_DEADLINE,
             "nothing is written about turns any more",
             || async {
                 let counters = Self::now(cluster).await?;
                 let (writes, mut last) = (counters.turn_writes(), last.lock().await);
-                let before = std::mem::replace(&mut *last, writes);
-                ensure!(before == writes, "{writes} writes, {before} a moment before");
+                if last.0 != writes {
+                    *last = (writes, Instant::now());
+                }
+                let quiet = last.1.elapsed();
+                ensure!(quiet >= REST, "{writes} writes, none for {quiet:?}");
                 Ok(counters)
             },
         )

@@ -228,7 +228,9 @@ impl<'a> Bench<'a> {
             .await?;
         let counted = Counters::at_rest(&self.world.cluster).await?.since(&before);
         let times = |pick: fn(&Turn) -> f64| done.measured.iter().map(pick).collect::<Vec<f64>>();
-        let part = |values: &[f64], part| percentile(values, part).context("no turn ended within a leg");
+        let part = |values: &[f64], part| {
+            percentile(values, part).with_context(|| format!("no turn ended within {:.1} s: the machine has too much else to do; try again when it is quiet", done.seconds))
+        };
         let ended = times(|turn| turn.done);
         Ok(TurnLeg {
             turns: done.all,

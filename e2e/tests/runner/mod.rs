@@ -65,7 +65,7 @@ impl Test {
 }
 
 fn full_name(module: &str, name: &str) -> String {
-    let subject = module.rsplit("::").next().unwrap_or(module);
+    let subject = module.rsplit("suite::").next().unwrap_or(module);
     format!("{subject}::{name}")
 }
 

@@ -1,14 +1,22 @@
 //! The tests, one file per subject. A new file gets a `tests()` and a line here.
 
+mod admission;
+mod bad_input;
+mod cli;
 mod crash;
+mod examples;
 mod faults;
+mod gc;
 mod harness;
 mod leader;
 mod product;
+mod reads;
 mod restore;
 mod rights;
 mod slow_hook;
+mod story;
 mod tls;
+mod tools;
 mod turn;
 
 use crate::runner::Test;
@@ -16,13 +24,20 @@ use crate::runner::Test;
 /// Every test there is.
 pub(crate) fn all() -> Vec<Test> {
     [
+        admission::tests(),
+        bad_input::tests(),
+        cli::tests(),
         crash::tests(),
+        examples::tests(),
         faults::tests(),
+        gc::tests(),
         harness::tests(),
         leader::tests(),
         product::tests(),
+        reads::tests(),
         restore::tests(),
         rights::tests(),
+        story::tests(),
         tls::tests(),
     ]
     .into_iter()

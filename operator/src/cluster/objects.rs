@@ -103,20 +103,33 @@ impl<'a> Objects<'a> {
         }
     }
 
-    fn path(&self, name: Option<&str>, subresource: Option<&str>) -> String {
-        let mut path = if self.kind.group.is_empty() {
-            format!("/api/{}", self.kind.version)
+    /// The path of the kind, an object or a subresource. The API server routes on the decoded path, so encoding a name would
+    /// not keep it in its place: what is no single path segment is refused.
+    fn path(&self, name: Option<&str>, subresource: Option<&str>) -> Result<String, Error> {
+        let KindRef {
+            group,
+            version,
+            resource,
+            ..
+        } = self.kind;
+        let mut path = if group.is_empty() {
+            format!("/api/{version}")
         } else {
-            format!("/apis/{}/{}", self.kind.group, self.kind.version)
+            format!("/apis/{group}/{version}")
         };
-        if let Some(namespace) = self.namespace {
-            path.push_str(&format!("/namespaces/{}", encode(namespace)));
+        let namespace = self.namespace.map(|n| ["namespaces", n]);
+        let rest = [Some(resource.as_str()), name, subresource].into_iter().flatten();
+        for segment in namespace.into_iter().flatten().chain(rest) {
+            let plain = |c: char| c.is_ascii_alphanumeric() || "-._:".contains(c);
+            if segment.is_empty() || segment == "." || segment == ".." || !segment.chars().all(plain) {
+                return Err(Error::Invalid(format!(
+                    "{segment:?} is no name of a Kubernetes object. Nothing was done"
+                )));
+            }
+            path.push('/');
+            path.push_str(segment);
         }
-        path.push_str(&format!("/{}", self.kind.resource));
-        for part in [name, subresource].into_iter().flatten() {
-            path.push_str(&format!("/{}", encode(part)));
-        }
-        path
+        Ok(path)
     }
 
     async fn send<T: serde::de::DeserializeOwned>(
@@ -133,7 +146,7 @@ impl<'a> Objects<'a> {
     /// # Errors
     /// What the API server said.
     pub async fn get(&self, name: &str) -> Result<Value, Error> {
-        let request = Request::get(self.path(Some(name), None)).body(vec![]);
+        let request = Request::get(self.path(Some(name), None)?).body(vec![]);
         self.send(format!("get {} {name}", self.kind.kind.to_lowercase()), request)
             .await
     }
@@ -155,7 +168,7 @@ impl<'a> Objects<'a> {
     /// # Errors
     /// What the API server said.
     pub async fn list(&self, query: &Query<'_>) -> Result<List, Error> {
-        let request = Request::get(format!("{}?{}", self.path(None, None), query.text())).body(vec![]);
+        let request = Request::get(format!("{}?{}", self.path(None, None)?, query.text())).body(vec![]);
         let mut list: List = self.send(format!("list {}", self.kind.resource), request).await?;
         for item in list.items.iter_mut().filter_map(Value::as_object_mut) {
             item.insert("apiVersion".into(), self.kind.api_version().into());
@@ -169,7 +182,7 @@ impl<'a> Objects<'a> {
     /// # Errors
     /// What the API server said.
     pub async fn table(&self, name: Option<&str>, query: &Query<'_>) -> Result<TablePage, Error> {
-        let request = Request::get(format!("{}?{}", self.path(name, None), query.text()))
+        let request = Request::get(format!("{}?{}", self.path(name, None)?, query.text()))
             .header(http::header::ACCEPT, TABLE)
             .body(vec![]);
         self.send(format!("list {}", self.kind.resource), request).await
@@ -191,7 +204,7 @@ impl<'a> Objects<'a> {
         } else {
             "application/merge-patch+json"
         };
-        let uri = format!("{}?{}", self.path(Some(name), subresource), write_query(dry_run));
+        let uri = format!("{}?{}", self.path(Some(name), subresource)?, write_query(dry_run));
         let request = Request::builder()
             .method(Method::PATCH)
             .uri(uri)
@@ -206,7 +219,7 @@ impl<'a> Objects<'a> {
     /// # Errors
     /// What the API server said.
     pub async fn create(&self, manifest: &Value, dry_run: bool) -> Result<Value, Error> {
-        let uri = format!("{}?{}", self.path(None, None), write_query(dry_run));
+        let uri = format!("{}?{}", self.path(None, None)?, write_query(dry_run));
         let request = Request::post(uri)
             .header(http::header::CONTENT_TYPE, "application/json")
             .body(serde_json::to_vec(manifest)?);
@@ -236,7 +249,7 @@ impl<'a> Objects<'a> {
         if dry_run {
             body["dryRun"] = serde_json::json!(["All"]);
         }
-        let request = Request::delete(self.path(Some(name), None))
+        let request = Request::delete(self.path(Some(name), None)?)
             .header(http::header::CONTENT_TYPE, "application/json")
             .body(serde_json::to_vec(&body)?);
         self.send(
@@ -251,7 +264,7 @@ impl<'a> Objects<'a> {
     /// # Errors
     /// What the API server said.
     pub async fn logs(&self, pod: &str, query: &str) -> Result<String, Error> {
-        let request = Request::get(format!("{}?{query}", self.path(Some(pod), Some("log"))))
+        let request = Request::get(format!("{}?{query}", self.path(Some(pod), Some("log"))?))
             .body(vec![])
             .map_err(|e| Error::Internal(e.to_string()))?;
         call(format!("logs of pod {pod}"), self.client.0.request_text(request)).await
@@ -312,8 +325,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_encoded_so_that_they_cannot_leave_their_place_in_the_path() {
-        assert_eq!(encode("../secrets/x?y"), "..%2Fsecrets%2Fx%3Fy");
+    fn refuses_names_that_would_leave_their_place_in_the_path() {
+        let kind = KindRef {
+            version: "v1".into(),
+            resource: "pods".into(),
+            namespaced: true,
+            ..KindRef::default()
+        };
+        let service = tower::service_fn(|_: http::Request<kube::client::Body>| async {
+            Err::<http::Response<kube::client::Body>, _>(std::io::Error::other("not called"))
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let _inside = runtime.enter();
+        let client = ClientDebug(Client::new(service, "default"));
+        let path = |namespace: &str, name: &str| {
+            Objects::new(&client, &kind, Some(namespace)).path(Some(name), None)
+        };
+        assert_eq!(
+            path("demo", "web-1").unwrap(),
+            "/api/v1/namespaces/demo/pods/web-1"
+        );
+        for bad in ["", ".", "..", "web/log", "web%2Flog", "../x", "a b", "a?b"] {
+            assert!(path("demo", bad).is_err(), "{bad:?}");
+            assert!(path(bad, "web").is_err(), "{bad:?}");
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Answers within their bounds.
 
+use kubechat_core::plan::object::MASK;
+use kubechat_core::secrets;
 use kubechat_crds::chat_request::{Answer, Table};
 use kubechat_crds::condition::clip;
 
@@ -17,6 +19,16 @@ pub fn text(words: &str) -> Answer {
         text: words,
         ..Answer::default()
     }
+}
+
+/// A text of the cluster (a log, a manifest) without what looks like a secret: an answer has more readers than the text had.
+#[must_use]
+pub(super) fn scrubbed(text: &str) -> String {
+    let mut clean = text.to_owned();
+    for hit in secrets::find(text).into_iter().rev() {
+        clean.replace_range(hit.start..hit.end, MASK);
+    }
+    clean
 }
 
 /// An answer that says what is needed.
@@ -103,6 +115,16 @@ fn first_line(words: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_of_the_cluster_loses_what_looks_like_a_secret() {
+        let log = "start\nAuthorization: Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U\nend";
+        let clean = scrubbed(log);
+        assert!(
+            !clean.contains("eyJzdWIi") && clean.contains("start") && clean.contains("end"),
+            "{clean}"
+        );
+    }
 
     #[test]
     fn tables_are_cut_to_rows_and_bytes_and_say_so() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use kubechat_core::plan::actions::create_namespace;
 use kubechat_core::plan::{self, Draft, Found, Revision, Sidecar, access_needed};
 use kubechat_core::{reason, risk};
-use kubechat_crds::command_plan::{Access, CommandPlanSpec, RequestRef};
+use kubechat_crds::command_plan::{Access, CommandPlanSpec, RequestRef, Rollback, RollbackKind};
 use kubechat_crds::intent::{Action, Intent};
 use kubechat_crds::{Identity, Level, Mode, Step};
 use serde_json::Value;
@@ -15,6 +15,10 @@ use crate::cluster::access::{Subject, ask};
 use crate::cluster::objects::{ClientDebug, Objects, Query};
 use crate::error::Error;
 
+/// Bytes of a plan at most.
+const MAX_PLAN: usize = 256 * 1024;
+/// Bytes of manifests that stand in a plan; more stand beside it.
+const MAX_MANIFESTS: usize = 64 * 1024;
 /// Revisions looked at for a rollout-undo.
 const MAX_REVISIONS: u32 = 100;
 
@@ -194,6 +198,8 @@ pub(super) async fn assemble(
     for draft in &drafts {
         forbidden(turn, &draft.step)?;
     }
+    honest(&mut drafts, limit_of_steps(turn));
+    lighten(&mut drafts);
     for draft in &mut drafts {
         rights(turn, draft).await?;
         dry_run::dry_run(turn, draft).await?;
@@ -204,7 +210,83 @@ pub(super) async fn assemble(
     let sidecars: Vec<Sidecar> = drafts.iter().flat_map(|d| d.sidecars.clone()).collect();
     let steps: Vec<Step> = drafts.into_iter().map(|d| d.step).collect();
     let spec = seal(turn, steps, mode, rollback_of, notes)?;
+    let size = serde_json::to_vec(&spec).map_or(usize::MAX, |text| text.len());
+    if size > MAX_PLAN {
+        let message = format!(
+            "the plan would be {size} bytes, the limit is {MAX_PLAN}. Nothing was done. Ask for less at a time"
+        );
+        return Err(Stop::blocked(
+            reason::LIMIT_EXCEEDED,
+            "kubechat",
+            "planSize",
+            message,
+        ));
+    }
     Ok((spec, sidecars))
+}
+
+fn limit_of_steps(turn: &Turn<'_>) -> i32 {
+    turn.policies
+        .as_ref()
+        .map_or(kubechat_core::policy::MAX_STEPS, kubechat_core::policy::Effective::max_steps)
+}
+
+/// Takes back the promise to create again what one rollback could not create: each object is a step of it.
+fn honest(drafts: &mut [Draft], limit: i32) {
+    let recreated = |d: &Draft| {
+        if d.step.rollback.kind == RollbackKind::Recreate {
+            d.step.targets.len()
+        } else {
+            0
+        }
+    };
+    let all: usize = drafts.iter().map(recreated).sum();
+    if usize::try_from(limit).is_ok_and(|limit| all <= limit) {
+        return;
+    }
+    for draft in drafts
+        .iter_mut()
+        .filter(|d| d.step.rollback.kind == RollbackKind::Recreate)
+    {
+        let why = format!("{all} objects are more than the {limit} that one rollback can create again");
+        draft.step.rollback = Rollback {
+            why,
+            ..Rollback::default()
+        };
+        draft.sidecars.clear();
+    }
+}
+
+/// Puts manifests beside the plan once they would fill it.
+fn lighten(drafts: &mut [Draft]) {
+    let inline = |d: &Draft| {
+        d.step
+            .rollback
+            .undo
+            .iter()
+            .filter_map(|u| u.manifest.as_ref())
+            .map(String::len)
+            .sum::<usize>()
+    };
+    if drafts.iter().map(inline).sum::<usize>() <= MAX_MANIFESTS {
+        return;
+    }
+    for draft in drafts {
+        let Draft { step, sidecars, .. } = draft;
+        for undo in &mut step.rollback.undo {
+            let Some(full) = undo.manifest.replace("{}".to_owned()) else {
+                continue;
+            };
+            if undo.manifest_digest.is_none() {
+                let digest = format!("sha256:{}", kubechat_crds::sha256_hex(full.as_bytes()));
+                undo.manifest_digest = Some(digest.clone());
+                sidecars.push(Sidecar {
+                    digest,
+                    bytes: full.into_bytes(),
+                });
+            }
+        }
+    }
 }
 
 fn limits(turn: &Turn<'_>, drafts: &[Draft]) -> Result<(), Stop> {

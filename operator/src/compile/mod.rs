@@ -112,6 +112,7 @@ impl From<Error> for Stop {
     fn from(error: Error) -> Self {
         match &error {
             Error::Identity(message) => Self::failed(reason::FORBIDDEN, message.clone()),
+            Error::Invalid(message) => Self::failed(reason::INVALID, message.clone()),
             _ => match error.status().map(|s| s.code) {
                 Some(403) => Self::failed(
                     reason::FORBIDDEN,

@@ -139,7 +139,10 @@ pub(super) async fn objects(turn: &Turn<'_>, intent: &Intent) -> Result<Vec<Foun
                 by_name(turn, intent, kind, namespace.as_deref()).await
             }
         }
-        None if target.names.is_empty() => from_references(turn, intent).await,
+        None if target.names.is_empty() => Err(Stop::needs_input(
+            format!("What should {} be done to? Name it", intent.action),
+            vec![],
+        )),
         None => {
             let mut all = vec![];
             for name in &target.names {
@@ -397,45 +400,6 @@ pub(super) fn bad_selector(error: Error) -> Stop {
         ),
         _ => error.into(),
     }
-}
-
-/// Objects selected in a front end, where the words name none.
-async fn from_references(turn: &Turn<'_>, intent: &Intent) -> Result<Vec<Found>, Stop> {
-    let mut all = vec![];
-    for reference in &turn.request.spec.references {
-        let Some(kind) = turn.kinds.known(&reference.group, &reference.kind) else {
-            continue;
-        };
-        turn.bounds.check(
-            turn.request,
-            reference.namespace.as_deref(),
-            &reference.to_string(),
-        )?;
-        let api = Objects::new(&turn.person, kind, reference.namespace.as_deref());
-        let Some(object) = api.find(&reference.name).await? else {
-            continue;
-        };
-        let uid = object
-            .pointer("/metadata/uid")
-            .and_then(serde_json::Value::as_str);
-        if reference.uid.is_some() && reference.uid.as_deref() != uid {
-            return Err(Stop::needs_input(
-                format!("{reference} was deleted and created again since it was selected"),
-                vec![],
-            ));
-        }
-        all.push(Found {
-            kind: kind.clone(),
-            object,
-        });
-    }
-    if all.is_empty() {
-        return Err(Stop::needs_input(
-            format!("What should {} be done to? Name it", intent.action),
-            vec![],
-        ));
-    }
-    Ok(all)
 }
 
 /// Whether two names are close: one edit apart, or one begins with or contains the other.

@@ -2,9 +2,10 @@
 
 use kube::Api;
 use kubechat_core::plan::actions::recreate;
+use kubechat_core::plan::object::masked;
 use kubechat_core::plan::{self, Draft, Found, KindRef, Sidecar};
 use kubechat_core::reason;
-use kubechat_crds::command_plan::{RequestRef, RollbackKind, StepState, Target, Undo};
+use kubechat_crds::command_plan::{RequestRef, RollbackKind, Target, Undo};
 use kubechat_crds::intent::{Action, Intent, IntentTarget, Span};
 use kubechat_crds::{CommandPlan, Step};
 use serde_json::Value;
@@ -12,6 +13,7 @@ use serde_json::Value;
 use super::{Outcome, Stop, Turn, change};
 use crate::cluster::client::call;
 use crate::cluster::objects::Objects;
+use crate::execute::did_something;
 
 /// A plan that undoes what another one did.
 pub(super) async fn plan(turn: &Turn<'_>, name: &str) -> Result<Outcome, Stop> {
@@ -38,11 +40,7 @@ pub(super) async fn plan(turn: &Turn<'_>, name: &str) -> Result<Outcome, Stop> {
         .spec
         .steps
         .iter()
-        .filter(|step| {
-            states
-                .iter()
-                .any(|s| s.id == step.id && matches!(s.state, StepState::Done | StepState::Unknown))
-        })
+        .filter(|step| states.iter().any(|s| s.id == step.id && did_something(s)))
         .collect();
     if done.is_empty() {
         return Err(Stop::failed(
@@ -64,19 +62,20 @@ pub(super) async fn plan(turn: &Turn<'_>, name: &str) -> Result<Outcome, Stop> {
             let Some(undo) = step.rollback.undo_of(index) else {
                 continue;
             };
-            drafts.extend(
-                reverse(
-                    turn,
-                    &undone,
-                    step,
-                    index,
-                    target,
-                    &undo,
-                    drafts.len(),
-                    &mut notes,
-                )
-                .await?,
-            );
+            for draft in reverse(
+                turn,
+                &undone,
+                step,
+                index,
+                target,
+                &undo,
+                drafts.len(),
+                &mut notes,
+            )
+            .await?
+            {
+                plan::join(&mut drafts, draft);
+            }
         }
     }
     if drafts.is_empty() {
@@ -201,6 +200,8 @@ async fn kept(turn: &Turn<'_>, undone: &CommandPlan, digest: &str, what: &str) -
 /// Fields that no longer stand as the undone plan left them.
 fn drift(step: &Step, index: usize, object: &Value, what: &str) -> Vec<String> {
     let text = |v: &Value| v.as_str().map_or_else(|| v.to_string(), str::to_owned);
+    // Both sides masked: a diff holds no value of the cluster, and neither may a note.
+    let object = masked(object);
     let lines = step
         .diff
         .iter()
@@ -208,11 +209,7 @@ fn drift(step: &Step, index: usize, object: &Value, what: &str) -> Vec<String> {
     lines
         .filter_map(|line| {
             let now = object.pointer(&line.path).map(text);
-            let same = now == line.after
-                || now
-                    .as_deref()
-                    .is_some_and(|n| n.contains(kubechat_core::plan::object::MASK));
-            (!same && line.before.as_deref() != Some(kubechat_core::plan::object::MASK)).then(|| {
+            (now != line.after).then(|| {
                 let was = line.after.as_deref().unwrap_or("(removed)");
                 let is = now.as_deref().unwrap_or("(removed)").to_owned();
                 kubechat_crds::condition::clip(

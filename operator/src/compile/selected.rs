@@ -67,6 +67,7 @@ pub(super) async fn by(turn: &Turn<'_>, draft: &Draft) -> Result<Vec<String>, St
             }
         }
     }
+    found.truncate(50);
     Ok(found)
 }
 

@@ -22,6 +22,8 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::execute::{self, Progress, effect};
 
+/// Failed tries after which the plan says why it does not go on.
+const TOLD_AFTER: u32 = 2;
 /// Between looks at the effect.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -36,7 +38,7 @@ pub async fn reconcile(plan: Arc<CommandPlan>, ctx: Arc<Context>) -> Result<Acti
     }
     let begun = current.steps.iter().any(|s| s.state != StepState::Pending);
     if begun && current.steps.iter().all(|s| s.state == StepState::Done) {
-        return wait_for_effect(&plan, &ctx, current).await;
+        return wait_for_effect(&plan, &ctx, current, true).await;
     }
     if !begun && !has_decision(&ctx, &plan) {
         let (verdict, approvals) = observe(&ctx, &plan);
@@ -52,8 +54,9 @@ pub async fn reconcile(plan: Arc<CommandPlan>, ctx: Arc<Context>) -> Result<Acti
     let namespace = plan.namespace().unwrap_or_default();
     match execute::advance(&ctx, &plan.name_any(), &namespace).await {
         Ok(Progress::NotYet(found)) => settle(&plan, &ctx, found.0, found.1).await,
-        Ok(Progress::Sent(new)) => wait_for_effect(&plan, &ctx, *new).await,
-        Ok(Progress::Finished(new)) => finished(&plan, &ctx, *new).await,
+        Ok(Progress::Sent(new)) => wait_for_effect(&plan, &ctx, *new, false).await,
+        Ok(Progress::Finished(new)) => finished(&plan, &ctx, *new, false).await,
+        Ok(Progress::Nothing) => Ok(Action::await_change()),
         Ok(Progress::Held(held)) => hold(&plan, &ctx, held.0, Some(held.1)).await,
         Err(error) => hold(&plan, &ctx, error, None).await,
     }
@@ -118,7 +121,7 @@ async fn settle(
         Verdict::PlanOnly => {
             let message = "the plan is for showing only; nothing is executed. Ask again without PlanOnly to have it done";
             execute::finish(&mut new, plan, PlanPhase::PlanOnly, reason::PLAN_ONLY, message);
-            status::write(ctx, plan, plan.status.as_ref(), &new).await?;
+            status::write_onto(ctx, plan, plan.status.as_ref(), &new).await?;
             Ok(Action::await_change())
         }
         Verdict::Wait { reason, message } => {
@@ -129,7 +132,7 @@ async fn settle(
                 now: Timestamp::now(),
             }
             .awaiting(reason, &message);
-            status::write(ctx, plan, plan.status.as_ref(), &new).await?;
+            status::write_onto(ctx, plan, plan.status.as_ref(), &new).await?;
             Ok(plan
                 .spec
                 .expires_at
@@ -154,7 +157,7 @@ async fn settle(
             draft.message.clone_from(&message);
             ctx.audit.record(draft).await?;
             execute::finish(&mut new, plan, phase, reason, &message);
-            finished(plan, ctx, new).await
+            finished(plan, ctx, new, true).await
         }
         // Seen as Go by the caches but not begun: looked at freshly at once.
         Verdict::Go => Ok(Action::requeue(Duration::ZERO)),
@@ -166,6 +169,7 @@ async fn wait_for_effect(
     plan: &CommandPlan,
     ctx: &Context,
     mut new: CommandPlanStatus,
+    cached: bool,
 ) -> Result<Action, Error> {
     let now = Timestamp::now();
     let open = open_effects(plan, ctx).await?;
@@ -193,7 +197,7 @@ async fn wait_for_effect(
             ..new.evidence.unwrap_or_default()
         });
         execute::finish(&mut new, plan, PlanPhase::Succeeded, reason::EXECUTED, &message);
-        return finished(plan, ctx, new).await;
+        return finished(plan, ctx, new, cached).await;
     }
     let began = new
         .steps
@@ -221,7 +225,7 @@ async fn wait_for_effect(
             reason::EFFECT_TIMED_OUT,
             &message,
         );
-        return finished(plan, ctx, new).await;
+        return finished(plan, ctx, new, cached).await;
     }
     new.phase = Some(PlanPhase::Executing);
     let text = kubechat_crds::condition::clip(open.join("; "), 1000);
@@ -234,7 +238,7 @@ async fn wait_for_effect(
         reason::WAITING_FOR_EFFECT,
         &format!("all steps were done; waiting for the effect: {text}"),
     );
-    status::write(ctx, plan, plan.status.as_ref(), &new).await?;
+    report(plan, ctx, &new, cached).await?;
     Ok(Action::requeue(LOOK))
 }
 
@@ -250,8 +254,27 @@ async fn open_effects(plan: &CommandPlan, ctx: &Context) -> Result<Vec<String>, 
     }
 }
 
-async fn finished(plan: &CommandPlan, ctx: &Context, new: CommandPlanStatus) -> Result<Action, Error> {
-    status::write(ctx, plan, plan.status.as_ref(), &new).await?;
+/// Writes a status; one that was made from the cache alone only onto the version that the cache holds.
+async fn report(
+    plan: &CommandPlan,
+    ctx: &Context,
+    new: &CommandPlanStatus,
+    cached: bool,
+) -> Result<(), Error> {
+    if cached {
+        status::write_onto(ctx, plan, plan.status.as_ref(), new).await
+    } else {
+        status::write(ctx, plan, plan.status.as_ref(), new).await
+    }
+}
+
+async fn finished(
+    plan: &CommandPlan,
+    ctx: &Context,
+    new: CommandPlanStatus,
+    cached: bool,
+) -> Result<Action, Error> {
+    report(plan, ctx, &new, cached).await?;
     let condition =
         kubechat_crds::condition::find(&new.conditions, kubechat_crds::condition::types::SUCCEEDED);
     if let Some(condition) = condition {
@@ -274,7 +297,9 @@ async fn hold(
     error: Error,
     approved: Option<CommandPlanStatus>,
 ) -> Result<Action, Error> {
-    if !matches!(error, Error::Audit(_) | Error::Dependency { .. }) {
+    let lasting = matches!(error, Error::Audit(_) | Error::Dependency { .. })
+        || super::tries(ctx, "CommandPlan", plan) >= TOLD_AFTER && !matches!(error, Error::NotLeader);
+    if !lasting {
         return Err(error);
     }
     let is_approved = approved.is_some();

@@ -134,6 +134,16 @@ fn retry<K: Watched>(kind: &'static str, object: &K, error: &Error, ctx: &Contex
     }
 }
 
+/// How often in a row the reconcile of an object has failed.
+fn tries<K: Watched>(ctx: &Context, kind: &str, object: &K) -> u32 {
+    ctx.attempts
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .get(&key(kind, object))
+        .copied()
+        .unwrap_or_default()
+}
+
 fn key<K: Watched>(kind: &str, object: &K) -> String {
     format!(
         "{kind}/{}/{}",

@@ -24,7 +24,21 @@ where
     S: Serialize,
 {
     let api: Api<K> = Api::namespaced(ctx.client.clone(), &object.namespace().unwrap_or_default());
-    patch(ctx, &api, object, old, new).await
+    patch(ctx, &api, object, old, new, false).await
+}
+
+/// As [`write`], but only onto the very version of the object that was looked at: what was decided on an older cache must
+/// not overwrite a newer status.
+///
+/// # Errors
+/// A conflict when the object has moved on; what the API server said.
+pub async fn write_onto<K, S>(ctx: &Context, object: &K, old: Option<&S>, new: &S) -> Result<(), Error>
+where
+    K: Reported + Resource<Scope = k8s_openapi::NamespaceResourceScope>,
+    S: Serialize,
+{
+    let api: Api<K> = Api::namespaced(ctx.client.clone(), &object.namespace().unwrap_or_default());
+    patch(ctx, &api, object, old, new, true).await
 }
 
 /// As [`write`], for cluster-scoped objects.
@@ -36,7 +50,7 @@ where
     K: Reported + Resource<Scope = k8s_openapi::ClusterResourceScope>,
     S: Serialize,
 {
-    patch(ctx, &Api::all(ctx.client.clone()), object, old, new).await
+    patch(ctx, &Api::all(ctx.client.clone()), object, old, new, false).await
 }
 
 async fn patch<K: Reported, S: Serialize>(
@@ -45,6 +59,7 @@ async fn patch<K: Reported, S: Serialize>(
     object: &K,
     old: Option<&S>,
     new: &S,
+    onto: bool,
 ) -> Result<(), Error> {
     let old = old
         .map(serde_json::to_value)
@@ -57,7 +72,22 @@ async fn patch<K: Reported, S: Serialize>(
     // Another leader's report must not be overwritten by one that lost the lease meanwhile.
     ctx.leadership.check()?;
     // The UID keeps a status from landing on an object that was created again under the name.
-    let body = json!({ "metadata": { "uid": object.uid() }, "status": change });
+    let mut metadata = json!({ "uid": object.uid() });
+    if onto {
+        metadata["resourceVersion"] = json!(object.resource_version());
+    }
+    match send(api, object, &metadata, &change).await {
+        // A status that the schema refuses must not hide the end of the object: its core is written alone.
+        Err(error) if error.status().is_some_and(|s| s.code == 422) => {
+            tracing::error!(object = %object.name_any(), problem = %error, "a status was refused; only its core is written");
+            send(api, object, &metadata, &core_of(&change)).await
+        }
+        written => written,
+    }
+}
+
+async fn send<K: Reported>(api: &Api<K>, object: &K, metadata: &Value, change: &Value) -> Result<(), Error> {
+    let body = json!({ "metadata": metadata, "status": change });
     let params = PatchParams {
         field_manager: Some(kubechat_crds::FIELD_MANAGER.to_owned()),
         ..PatchParams::default()
@@ -73,6 +103,25 @@ async fn patch<K: Reported, S: Serialize>(
         Err(error) if error.is_not_found() => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+/// The part of a status that programs and people cannot do without.
+fn core_of(change: &Value) -> Value {
+    let keep = [
+        "observedGeneration",
+        "phase",
+        "conditions",
+        "planRef",
+        "startTime",
+        "completionTime",
+    ];
+    let fields = change.as_object().into_iter().flatten();
+    Value::Object(
+        fields
+            .filter(|(k, _)| keep.contains(&k.as_str()))
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect(),
+    )
 }
 
 /// The JSON merge patch (RFC 7386) that turns `old` into `new`; `None` when they are equal.

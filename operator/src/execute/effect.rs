@@ -19,6 +19,9 @@ pub const MAX_WAIT: Duration = Duration::from_secs(120);
 pub fn rollout(kind: &str, object: &Value) -> Option<Result<String, String>> {
     let number = |p: &str| object.pointer(p).and_then(Value::as_i64);
     let or_zero = |p: &str| number(p).unwrap_or(0);
+    if object.pointer("/spec/paused").and_then(Value::as_bool) == Some(true) {
+        return Some(Ok("the rollout is paused".to_owned()));
+    }
     let observed = or_zero("/status/observedGeneration") >= or_zero("/metadata/generation");
     let (wanted, updated, ready) = match kind {
         "Deployment" | "StatefulSet" => {

@@ -7,6 +7,8 @@ use kubechat_core::authz::approver_questions;
 use kubechat_core::lifecycle::approval::Facts;
 use kubechat_core::lifecycle::command_plan::Observed;
 use kubechat_core::policy::{Effective, PolicyProblem};
+use kubechat_core::reason;
+use kubechat_crds::condition::{find, types};
 use kubechat_crds::{Approval, ChatRequest, CommandPlan, CommandPlanSpec, RiskPolicy};
 
 use crate::cluster::access::{Subject, first_refused};
@@ -71,6 +73,17 @@ pub async fn fresh(ctx: &Context, name: &str, namespace: &str) -> Result<Fresh, 
         call("list approvals", approvals.list(&of_plan)),
         call("list policies", policies.list(&all)),
     )?;
+    if [&decisions.metadata, &packs.metadata]
+        .iter()
+        .any(|m| m.continue_.as_ref().is_some_and(|c| !c.is_empty()))
+    {
+        return Err(Error::Dependency {
+            reason: reason::LIMIT_EXCEEDED,
+            message: format!(
+                "more than {MAX_APPROVALS} Approvals of one plan, or RiskPolicies, are not judged; nothing is executed. Remove what is not needed"
+            ),
+        });
+    }
     let request = turn(ctx, &plan, namespace).await?;
     let mut facts = vec![];
     let mut sorted = decisions.items;
@@ -149,7 +162,16 @@ pub async fn judge_rights(
         }
         Some(_) | None => None,
     };
+    let conditions = approval
+        .status
+        .as_ref()
+        .map(|s| s.conditions.as_slice())
+        .unwrap_or_default();
+    let refused = find(conditions, types::ACCEPTED)
+        .filter(|c| c.status == "False")
+        .map(|c| c.message.clone());
     Ok(Facts {
+        refused,
         name: approval.name_any(),
         spec: approval.spec.clone(),
         created: approval

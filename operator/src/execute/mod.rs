@@ -19,6 +19,7 @@ use kubechat_core::lifecycle::command_plan::{Verdict, decide};
 use kubechat_core::plan::access_needed;
 use kubechat_core::{plan as plans, reason, risk};
 use kubechat_crds::command_plan::StepStatus;
+use kubechat_crds::condition::is_finished;
 use kubechat_crds::{CommandPlan, CommandPlanStatus, PlanPhase, StepState};
 
 use crate::audit::about_plan;
@@ -38,6 +39,8 @@ pub enum Progress {
     Sent(Box<CommandPlanStatus>),
     /// It is finished.
     Finished(Box<CommandPlanStatus>),
+    /// It was finished before, or is being deleted: nothing to do.
+    Nothing,
 }
 
 /// Begins or goes on with a plan. `ctx` must be of a leader.
@@ -48,6 +51,15 @@ pub async fn advance(ctx: &Context, name: &str, namespace: &str) -> Result<Progr
     ctx.leadership.check()?;
     ctx.audit.head().await?;
     let fresh = gather::fresh(ctx, name, namespace).await?;
+    // The cache that brought us here may be older than the end of the plan.
+    let ended = fresh
+        .plan
+        .status
+        .as_ref()
+        .is_some_and(|s| is_finished(&s.conditions));
+    if ended || fresh.plan.metadata.deletion_timestamp.is_some() {
+        return Ok(Progress::Nothing);
+    }
     let mut run = Run::new(ctx, &fresh);
     if let Some(finished) = run.recover().await? {
         return Ok(finished);
@@ -55,7 +67,7 @@ pub async fn advance(ctx: &Context, name: &str, namespace: &str) -> Result<Progr
     if run.all_done() {
         return Ok(Progress::Sent(Box::new(run.status)));
     }
-    if let Err(stop) = integrity(&fresh.plan) {
+    if let Err(stop) = integrity(&fresh.plan, &ctx.cluster_uid) {
         return run.end(PlanPhase::Failed, stop.0, &stop.1).await;
     }
     let (verdict, approvals) = decide(&fresh.observed());
@@ -96,7 +108,7 @@ async fn guards(ctx: &Context) -> Result<(), Error> {
 }
 
 /// Whether the plan is what it says it is: digest and judgement derived again.
-fn integrity(plan: &CommandPlan) -> Result<(), (&'static str, String)> {
+fn integrity(plan: &CommandPlan, cluster: &str) -> Result<(), (&'static str, String)> {
     let digest = plan
         .spec
         .compute_digest()
@@ -107,6 +119,12 @@ fn integrity(plan: &CommandPlan) -> Result<(), (&'static str, String)> {
             reason::DIGEST_MISMATCH,
             "the plan's content does not have the digest it names; nothing was executed. Ask again"
                 .to_owned(),
+        ));
+    }
+    if plan.spec.cluster_uid != cluster {
+        return Err((
+            reason::DIGEST_MISMATCH,
+            "the plan was made for another cluster; nothing was executed. Ask again here".to_owned(),
         ));
     }
     let judged = risk::judge(&plan.spec);
@@ -165,7 +183,12 @@ impl<'a> Run<'a> {
     }
 
     fn begun(&self) -> bool {
-        self.status.steps.iter().any(|s| s.state != StepState::Pending)
+        let untouched = |s: StepState| matches!(s, StepState::Pending | StepState::Skipped);
+        self.status.steps.iter().any(|s| !untouched(s.state))
+    }
+
+    fn is(&self, index: usize, state: StepState) -> bool {
+        self.status.steps.get(index).is_some_and(|s| s.state == state)
     }
 
     fn all_done(&self) -> bool {
@@ -240,7 +263,10 @@ impl<'a> Run<'a> {
             .filter(|s| s.state == StepState::Done)
             .map(|s| s.id.as_str())
             .collect();
-        let done = if done.is_empty() {
+        let partly = self.status.steps.get(index).is_some_and(|s| s.done > 0);
+        let done = if done.is_empty() && partly {
+            "No other step was done".to_owned()
+        } else if done.is_empty() {
             "No step was done".to_owned()
         } else {
             format!("Done: {}", done.join(", "))
@@ -259,12 +285,7 @@ impl<'a> Run<'a> {
             format!("; {skipped} later step(s) were not sent")
         };
         let name = self.plan().metadata.name.clone().unwrap_or_default();
-        let undo = if self
-            .status
-            .steps
-            .iter()
-            .any(|s| matches!(s.state, StepState::Done | StepState::Unknown))
-        {
+        let undo = if self.status.steps.iter().any(did_something) {
             format!(". Undo what was done: kubechat rollback {name}")
         } else {
             String::new()
@@ -280,7 +301,8 @@ impl<'a> Run<'a> {
             | StepState::RolledBack => (PlanPhase::Failed, self.step_reason(index)),
         };
         let text = format!("step {id} is {state:?}: {message}. {done}{rest}{undo}");
-        self.end(phase, reason, &text).await
+        // The step's own result entry tells of it.
+        Ok(self.close(phase, reason, &text))
     }
 
     fn step_reason(&self, index: usize) -> &'static str {
@@ -290,38 +312,34 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Ends the plan in this phase; steps that were not begun are Skipped.
+    /// Ends the plan in this phase, which no result entry tells of: so the log gets one. Steps not begun are Skipped.
     async fn end(
         &mut self,
         phase: PlanPhase,
         reason: &'static str,
         message: &str,
     ) -> Result<Progress, Error> {
+        let mut draft = about_plan(
+            self.plan(),
+            EventType::CommandExecution,
+            "execute",
+            Outcome::Denied,
+            reason,
+        );
+        draft.message = message.to_owned();
+        self.ctx.audit.record(draft).await?;
+        Ok(self.close(phase, reason, message))
+    }
+
+    fn close(&mut self, phase: PlanPhase, reason: &'static str, message: &str) -> Progress {
         for step in &mut self.status.steps {
             if step.state == StepState::Pending {
                 step.state = StepState::Skipped;
             }
         }
-        let something = self
-            .status
-            .steps
-            .iter()
-            .any(|s| matches!(s.state, StepState::Done | StepState::Unknown));
-        // A step that failed has its own entry; a plan that was refused or stopped gets one here.
-        if !something || phase == PlanPhase::Interrupted {
-            let mut draft = about_plan(
-                self.plan(),
-                EventType::CommandExecution,
-                "execute",
-                Outcome::Denied,
-                reason,
-            );
-            draft.message = message.to_owned();
-            self.ctx.audit.record(draft).await?;
-        }
         let plan = self.plan();
         finish(&mut self.status, plan, phase, reason, message);
-        Ok(Progress::Finished(Box::new(self.status.clone())))
+        Progress::Finished(Box::new(self.status.clone()))
     }
 
     /// The requester's own rights, asked again.
@@ -335,13 +353,27 @@ impl<'a> Run<'a> {
             let questions = access_needed(step);
             if let Some(refused) = first_refused(&self.ctx.client, &subject, &questions).await? {
                 return Ok(Some(format!(
-                    "{} may not {} any more; nothing was sent. Ask for the right and ask again, or ask somebody who has it",
+                    "{} may not {} any more, so no (further) step was sent. Ask for the right and ask again, or ask somebody who has it",
                     acting.username,
                     refused.describe()
                 )));
             }
         }
         Ok(None)
+    }
+}
+
+/// Whether a step changed, or may have changed, something.
+#[must_use]
+pub fn did_something(step: &StepStatus) -> bool {
+    match step.state {
+        StepState::Done | StepState::Unknown => true,
+        StepState::Failed => step.done > 0,
+        StepState::Pending
+        | StepState::IntentRecorded
+        | StepState::Sent
+        | StepState::Skipped
+        | StepState::RolledBack => false,
     }
 }
 
@@ -362,11 +394,7 @@ pub fn finish(
         .steps
         .iter()
         .any(|s| s.rollback.kind != kubechat_crds::command_plan::RollbackKind::None);
-    status.rollback_available = undoable
-        && status
-            .steps
-            .iter()
-            .any(|s| matches!(s.state, StepState::Done | StepState::Unknown));
+    status.rollback_available = undoable && status.steps.iter().any(did_something);
     let succeeded = matches!(phase, PlanPhase::Succeeded | PlanPhase::PlanOnly);
     let mut shot = OneShot {
         conditions: &mut status.conditions,

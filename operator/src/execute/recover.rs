@@ -53,9 +53,12 @@ impl Run<'_> {
         }
         if forgotten {
             // The log knows of a step that the cluster has forgotten: its state was put back from a backup.
-            let message = "the audit log holds this plan's execution, but the cluster does not know of it (was it restored from a backup?). It is not executed again. Look at the objects and ask anew: kubechat again";
+            let name = self.plan().metadata.name.clone().unwrap_or_default();
+            let message = format!(
+                "the audit log holds this plan's execution, but the cluster does not know of it (was it restored from a backup?). It is not executed again. Look at the objects and ask anew: kubechat again {name}"
+            );
             return self
-                .end(PlanPhase::Interrupted, reason::INTERRUPTED, message)
+                .end(PlanPhase::Interrupted, reason::INTERRUPTED, &message)
                 .await
                 .map(Some);
         }

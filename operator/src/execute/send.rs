@@ -1,5 +1,8 @@
 //! Sending one step, target by target, as the requester.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use kube::Client;
 use kubechat_core::plan::{self, KindRef, Trace};
 use kubechat_core::reason;
@@ -9,6 +12,12 @@ use serde_json::Value;
 
 use crate::cluster::objects::{ClientDebug, Objects};
 use crate::error::Error;
+use crate::leader::Leadership;
+
+/// How often a write that met a conflict, or too many requests, is tried.
+const MAX_CONFLICTS: u32 = 4;
+/// First wait after the API server said that there are too many requests.
+const TOO_MANY: Duration = Duration::from_secs(1);
 
 /// What came of a send.
 #[derive(Debug)]
@@ -68,10 +77,14 @@ fn kind_of(target: &Target) -> KindRef {
     }
 }
 
-/// Whether every target of a step is as it was planned.
-pub(super) async fn check(client: &Client, step: &Step) -> Result<Result<(), String>, Error> {
+/// Whether every target of a step that no earlier step changes is as it was planned.
+pub(super) async fn check(
+    client: &Client,
+    step: &Step,
+    touched: &BTreeSet<Key>,
+) -> Result<Result<(), String>, Error> {
     let client = ClientDebug(client.clone());
-    for target in &step.targets {
+    for target in step.targets.iter().filter(|t| !touched.contains(&key(t))) {
         let kind = kind_of(target);
         let found = Objects::new(&client, &kind, target.namespace.as_deref())
             .find(&target.name)
@@ -105,94 +118,273 @@ fn judge(
     })
 }
 
-/// Reads every target anew, builds its write and has it dry-run.
-pub(super) async fn prepare<'a>(
-    client: &Client,
+/// Identifies a target within a plan.
+pub(super) type Key = (String, String, Option<String>, String);
+
+/// The key of a target.
+pub(super) fn key(target: &Target) -> Key {
+    (
+        target.group.clone(),
+        target.kind.clone(),
+        target.namespace.clone(),
+        target.name.clone(),
+    )
+}
+
+/// One step on its way, as the requester.
+#[derive(Debug)]
+pub(super) struct Sender<'a> {
+    client: ClientDebug,
     step: &'a Step,
-    body: Option<&String>,
-    step_id: &str,
-    touched_before: bool,
-) -> Result<Result<Vec<Write<'a>>, NotReady>, Error> {
-    let client = ClientDebug(client.clone());
-    let mut writes = vec![];
-    for target in &step.targets {
-        let kind = kind_of(target);
-        let api = Objects::new(&client, &kind, target.namespace.as_deref());
-        let fresh = if step.effect == Effect::Create {
-            None
-        } else {
-            api.find(&target.name).await?
-        };
-        if let Some(changed) = changed(step, target, fresh.as_ref(), touched_before) {
-            return Ok(Err(NotReady::Changed(changed)));
-        }
-        let text = body.map(String::as_str).unwrap_or_default();
-        let built = match step.effect {
-            Effect::Update => plan::final_patch(
-                text,
-                step.subresource.as_deref(),
-                fresh.as_ref().unwrap_or(&Value::Null),
-                step_id,
-            ),
-            Effect::Create => marked(text, step_id),
-            Effect::Delete | Effect::Read => Ok(Value::Null),
-        };
-        let body = match built {
-            Ok(body) => body,
-            Err(message) => {
-                return Ok(Err(NotReady::Refused {
-                    reason: reason::INVALID,
-                    message,
-                }));
-            }
-        };
-        let version = fresh.as_ref().and_then(|o| {
-            o.pointer("/metadata/resourceVersion")?
-                .as_str()
-                .map(str::to_owned)
-        });
-        let write = Write {
-            target,
-            kind,
-            body,
-            version,
-        };
-        match execute(&client, step, &write, true).await {
-            Ok(()) => writes.push(write),
-            Err(error) => match error.status().map(|s| (s.code, s.message.clone())) {
-                Some((409, message)) => return Ok(Err(NotReady::Changed(message))),
-                Some((403, message)) => {
-                    return Ok(Err(NotReady::Refused {
-                        reason: reason::FORBIDDEN,
-                        message,
-                    }));
-                }
-                Some((code, message)) if (400..500).contains(&code) && code != 429 => {
-                    return Ok(Err(NotReady::Refused {
-                        reason: reason::DRY_RUN_FAILED,
-                        message,
-                    }));
-                }
-                _ => return Err(error),
-            },
+    /// Patch or manifest in full; empty for a delete.
+    text: String,
+    step_id: String,
+    /// Targets that an earlier step of the plan changed: their own precondition is void by design.
+    touched: BTreeSet<Key>,
+    leadership: &'a Leadership,
+}
+
+impl<'a> Sender<'a> {
+    /// A sender for one step.
+    pub(super) fn new(
+        client: &Client,
+        step: &'a Step,
+        text: Option<String>,
+        step_id: String,
+        touched: BTreeSet<Key>,
+        leadership: &'a Leadership,
+    ) -> Self {
+        Self {
+            client: ClientDebug(client.clone()),
+            step,
+            text: text.unwrap_or_default(),
+            step_id,
+            touched,
+            leadership,
         }
     }
-    Ok(Ok(writes))
+
+    /// Reads every target anew, builds its write and has it dry-run.
+    pub(super) async fn prepare(&self) -> Result<Result<Vec<Write<'a>>, NotReady>, Error> {
+        let mut writes = vec![];
+        for target in &self.step.targets {
+            match self.ready(target).await? {
+                Ok(write) => writes.push(write),
+                Err(not_ready) => return Ok(Err(not_ready)),
+            }
+        }
+        Ok(Ok(writes))
+    }
+
+    /// One write, from the object as it is now. A conflict means that something (a status, say) moved in between: looked at
+    /// again, a few times.
+    async fn ready(&self, target: &'a Target) -> Result<Result<Write<'a>, NotReady>, Error> {
+        let mut conflict = String::new();
+        for _ in 0..MAX_CONFLICTS {
+            let write = match self.build(target).await? {
+                Ok(write) => write,
+                Err(not_ready) => return Ok(Err(not_ready)),
+            };
+            let error = match execute(&self.client, self.step, &write, true).await {
+                Ok(()) => return Ok(Ok(write)),
+                Err(error) => error,
+            };
+            match error.status().map(|s| (s.code, s.message.clone())) {
+                Some((409, message)) if self.step.effect == Effect::Create => {
+                    return Ok(Err(NotReady::Changed(message)));
+                }
+                Some((409, message)) => conflict = message,
+                Some((403, message)) => return Ok(Err(refused(reason::FORBIDDEN, message))),
+                Some((code, message)) if (400..500).contains(&code) && code != 429 => {
+                    return Ok(Err(refused(reason::DRY_RUN_FAILED, message)));
+                }
+                _ => return Err(error),
+            }
+        }
+        Ok(Err(NotReady::Changed(conflict)))
+    }
+
+    async fn build(&self, target: &'a Target) -> Result<Result<Write<'a>, NotReady>, Error> {
+        let kind = kind_of(target);
+        let api = Objects::new(&self.client, &kind, target.namespace.as_deref());
+        let fresh = match self.step.effect {
+            Effect::Create => None,
+            Effect::Update | Effect::Delete | Effect::Read => match api.find(&target.name).await {
+                Ok(found) => found,
+                Err(error) => match error.status().filter(|s| s.code == 403) {
+                    Some(status) => return Ok(Err(refused(reason::FORBIDDEN, status.message.clone()))),
+                    None => return Err(error),
+                },
+            },
+        };
+        let touched = self.touched.contains(&key(target));
+        if let Some(changed) = changed(self.step, target, fresh.as_ref(), touched) {
+            return Ok(Err(NotReady::Changed(changed)));
+        }
+        let now = fresh.as_ref().unwrap_or(&Value::Null);
+        let built = match self.step.effect {
+            Effect::Update => {
+                plan::final_patch(&self.text, self.step.subresource.as_deref(), now, &self.step_id)
+            }
+            Effect::Create => marked(&self.text, &self.step_id),
+            Effect::Delete | Effect::Read => Ok(Value::Null),
+        };
+        let version = now
+            .pointer("/metadata/resourceVersion")
+            .and_then(Value::as_str)
+            .map(str::to_owned);
+        Ok(match built {
+            Ok(body) => Ok(Write {
+                target,
+                kind,
+                body,
+                version,
+            }),
+            Err(message) => Err(refused(reason::INVALID, message)),
+        })
+    }
+
+    /// Sends the writes one after the other; the first refusal stops. Leadership is asked before each.
+    pub(super) async fn send(&self, writes: Vec<Write<'a>>) -> Sent {
+        let names: Vec<String> = writes.iter().map(|w| label(w.target)).collect();
+        for (index, write) in writes.into_iter().enumerate() {
+            let left: Vec<String> = names.iter().skip(index).take(20).cloned().collect();
+            let done = i32::try_from(index).unwrap_or(i32::MAX);
+            let tail = format!("{index} of {} target(s) were done before", names.len());
+            if self.leadership.check().is_err() {
+                let message = format!(
+                    "leadership was lost; {} was not sent. {tail}",
+                    label(write.target)
+                );
+                return Sent::Failed {
+                    reason: reason::INTERRUPTED,
+                    message,
+                    done,
+                    failed: left,
+                };
+            }
+            match self.one(write).await {
+                Ok(()) => {}
+                Err(Refusal::Answered { reason, message }) => {
+                    return Sent::Failed {
+                        reason,
+                        message: format!("{message}. {tail}"),
+                        done,
+                        failed: left,
+                    };
+                }
+                Err(Refusal::Silent(error)) => match self.lost(index).await {
+                    Ok(None) => {}
+                    Ok(Some(name)) => {
+                        let message = format!(
+                            "{error}; whether {name} was changed cannot be known. It is not sent again. {tail}"
+                        );
+                        return Sent::Unknown { message };
+                    }
+                    Err(second) => {
+                        let message = format!(
+                            "{error}; looking for its effect failed too ({second}). It is not sent again. {tail}"
+                        );
+                        return Sent::Unknown { message };
+                    }
+                },
+            }
+        }
+        Sent::Done
+    }
+
+    /// One write. A conflict means by definition that nothing was written, so it is built anew while the object still is
+    /// what was approved; too many requests are waited for, bounded.
+    async fn one(&self, mut write: Write<'a>) -> Result<(), Refusal> {
+        let name = label(write.target);
+        let mut last = None;
+        for attempt in 0..MAX_CONFLICTS {
+            let error = match execute(&self.client, self.step, &write, false).await {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            let answered = |reason, error: &Error| Refusal::Answered {
+                reason,
+                message: format!("{name}: {error}"),
+            };
+            match error.status().map(|s| s.code) {
+                Some(404) if self.step.effect == Effect::Delete => return Ok(()),
+                Some(409) if self.step.effect != Effect::Create => {
+                    write = match self.ready(write.target).await {
+                        Ok(Ok(write)) => write,
+                        Ok(Err(NotReady::Changed(why))) => {
+                            return Err(Refusal::Answered {
+                                reason: reason::STALE,
+                                message: why,
+                            });
+                        }
+                        Ok(Err(NotReady::Refused { reason, message })) => {
+                            return Err(Refusal::Answered { reason, message });
+                        }
+                        Err(error) => return Err(answered(reason::UNREACHABLE, &error)),
+                    };
+                }
+                Some(429) => tokio::time::sleep(TOO_MANY * (attempt + 1)).await,
+                // An answer of the API server means that it did not happen; a server error may hide that it did.
+                Some(403) => return Err(answered(reason::FORBIDDEN, &error)),
+                Some(code) if (400..500).contains(&code) => {
+                    return Err(answered(reason::STEP_FAILED, &error));
+                }
+                _ => return Err(Refusal::Silent(error)),
+            }
+            if self.leadership.check().is_err() {
+                return Err(answered(reason::INTERRUPTED, &error));
+            }
+            last = Some(error);
+        }
+        let message = last.map(|e| format!("{name}: {e}")).unwrap_or(name);
+        Err(Refusal::Answered {
+            reason: reason::STEP_FAILED,
+            message,
+        })
+    }
+
+    /// The name of target number `index` unless it bears the step's mark.
+    async fn lost(&self, index: usize) -> Result<Option<String>, Error> {
+        let Some(target) = self.step.targets.get(index) else {
+            return Ok(None);
+        };
+        Ok((!bears_mark(&self.client, self.step, target, &self.step_id).await?).then(|| label(target)))
+    }
+}
+
+/// Why one write did not go through.
+enum Refusal {
+    /// The API server said no: it did not happen.
+    Answered { reason: &'static str, message: String },
+    /// No answer, or a server error: it may have happened.
+    Silent(Error),
+}
+
+fn refused(reason: &'static str, message: String) -> NotReady {
+    NotReady::Refused { reason, message }
+}
+
+fn label(target: &Target) -> String {
+    format!("{}/{}", target.kind.to_lowercase(), target.name)
 }
 
 /// What changed at a target since the plan. A target that an earlier step of the plan changed must be the same object only.
-fn changed(step: &Step, target: &Target, fresh: Option<&Value>, touched_before: bool) -> Option<String> {
+fn changed(step: &Step, target: &Target, fresh: Option<&Value>, touched: bool) -> Option<String> {
     if step.effect == Effect::Create {
         return None;
     }
-    let name = format!("{}/{}", target.kind.to_lowercase(), target.name);
     let Some(object) = fresh else {
-        return Some(format!("{name} is gone"));
+        return Some(format!("{} is gone", label(target)));
     };
-    if touched_before {
+    if touched {
         let uid = object.pointer("/metadata/uid").and_then(Value::as_str);
-        return (uid != target.uid.as_deref())
-            .then(|| format!("{name} was deleted and created again since the plan was made"));
+        return (uid != target.uid.as_deref()).then(|| {
+            format!(
+                "{} was deleted and created again since the plan was made",
+                label(target)
+            )
+        });
     }
     plan::still_as_planned(target, object).err()
 }
@@ -228,79 +420,32 @@ async fn execute(client: &ClientDebug, step: &Step, write: &Write<'_>, dry_run: 
     }
 }
 
-/// Sends the writes one after the other; the first refusal stops.
-pub(super) async fn send(client: &Client, step: &Step, writes: Vec<Write<'_>>, step_id: &str) -> Sent {
-    let person = ClientDebug(client.clone());
-    let mut done = 0;
-    let all = writes.len();
-    for (index, write) in writes.iter().enumerate() {
-        let name = format!("{}/{}", write.target.kind.to_lowercase(), write.target.name);
-        let error = match execute(&person, step, write, false).await {
-            Ok(()) => {
-                done += 1;
-                continue;
-            }
-            Err(error) => error,
-        };
-        let left: Vec<String> = writes
-            .iter()
-            .skip(index)
-            .map(|w| format!("{}/{}", w.target.kind.to_lowercase(), w.target.name))
-            .take(20)
-            .collect();
-        return match error.status().map(|s| s.code) {
-            // An answer of the API server means that it did not happen; a server error may hide that it did.
-            Some(code) if (400..500).contains(&code) => Sent::Failed {
-                reason: if code == 403 {
-                    reason::FORBIDDEN
-                } else if code == 409 {
-                    reason::STALE
-                } else {
-                    reason::STEP_FAILED
-                },
-                message: format!("{name}: {error}. {done} of {all} target(s) were done before"),
-                done,
-                failed: left,
-            },
-            _ => match untraced(client.clone(), step, step_id).await {
-                Ok(lost) if lost.is_empty() => Sent::Done,
-                Ok(lost) => Sent::Unknown {
-                    message: format!(
-                        "{error}; whether it happened cannot be known for {}. It is not sent again",
-                        lost.join(", ")
-                    ),
-                },
-                Err(second) => Sent::Unknown {
-                    message: format!(
-                        "{error}; looking for its effect failed too ({second}). It is not sent again"
-                    ),
-                },
-            },
-        };
-    }
-    Sent::Done
-}
-
 /// Targets that do not bear the step's mark.
 pub(super) async fn untraced(client: Client, step: &Step, step_id: &str) -> Result<Vec<String>, Error> {
     let client = ClientDebug(client);
     let mut lost = vec![];
     for target in &step.targets {
-        let kind = kind_of(target);
-        let object = match Objects::new(&client, &kind, target.namespace.as_deref())
-            .find(&target.name)
-            .await
-        {
-            Ok(object) => object,
-            Err(error) if error.status().is_some_and(|s| s.code == 403) => {
-                lost.push(target.name.clone());
-                continue;
-            }
-            Err(error) => return Err(error),
-        };
-        if plan::trace(step, target, object.as_ref(), step_id) == Trace::Unknown {
-            lost.push(format!("{}/{}", target.kind.to_lowercase(), target.name));
+        if !bears_mark(&client, step, target, step_id).await? {
+            lost.push(label(target));
         }
     }
     Ok(lost)
+}
+
+/// Whether the object proves that the step's write happened. Who may not look cannot know.
+async fn bears_mark(
+    client: &ClientDebug,
+    step: &Step,
+    target: &Target,
+    step_id: &str,
+) -> Result<bool, Error> {
+    let kind = kind_of(target);
+    match Objects::new(client, &kind, target.namespace.as_deref())
+        .find(&target.name)
+        .await
+    {
+        Ok(object) => Ok(plan::trace(step, target, object.as_ref(), step_id) == Trace::Done),
+        Err(error) if error.status().is_some_and(|s| s.code == 403) => Ok(false),
+        Err(error) => Err(error),
+    }
 }

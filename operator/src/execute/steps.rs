@@ -1,5 +1,7 @@
 //! The steps of one plan, in order.
 
+use std::collections::BTreeSet;
+
 use kube::Client;
 use kubechat_audit::{EventType, IntentOutcome, Outcome};
 use kubechat_core::{authz, plan as plans, reason};
@@ -13,6 +15,9 @@ use crate::controllers::status;
 use crate::error::Error;
 use kubechat_core::lifecycle::OneShot;
 use kubechat_core::lifecycle::command_plan::{Verdict, decide};
+
+/// How old what was read may be when the first step is sent.
+const FRESH_FOR: jiff::SignedDuration = jiff::SignedDuration::from_secs(1);
 
 /// Sends what has not been sent.
 pub(super) async fn run(mut run: Run<'_>) -> Result<Progress, Error> {
@@ -34,33 +39,26 @@ pub(super) async fn run(mut run: Run<'_>) -> Result<Progress, Error> {
         Err(error) => return Err(error),
     };
     // Nothing is sent while any target of any step is not as it was planned. One step alone is checked where it is sent.
-    let several = plan.spec.steps.len() > 1;
-    for (index, step) in plan.spec.steps.iter().enumerate() {
-        let pending = run
-            .status
+    if plan.spec.steps.len() > 1 {
+        for (index, step) in plan
+            .spec
             .steps
-            .get(index)
-            .is_some_and(|s| s.state == StepState::Pending);
-        if several && pending && !touched_before(plan, index) {
-            match send::check(&person, step).await? {
-                Ok(()) => {}
-                Err(changed) => return stale(&mut run, &changed).await,
+            .iter()
+            .enumerate()
+            .filter(|(i, _)| run.is(*i, StepState::Pending))
+        {
+            if let Err(changed) = send::check(&person, step, &touched_before(plan, index)).await? {
+                return stale(&mut run, &changed).await;
             }
         }
     }
     for index in 0..plan.spec.steps.len() {
-        if run
-            .status
-            .steps
-            .get(index)
-            .is_some_and(|s| s.state == StepState::Done)
-        {
+        if run.is(index, StepState::Done) {
             continue;
         }
-        if index > 0
-            && let Some(stopped) = may_go_on(&mut run).await?
-        {
-            return Ok(stopped);
+        if !run.is(index, StepState::Pending) {
+            // Whatever it is, it is not to be sent; a finished plan is never gone on with.
+            return Ok(Progress::Nothing);
         }
         if let Some(ended) = one(&mut run, &person, index).await? {
             return Ok(ended);
@@ -82,36 +80,32 @@ async fn stale(run: &mut Run<'_>, changed: &str) -> Result<Progress, Error> {
     run.end(phase, reason::STALE, &message).await
 }
 
-/// Whether an earlier step changes one of the step's targets: then its own precondition is void by design.
-fn touched_before(plan: &CommandPlan, index: usize) -> bool {
-    let key = |t: &kubechat_crds::command_plan::Target| {
-        (
-            t.group.clone(),
-            t.kind.clone(),
-            t.namespace.clone(),
-            t.name.clone(),
-        )
-    };
-    let Some(step) = plan.spec.steps.get(index) else {
-        return false;
-    };
-    let earlier: Vec<_> = plan
-        .spec
+/// Targets that an earlier step of the plan changes: their own precondition is void by design.
+fn touched_before(plan: &CommandPlan, index: usize) -> BTreeSet<send::Key> {
+    plan.spec
         .steps
         .iter()
         .take(index)
-        .flat_map(|s| s.targets.iter().map(key))
-        .collect();
-    step.targets.iter().any(|t| earlier.contains(&key(t)))
+        .flat_map(|s| s.targets.iter().map(send::key))
+        .collect()
 }
 
-/// Between steps: kill switch, cancel, approvals and policies once more.
-async fn may_go_on(run: &mut Run<'_>) -> Result<Option<Progress>, Error> {
+/// Right before a step is sent: kill switch, cancel, decisions and policies once more. What was read a moment ago is not
+/// read again.
+async fn may_go_on(run: &mut Run<'_>, index: usize) -> Result<Option<Progress>, Error> {
+    let age = jiff::Timestamp::now().duration_since(run.fresh.now);
+    if index == 0 && age < FRESH_FOR {
+        return Ok(None);
+    }
     let plan = run.plan();
     let name = plan.metadata.name.as_deref().unwrap_or_default();
     let namespace = plan.metadata.namespace.as_deref().unwrap_or_default();
     let fresh = gather::fresh(run.ctx, name, namespace).await?;
-    let why = match decide(&fresh.observed()).0 {
+    let verdict = decide(&fresh.observed()).0;
+    if verdict != Verdict::Go && !run.begun() {
+        return Ok(Some(Progress::NotYet(Box::new((verdict, run.status.clone())))));
+    }
+    let (why, message) = match verdict {
         Verdict::Go => return Ok(None),
         Verdict::Wait { reason, message } => (reason, message),
         Verdict::End(ending) => (ending.reason, ending.message),
@@ -123,11 +117,9 @@ async fn may_go_on(run: &mut Run<'_>) -> Result<Option<Progress>, Error> {
         .iter()
         .filter(|s| s.state == StepState::Done)
         .count();
-    let message = format!(
-        "stopped after {done} step(s): {}. Undo what was done: kubechat rollback {name}",
-        why.1
-    );
-    run.end(PlanPhase::Interrupted, why.0, &message).await.map(Some)
+    let message =
+        format!("stopped after {done} step(s): {message}. Undo what was done: kubechat rollback {name}");
+    run.end(PlanPhase::Interrupted, why, &message).await.map(Some)
 }
 
 /// One step: dry-run, intent, status, send, result. `Some` when the plan ends here.
@@ -140,16 +132,18 @@ async fn one(run: &mut Run<'_>, person: &Client, index: usize) -> Result<Option<
         Ok(body) => body,
         Err(why) => return run.end(PlanPhase::Failed, reason::INVALID, &why).await.map(Some),
     };
-    let targets = match send::prepare(
+    let step_id = run.step_id(index);
+    let leadership = &run.ctx.leadership;
+    let sender = send::Sender::new(
         person,
         step,
-        body.as_ref(),
-        &run.step_id(index),
+        body,
+        step_id.clone(),
         touched_before(plan, index),
-    )
-    .await?
-    {
-        Ok(targets) => targets,
+        leadership,
+    );
+    let writes = match sender.prepare().await? {
+        Ok(writes) => writes,
         Err(send::NotReady::Changed(changed)) => return stale(run, &changed).await.map(Some),
         Err(send::NotReady::Refused { reason, message }) => {
             run.set(index, StepState::Skipped, Some(reason), &message);
@@ -160,7 +154,9 @@ async fn one(run: &mut Run<'_>, person: &Client, index: usize) -> Result<Option<
             return run.end(PlanPhase::Failed, reason, &text).await.map(Some);
         }
     };
-    let step_id = run.step_id(index);
+    if let Some(stopped) = may_go_on(run, index).await? {
+        return Ok(Some(stopped));
+    }
     let draft = intent(run, step, index);
     run.ctx.leadership.check()?;
     let seq = match run.ctx.audit.intent(draft, &step_id).await? {
@@ -172,23 +168,13 @@ async fn one(run: &mut Run<'_>, person: &Client, index: usize) -> Result<Option<
     if let Some(status) = run.status.steps.get_mut(index) {
         status.audit_seq = i64::try_from(seq).ok();
     }
-    report(
-        run,
-        reason::EXECUTING,
-        &format!("sending step {} of {}", index + 1, plan.spec.steps.len()),
-    )
-    .await?;
-    let sent = if run.ctx.leadership.check().is_ok() {
-        run.ctx.metrics.steps_sent.inc();
-        send::send(person, step, targets, &step_id).await
-    } else {
-        Sent::Failed {
-            reason: reason::INTERRUPTED,
-            message: "leadership was lost before the step was sent; it was not sent".to_owned(),
-            done: 0,
-            failed: vec![],
-        }
-    };
+    let progress = format!("sending step {} of {}", index + 1, plan.spec.steps.len());
+    // The log is the authority; a report that fails does not keep a recorded step from being sent.
+    if let Err(problem) = report(run, reason::EXECUTING, &progress).await {
+        tracing::warn!(%problem, "progress was not reported");
+    }
+    run.ctx.metrics.steps_sent.inc();
+    let sent = sender.send(writes).await;
     settle(run, index, sent).await
 }
 

@@ -35,6 +35,7 @@ pub(super) async fn create(state: &State, review: &Review) -> Verdict {
     let plan = waiting_plan(state, review.namespace(), &spec).await?;
     let requirement = live_requirement(state, &plan)?;
     let facts = Facts {
+        refused: None,
         name: review.name().to_owned(),
         spec,
         created: State::now(),

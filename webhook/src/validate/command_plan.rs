@@ -15,6 +15,7 @@ const REPORT: &str = "The plan was not stored. Operator and webhook are of diffe
 pub(super) fn create(state: &State, review: &Review) -> Verdict {
     let plan: CommandPlanSpec = Review::typed(review.spec()?)?;
     digest(&plan)?;
+    forbidden(&plan)?;
     risk_of(&plan)?;
     requirement(state, &plan)?;
     Ok(Allowed::default())
@@ -35,6 +36,21 @@ fn digest(plan: &CommandPlanSpec) -> Result<(), Refusal> {
             plan.digest
         ),
     ))
+}
+
+/// What nobody gets a plan for, whoever made it.
+fn forbidden(plan: &CommandPlanSpec) -> Result<(), Refusal> {
+    match plan
+        .steps
+        .iter()
+        .find_map(|step| risk::check_forbidden(step).err())
+    {
+        None => Ok(()),
+        Some(forbidden) => Err(Refusal::forbidden(
+            core_reason::FORBIDDEN_CLASS,
+            forbidden.to_string(),
+        )),
+    }
 }
 
 fn risk_of(plan: &CommandPlanSpec) -> Result<(), Refusal> {

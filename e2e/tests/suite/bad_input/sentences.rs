@@ -48,7 +48,7 @@ async fn an_unknown_kind_or_unclear_sentence_asks_what_is_meant(ctx: Arc<Ctx>) -
         ("kubectl get widgets", "no kind called widgets"),
         ("frobnicate nginx", "frobnicate"),
         ("delete everything", ""),
-        ("scale nginx up", "nginx"),
+        ("scale nginx up", "how many replicas"),
         ("list pods with label a==b==c", ""),
     ] {
         let (turn, message) =
@@ -97,7 +97,7 @@ async fn an_object_of_another_namespace_is_blocked_for_those_who_may_not_ask_for
         format!("list pods in {other}"),
         "cordon node-1".to_owned(),
         "list pods in all namespaces".to_owned(),
-        "create namespace mine".to_owned(),
+        "create namespace team-green".to_owned(),
     ] {
         let (turn, message) =
             ends_as(&alice, &namespace, says_prompt(&prompt), RequestPhase::Blocked, "OutOfScope").await?;
@@ -171,9 +171,10 @@ async fn an_administrators_powers_are_not_used_and_the_message_says_how_to_bind_
         ends_as(&admin, &namespace, says_prompt(prompt), RequestPhase::Failed, "Forbidden").await?;
     reduced(&turn)?;
     recorded_refusal(product, &turn, "Forbidden").await?;
-    says(&message, &["KubeChat does not act with the groups system:masters"])?;
-    let command = message.split('`').nth(1).context("the message holds no command")?;
-    let words: Vec<&str> = command.split_whitespace().skip(1).collect();
+    says(&message, &["KubeChat does not act with system:masters"])?;
+    let (_, command) = message.split_once(": kubectl ").context("the message holds no command")?;
+    let named = command.replace("NAME", "admin-edit");
+    let words: Vec<&str> = named.split_whitespace().collect();
     kubectl_ok(&ctx.cluster, "admin", &words, "").await?;
     allowed(&ctx, &namespace, "patch").await?;
     waiting_plan(&admin, &ask(&admin, &namespace, prompt).await?).await?;
@@ -264,8 +265,8 @@ async fn what_is_forbidden_to_everybody_is_blocked_for_a_cluster_admin_too(ctx: 
         ("delete namespace kube-system", "belongs to the control plane"),
         ("delete namespace kubechat-system", "belongs to the control plane"),
         ("delete clusterrole kubechat-operator", "guards KubeChat itself"),
-        ("delete mutatingwebhookconfiguration kubechat", "guards KubeChat itself"),
-        ("delete crd chatrequests.kubechat.io", "guards KubeChat itself"),
+        ("kubectl delete mutatingwebhookconfiguration kubechat", "guards KubeChat itself"),
+        ("kubectl delete crd chatrequests.kubechat.io", "guards KubeChat itself"),
         ("delete secret kubechat-seal in kubechat-system", "belongs to the control plane"),
     ] {
         let turn = ChatRequestSpec {

@@ -61,7 +61,7 @@ async fn a_sentence_becomes_an_approved_executed_audited_change_and_is_rolled_ba
         let command = format!("kubectl kubechat rollback {} --yes --context alice", plan.name_any());
         let said = shell.run(&command).await?;
         demo::wait_ready(&alice, DEMO, DEPLOYMENT, demo::REPLICAS).await?;
-        says(&said, &["Confirmed as alice", "replicas: 5 -> 2"])?;
+        says(&said, &["undoes: plan", "/spec/replicas", "- 5", "+ 2", "Confirmed as alice"])?;
         undone_by_a_plan_of_its_own(cluster, product, &plan).await
     })
     .await
@@ -92,7 +92,7 @@ fn shows_the_change(plan: &CommandPlan) -> Result<()> {
     let undo = &step.rollback;
     ensure!(undo.kind == RollbackKind::Inverse, "it is undone by {undo:?}");
     ensure!(
-        undo.undo.first().and_then(|one| one.params.replicas) == Some(2),
+        undo.params.as_ref().and_then(|params| params.replicas) == Some(2),
         "it is undone by {undo:?}"
     );
     let digest = spec.compute_digest()?.to_string();

@@ -18,6 +18,8 @@ pub struct Facts {
     pub created: Timestamp,
     /// Whether its seal is valid.
     pub sealed: bool,
+    /// Why it was finally refused before, if it was: what the record calls refused never counts later.
+    pub refused: Option<String>,
     /// Whether the API server says that the person may decide on this plan, in every touched namespace: `Err` names the
     /// missing right; `None` when it was not asked or did not answer.
     pub right: Option<Result<(), String>>,
@@ -62,6 +64,9 @@ pub fn judge(
             reason::NOT_A_PERSON,
             "a service account or system user never counts as an approver. A person must create the Approval",
         );
+    }
+    if let Some(why) = &facts.refused {
+        return no(reason::NOT_ELIGIBLE, &format!("refused before ({why}). Create another Approval"));
     }
     if facts.spec.plan_digest != plan.digest {
         return no(

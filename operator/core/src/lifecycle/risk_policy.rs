@@ -26,9 +26,9 @@ pub fn verdict(spec: &RiskPolicySpec) -> Result<&'static str, (&'static str, Str
             ),
         ));
     }
-    Ok(if spec.suspend {
-        "the kill switch is on: no step is sent"
-    } else {
-        "honoured"
+    Ok(match (spec.suspend, spec.protected_namespaces.is_some()) {
+        (true, _) => "the kill switch is on: no step is sent",
+        (false, true) => "honoured, except protectedNamespaces, which nothing reads before the risk engine",
+        (false, false) => "honoured",
     })
 }

@@ -121,13 +121,7 @@ pub fn draft(
     let mut nothing = vec![];
     for one in found {
         match actions::draft_one(intent, one, revisions, now) {
-            Ok(next) => match drafts
-                .last_mut()
-                .filter(|last| same_write(&last.step, &next.step))
-            {
-                Some(last) => merge(last, next),
-                None => drafts.push(next),
-            },
+            Ok(next) => join(&mut drafts, next),
             Err(Refusal::Nothing(why)) => nothing.push(why),
             Err(refusal) => return Err(refusal),
         }
@@ -147,6 +141,15 @@ pub fn finish(step: &mut Step, index: usize) {
     step.command = kubechat_crds::condition::clip(actions::command(step), 1000);
     step.level = risk::floor_level(step);
     step.rollback.share();
+    step.rollback.why = kubechat_crds::condition::clip(std::mem::take(&mut step.rollback.why), 1000);
+}
+
+/// Adds a draft, to the last one where both need the same write.
+pub fn join(drafts: &mut Vec<Draft>, next: Draft) {
+    match drafts.last_mut().filter(|last| same_write(&last.step, &next.step)) {
+        Some(last) => merge(last, next),
+        None => drafts.push(next),
+    }
 }
 
 fn same_write(a: &Step, b: &Step) -> bool {
@@ -163,8 +166,11 @@ fn same_write(a: &Step, b: &Step) -> bool {
 }
 
 fn merge(into: &mut Draft, next: Draft) {
+    let undo = |step: &Step| -> Vec<_> { (0..step.targets.len()).filter_map(|i| step.rollback.undo_of(i)).collect() };
+    let (mine, others) = (undo(&into.step), undo(&next.step));
+    into.step.rollback.params = None;
+    into.step.rollback.undo = mine.into_iter().chain(others).collect();
     into.step.targets.extend(next.step.targets);
-    into.step.rollback.undo.extend(next.step.rollback.undo);
     into.sidecars.extend(next.sidecars);
     into.before.extend(next.before);
 }

@@ -5,7 +5,7 @@ use kubechat_crds::chat_request::Answer;
 use kubechat_crds::intent::{Intent, Output};
 use serde_json::Value;
 
-use super::super::answer::{MAX_ROWS, text, with_table};
+use super::super::answer::{MAX_ROWS, scrubbed, text, with_table};
 use super::super::{Stop, Turn, resolve};
 use super::{citation, place};
 use crate::cluster::objects::{Column, Objects, PAGE, Query, Row, TablePage};
@@ -76,8 +76,10 @@ pub(super) async fn get(turn: &Turn<'_>, intent: &Intent) -> Result<Answer, Stop
         let masked = object::masked(&one.object);
         let name = format!("{}/{}", one.kind.kind.to_lowercase(), object::name(&one.object));
         let mut answer = match form {
-            Output::Yaml => text(&serde_saphyr::to_string(&masked).unwrap_or_default()),
-            Output::Json => text(&serde_json::to_string_pretty(&masked).unwrap_or_default()),
+            Output::Yaml => text(&scrubbed(&serde_saphyr::to_string(&masked).unwrap_or_default())),
+            Output::Json => text(&scrubbed(
+                &serde_json::to_string_pretty(&masked).unwrap_or_default(),
+            )),
             Output::Name => text(&name),
             Output::Table | Output::Wide => {
                 let namespace = one.object.pointer("/metadata/namespace").and_then(Value::as_str);

@@ -5,7 +5,7 @@ use kubechat_crds::chat_request::Answer;
 use kubechat_crds::intent::Intent;
 use serde_json::Value;
 
-use super::super::answer::text;
+use super::super::answer::{scrubbed, text};
 use super::super::{Stop, Turn, resolve};
 use super::citation;
 use crate::cluster::objects::{Objects, Query};
@@ -37,7 +37,7 @@ pub(super) async fn logs(turn: &Turn<'_>, intent: &Intent) -> Result<Answer, Sto
                 pods.len() - MAX_PODS
             ));
         }
-        let mut answer = text(words.trim());
+        let mut answer = text(&scrubbed(words.trim()));
         answer.citations.push(citation(one));
         answers.push(answer);
     }

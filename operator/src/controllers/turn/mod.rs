@@ -18,8 +18,8 @@ use kubechat_audit::{EventType, Outcome as Recorded};
 use kubechat_core::reason;
 use kubechat_crds::chat_request::InterpretationStatus;
 use kubechat_crds::condition::{set, types};
-use kubechat_crds::intent::Intent;
-use kubechat_crds::{ChatRequest, ChatRequestStatus, RequestPhase, digest};
+use kubechat_crds::intent::{Action as Verb, Intent, IntentParams, IntentTarget, Span};
+use kubechat_crds::{ChatRequest, ChatRequestStatus, ObjectId, RequestPhase, digest};
 
 use crate::compile::{self, Bounds, Compiled, OUT_OF_SCOPE, Outcome, Turn};
 use crate::context::Context;
@@ -124,7 +124,8 @@ async fn work(
             began,
         );
     }
-    let (previous, session_plan) = history(request, ctx);
+    let (mut previous, session_plan) = history(request, ctx);
+    previous.extend(selected(request));
     let mut turn = Turn {
         ctx,
         request,
@@ -243,6 +244,32 @@ fn history(request: &ChatRequest, ctx: &Context) -> (Vec<Intent>, Option<String>
         .flat_map(|i| i.intents.clone())
         .collect();
     (intents, plan)
+}
+
+/// What the person selected, as the newest thing spoken of: "it" and "these" then mean it. Only things of one kind and place
+/// can be meant by one word.
+fn selected(request: &ChatRequest) -> Option<Intent> {
+    let references = &request.spec.references;
+    let first = references.first()?;
+    let alike =
+        |r: &&ObjectId| r.group == first.group && r.kind == first.kind && r.namespace == first.namespace;
+    if !references.iter().all(|r| alike(&r)) {
+        return None;
+    }
+    let target = IntentTarget {
+        kind: Some(first.kind.clone()),
+        group: Some(first.group.clone()).filter(|g| !g.is_empty()),
+        names: references.iter().map(|r| r.name.clone()).collect(),
+        namespace: first.namespace.clone(),
+        ..IntentTarget::default()
+    };
+    Some(Intent {
+        action: Verb::Get,
+        target,
+        params: IntentParams::default(),
+        confidence: 100,
+        span: Span::default(),
+    })
 }
 
 /// Whether the person has had as many plans this hour as a policy allows.

@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{ObjectMeta, PostParams};
 use kube::runtime::controller::Action;
 use kube::{Api, ResourceExt};
-use kubechat_audit::{Draft, EventType, Outcome as Recorded};
+use kubechat_audit::{EventType, Outcome as Recorded};
 use kubechat_core::lifecycle::OneShot;
 use kubechat_core::lifecycle::command_plan::{Observed, Verdict, decide};
 use kubechat_core::plan::Sidecar;
@@ -17,11 +17,16 @@ use kubechat_crds::{ChatRequest, ChatRequestStatus, CommandPlan, CommandPlanSpec
 
 use super::super::chat_request::{mirrored, plan_name};
 use super::super::{reference, status};
-use crate::audit::{actor, turn_ids};
+use super::admit::halt;
+use super::report::end;
+use crate::audit::{about_plan, turn_ids};
 use crate::cluster::client::call;
 use crate::compile::Turn;
 use crate::context::Context;
 use crate::error::Error;
+
+/// How often a plan that the API server refuses is tried again before the turn ends.
+const PLAN_TRIES: u32 = 2;
 
 /// Records the plan, keeps its bytes, creates it, and reports that it waits.
 pub(super) async fn make_plan(
@@ -37,19 +42,50 @@ pub(super) async fn make_plan(
         ctx.audit.keep(&uid, &sidecar.digest, sidecar.bytes).await?;
     }
     let name = plan_name(request);
-    let mut draft = Draft::new(
+    let plan = match create(request, ctx, &name, spec).await {
+        Ok(plan) => plan,
+        Err(error) => match refused_for_good(request, ctx, &error) {
+            Some(message) => {
+                return end(
+                    request,
+                    ctx,
+                    new,
+                    halt(RequestPhase::Failed, reason::INVALID, message),
+                )
+                .await;
+            }
+            None => return Err(error),
+        },
+    };
+    record_plan(request, ctx, &plan).await?;
+    new.answer = answer;
+    report_plan(request, ctx, &plan, new).await
+}
+
+/// The API server's words when it refused the plan itself, and again after a few tries (a policy may just have changed).
+fn refused_for_good(request: &ChatRequest, ctx: &Context, error: &Error) -> Option<String> {
+    let status = error
+        .status()
+        .filter(|s| matches!(s.code, 400 | 403 | 413 | 422))?;
+    let tries = super::super::tries(ctx, "ChatRequest", request);
+    (tries >= PLAN_TRIES).then(|| {
+        let message = kubechat_crds::condition::clip(status.message.clone(), 1500);
+        format!(
+            "the API server refused the plan: {message}. Nothing was done. Ask for less, or in another way"
+        )
+    })
+}
+
+async fn record_plan(request: &ChatRequest, ctx: &Context, plan: &CommandPlan) -> Result<(), Error> {
+    let spec = &plan.spec;
+    let mut draft = about_plan(
+        plan,
         EventType::CommandGeneration,
-        actor(&spec.requester),
         "plan",
         Recorded::Success,
         "PlanMade",
     );
-    draft.ids = turn_ids(request);
-    draft.ids.plan = Some(name.clone());
-    draft.risk = Some(kubechat_audit::Risk {
-        level: spec.risk.level.as_str().to_owned(),
-        score: u8::try_from(spec.risk.score).unwrap_or(100),
-    });
+    draft.ids.session = turn_ids(request).session;
     draft.target = spec
         .steps
         .first()
@@ -59,9 +95,7 @@ pub(super) async fn make_plan(
     draft.payload =
         serde_json::json!({"prompt": request.spec.prompt, "digest": spec.digest, "steps": spec.steps.len()});
     ctx.audit.record(draft).await?;
-    let plan = create(request, ctx, &name, spec).await?;
-    new.answer = answer;
-    report_plan(request, ctx, &plan, new).await
+    Ok(())
 }
 
 /// Creates the plan, or finds the one an earlier try made.

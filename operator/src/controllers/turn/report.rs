@@ -110,9 +110,15 @@ pub(super) async fn record(
     Ok(())
 }
 
+/// Failed tries after which the turn says why it does not go on.
+const TOLD_AFTER: u32 = 2;
+
 /// Something stands in the way: said in the status, and tried again.
 pub(super) async fn hold(request: &ChatRequest, ctx: &Context, error: Error) -> Result<Action, Error> {
-    if matches!(error, Error::Audit(_) | Error::Dependency { .. }) {
+    // A hiccup is over before anybody reads of it; what lasts is told.
+    let lasting = matches!(error, Error::Audit(_) | Error::Dependency { .. })
+        || super::super::tries(ctx, "ChatRequest", request) >= TOLD_AFTER;
+    if lasting {
         let mut new = request.status.clone().unwrap_or_default();
         new.observed_generation = request.metadata.generation;
         new.phase = Some(RequestPhase::Pending);

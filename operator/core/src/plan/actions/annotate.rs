@@ -3,7 +3,7 @@
 use kubechat_crds::intent::{Intent, IntentParams};
 use serde_json::{Map, Value, json};
 
-use super::{Draft, Found, Refusal, inverse, label_of, update};
+use super::{Draft, Found, Refusal, inverse, irreversible, label_of, update};
 
 pub(super) fn draft(intent: &Intent, found: &Found) -> Result<Draft, Refusal> {
     metadata_map(intent, found, "annotations")
@@ -29,6 +29,11 @@ pub(super) fn metadata_map(intent: &Intent, found: &Found, field: &str) -> Resul
             "{own} is KubeChat's own mark and is not changed by a plan"
         )));
     }
+    if let Some(key) = p.set.keys().chain(&p.remove).find(|k| is_copy_of_the_object(k)) {
+        return Err(Refusal::Invalid(format!(
+            "{key} holds a copy of the whole object with its values, so a plan neither shows nor changes it"
+        )));
+    }
     let current = |key: &str| {
         found
             .object
@@ -40,9 +45,9 @@ pub(super) fn metadata_map(intent: &Intent, found: &Found, field: &str) -> Resul
     for (key, value) in &p.set {
         match current(key) {
             Some(old) if old == value => continue,
-            Some(old) if p.overwrite == Some(false) => {
+            Some(_) if p.overwrite == Some(false) => {
                 return Err(Refusal::Invalid(format!(
-                    "{name} has {key}={old}; add --overwrite to replace it"
+                    "{name} has another value of {key} already; add --overwrite to replace it"
                 )));
             }
             Some(old) => {
@@ -69,11 +74,16 @@ pub(super) fn metadata_map(intent: &Intent, found: &Found, field: &str) -> Resul
         ..IntentParams::default()
     };
     let patch = json!({"metadata": {field: patch}});
-    Ok(update(
-        intent,
-        found,
-        params,
-        &patch,
-        inverse(intent.action, undo, format!("put the {field} back")),
-    ))
+    let replaces = !undo.set.is_empty();
+    let rollback = if found.kind.is("", "Secret") && field == "annotations" && replaces {
+        irreversible("what annotations of a Secret held is never kept")
+    } else {
+        inverse(intent.action, undo, format!("put the {field} back"))
+    };
+    Ok(update(intent, found, params, &patch, rollback))
+}
+
+/// Annotations in which kubectl keeps the object as it was applied.
+fn is_copy_of_the_object(key: &str) -> bool {
+    key == "kubectl.kubernetes.io/last-applied-configuration"
 }
