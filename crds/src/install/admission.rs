@@ -372,7 +372,7 @@ mod tests {
         of_kind("ValidatingWebhookConfiguration")
             .iter()
             .for_each(survives::<api::ValidatingWebhookConfiguration>);
-        assert_eq!(all().len(), 7 + 7 + 2);
+        assert_eq!(all().len(), 9 + 9 + 2);
     }
 
     #[test]
