@@ -18,6 +18,7 @@ use crate::audit::Audit;
 use crate::cluster::discovery::Discovery;
 use crate::cluster::impersonate::Impersonator;
 use crate::cluster::objects::{ClientDebug, Objects};
+use crate::cluster::watch::Filled;
 use crate::error::Error;
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
@@ -72,6 +73,8 @@ pub struct Stores {
     pub sessions: Store<ChatSession>,
     /// Policies.
     pub policies: Store<RiskPolicy>,
+    /// Of each of them, whether it holds what the API server has.
+    pub filled: Vec<Filled>,
 }
 
 impl Stores {
@@ -80,22 +83,11 @@ impl Stores {
     /// # Errors
     /// When a watch has ended, which ends the process anyway.
     pub async fn ready(&self) -> Result<(), Error> {
-        let Self {
-            requests,
-            plans,
-            approvals,
-            sessions,
-            policies,
-        } = self;
-        let all = tokio::try_join!(
-            requests.wait_until_ready(),
-            plans.wait_until_ready(),
-            approvals.wait_until_ready(),
-            sessions.wait_until_ready(),
-            policies.wait_until_ready(),
-        );
-        all.map(drop)
-            .map_err(|e| Error::Internal(format!("a cache is gone: {e}")))
+        for cache in &self.filled {
+            let gone = |_| Error::Internal("a watch has ended".to_owned());
+            cache.clone().wait_for(|filled| *filled).await.map_err(gone)?;
+        }
+        Ok(())
     }
 }
 

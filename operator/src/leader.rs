@@ -57,6 +57,19 @@ pub struct Candidate {
     last: Option<(Seen, Instant)>,
     /// When the last accepted renewal was sent: the lease counts from there, not from the answer.
     sent: Instant,
+    /// Highest resourceVersion of the Lease seen.
+    newest: u64,
+}
+
+/// What one look at the Lease showed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// This process holds it, with so many transitions.
+    Holds(i64),
+    /// Somebody else does.
+    Follows,
+    /// It is older than it was: the cluster's state was put back from a backup.
+    PutBack,
 }
 
 struct ApiDebug(Api<Lease>);
@@ -78,6 +91,7 @@ impl Candidate {
             duration,
             last: None,
             sent: Instant::now(),
+            newest: 0,
         }
     }
 
@@ -85,7 +99,7 @@ impl Candidate {
     pub async fn acquire(&mut self) -> Leadership {
         loop {
             match self.attempt().await {
-                Ok(Some(transitions)) => {
+                Ok(Standing::Holds(transitions)) => {
                     return Leadership {
                         renewed: Arc::new(Mutex::new(self.sent)),
                         lost: Arc::new(AtomicBool::new(false)),
@@ -93,31 +107,40 @@ impl Candidate {
                         fence: u64::try_from(transitions).unwrap_or_default(),
                     };
                 }
-                Ok(None) => {}
+                // Who does not lead keeps nothing that could be too new.
+                Ok(Standing::Follows | Standing::PutBack) => {}
                 Err(problem) => tracing::warn!(%problem, "the lease could not be taken; trying again"),
             }
             tokio::time::sleep(self.duration / 8).await;
         }
     }
 
-    /// Renews until the lease is lost, then returns.
-    pub async fn hold(&mut self, leadership: &Leadership) {
-        loop {
+    /// Renews until this process may not lead any more, and returns why.
+    pub async fn hold(&mut self, leadership: &Leadership) -> &'static str {
+        const LOST: &str = "the lease was lost, so this process ends; another operator leads";
+        let why = loop {
             tokio::time::sleep(self.duration / 5).await;
             match self.attempt().await {
-                Ok(Some(transitions)) if u64::try_from(transitions).ok() == Some(leadership.fence) => {
+                Ok(Standing::Holds(transitions))
+                    if u64::try_from(transitions).ok() == Some(leadership.fence) =>
+                {
                     *leadership.renewed.lock().unwrap_or_else(PoisonError::into_inner) = self.sent;
                 }
-                Ok(_) => break,
+                Ok(Standing::PutBack) => {
+                    // Its watches would wait for versions that come late or never, and its caches tell of the future.
+                    break "the cluster's state was put back from a backup, so this process ends and starts with what is there now";
+                }
+                Ok(Standing::Holds(_) | Standing::Follows) => break LOST,
                 Err(problem) => {
                     tracing::warn!(%problem, "the lease could not be renewed");
                     if leadership.check().is_err() {
-                        break;
+                        break LOST;
                     }
                 }
             }
-        }
+        };
         leadership.lost.store(true, Ordering::SeqCst);
+        why
     }
 
     /// Gives the lease back, so that another may lead at once.
@@ -144,13 +167,16 @@ impl Candidate {
         }
     }
 
-    /// One look at the Lease and what follows. `Some` is the number of transitions while this process holds it.
-    async fn attempt(&mut self) -> Result<Option<i64>, Error> {
+    /// One look at the Lease and what follows.
+    async fn attempt(&mut self) -> Result<Standing, Error> {
         let found = match call("read the lease", self.api.0.get(LEASE)).await {
             Ok(lease) => Some(lease),
             Err(error) if error.is_not_found() => None,
             Err(error) => return Err(error),
         };
+        if !self.advances(found.as_ref()) {
+            return Ok(Standing::PutBack);
+        }
         let seen = found.as_ref().map(|lease| seen(lease, self.duration));
         let observed = match (&seen, &self.last) {
             (Some(now), Some((before, since))) if now == before => since.elapsed(),
@@ -159,9 +185,9 @@ impl Candidate {
         if observed.is_zero() {
             self.last = seen.clone().map(|s| (s, Instant::now()));
         }
-        let sent = Instant::now();
+        let (sent, params) = (Instant::now(), PostParams::default());
         let held = match evaluate(&self.me, seen.as_ref(), Timestamp::now(), observed) {
-            Step::Follow(_) => None,
+            Step::Follow(_) => return Ok(Standing::Follows),
             Step::Create => {
                 let lease = Lease {
                     metadata: ObjectMeta {
@@ -170,12 +196,8 @@ impl Candidate {
                     },
                     spec: Some(self.record(1)),
                 };
-                call(
-                    "create the lease",
-                    self.api.0.create(&PostParams::default(), &lease),
-                )
-                .await?;
-                Some(1)
+                let create = self.api.0.create(&params, &lease);
+                (call("create the lease", create).await?, 1)
             }
             step @ (Step::Renew | Step::TakeOver(_)) => {
                 let transitions = match step {
@@ -184,25 +206,37 @@ impl Candidate {
                         seen.as_ref().map_or(1, |s| s.transitions)
                     }
                 };
-                let Some(mut lease) = found else { return Ok(None) };
+                let Some(mut lease) = found else {
+                    return Ok(Standing::Follows);
+                };
                 lease.spec = Some(self.record(transitions));
                 // The resourceVersion read above makes one of two writers lose.
-                match call(
-                    "replace the lease",
-                    self.api.0.replace(LEASE, &PostParams::default(), &lease),
-                )
-                .await
-                {
-                    Ok(_) => Some(transitions),
-                    Err(error) if error.status().is_some_and(|s| s.code == 409) => None,
+                let replace = self.api.0.replace(LEASE, &params, &lease);
+                match call("replace the lease", replace).await {
+                    Ok(lease) => (lease, transitions),
+                    Err(error) if error.status().is_some_and(|s| s.code == 409) => {
+                        return Ok(Standing::Follows);
+                    }
                     Err(error) => return Err(error),
                 }
             }
         };
-        if held.is_some() {
-            self.sent = sent;
-        }
-        Ok(held)
+        self.sent = sent;
+        let (lease, transitions) = held;
+        Ok(if self.advances(Some(&lease)) {
+            Standing::Holds(transitions)
+        } else {
+            Standing::PutBack
+        })
+    }
+
+    /// Whether the Lease is not older than it was (resourceVersions of one kind can be compared, KEP-5504). Gone is not
+    /// older: whoever makes it anew sees its version. Starts anew after a step back, which is told once.
+    fn advances(&mut self, lease: Option<&Lease>) -> bool {
+        let version = lease.and_then(|l| l.metadata.resource_version.as_deref()?.parse().ok());
+        let before = self.newest;
+        self.newest = version.unwrap_or(before);
+        self.newest >= before
     }
 
     fn record(&self, transitions: i64) -> LeaseSpec {

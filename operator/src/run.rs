@@ -116,7 +116,7 @@ pub async fn run(args: OperatorArgs, shutdown: CancellationToken) -> anyhow::Res
     let ended = tokio::select! {
         biased;
         () = shutdown.cancelled() => Ok(()),
-        () = candidate.hold(&leadership) => Err(anyhow::anyhow!("the lease was lost, so this process ends; another operator leads")),
+        why = candidate.hold(&leadership) => Err(anyhow::anyhow!(why)),
         ended = tasks.join_next() => first_end(ended),
     };
     // Nothing new begins; what runs may end within its time.
@@ -202,20 +202,21 @@ async fn lead(
         .uid
         .unwrap_or_default();
 
-    let (requests, request_stream) = reflect::<ChatRequest>(client.clone());
-    let (plans, plan_stream) = reflect::<CommandPlan>(client.clone());
-    let (approvals, approval_stream) = reflect::<Approval>(client.clone());
-    let (sessions, session_stream) = reflect::<ChatSession>(client.clone());
-    let (policies, policy_stream) = reflect::<RiskPolicy>(client.clone());
-    let (providers, provider_stream) = reflect::<AIProvider>(client.clone());
-    let (audit_policies, audit_policy_stream) = reflect::<AuditPolicy>(client.clone());
-    let (approver_keys, approver_key_stream) = reflect::<ApproverKey>(client.clone());
+    let (requests, has_requests, request_stream) = reflect::<ChatRequest>(client.clone());
+    let (plans, has_plans, plan_stream) = reflect::<CommandPlan>(client.clone());
+    let (approvals, has_approvals, approval_stream) = reflect::<Approval>(client.clone());
+    let (sessions, has_sessions, session_stream) = reflect::<ChatSession>(client.clone());
+    let (policies, has_policies, policy_stream) = reflect::<RiskPolicy>(client.clone());
+    let (providers, _, provider_stream) = reflect::<AIProvider>(client.clone());
+    let (audit_policies, _, audit_policy_stream) = reflect::<AuditPolicy>(client.clone());
+    let (approver_keys, _, approver_key_stream) = reflect::<ApproverKey>(client.clone());
     let stores = Stores {
         requests,
         plans,
         approvals,
         sessions,
         policies,
+        filled: vec![has_requests, has_plans, has_approvals, has_sessions, has_policies],
     };
 
     let recorder = Recorder::new(
@@ -382,6 +383,12 @@ async fn lead(
     forward(tasks, provider_stream, shutdown, providers);
     forward(tasks, audit_policy_stream, shutdown, audits);
     forward(tasks, approver_key_stream, shutdown, keys);
+    let left_by_admission = controllers::admission_event::watched(ctx.client.clone(), &ctx.namespace);
+    let recording = Arc::clone(&ctx);
+    watch(tasks, left_by_admission, shutdown, move |event| {
+        let ctx = Arc::clone(&recording);
+        async move { controllers::admission_event::record(&event, &ctx).await }
+    });
 
     let until = shutdown.clone();
     tasks.spawn(async move {

@@ -11,7 +11,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::Api;
 use kube::api::PostParams;
 use kubechat_crds::condition::clip;
-use kubechat_crds::install::admission::{REASON_ADMISSION_REFUSED, REASON_POLICY_DELETED};
+use kubechat_crds::install::admission::{
+    EVENT_OPERATION, EVENT_REFUSAL, EVENT_REPORTER, EVENT_USER, REASON_ADMISSION_REFUSED,
+    REASON_POLICY_DELETED,
+};
 use kubechat_crds::{GROUP, VERSION};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -20,18 +23,12 @@ use crate::refusal::Refusal;
 use crate::review::Review;
 use crate::state::State;
 
-/// Name under which the webhook reports Events.
-const REPORTER: &str = "kubechat.io/webhook";
 /// Longest wait for the API server to take one.
 const WRITE_DEADLINE: Duration = Duration::from_secs(5);
 /// At most one Event in this time, on average.
 const PACE: Duration = Duration::from_millis(500);
 /// Longest `note` that the API server takes.
 const MAX_NOTE: usize = 1024;
-/// Annotations of the Event, for programs.
-const USER_ANNOTATION: &str = "kubechat.io/user";
-const REASON_ANNOTATION: &str = "kubechat.io/refusal-reason";
-const OPERATION_ANNOTATION: &str = "kubechat.io/operation";
 
 /// What happened, ready to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,9 +84,9 @@ impl Record {
             (!value.is_empty()).then(|| (key.to_owned(), clip(value.to_owned(), 1024)))
         };
         let annotations = [
-            annotation(USER_ANNOTATION, &self.user),
-            annotation(REASON_ANNOTATION, self.refusal),
-            annotation(OPERATION_ANNOTATION, self.operation),
+            annotation(EVENT_USER, &self.user),
+            annotation(EVENT_REFUSAL, self.refusal),
+            annotation(EVENT_OPERATION, self.operation),
         ];
         Event {
             metadata: ObjectMeta {
@@ -119,7 +116,7 @@ impl Record {
                 namespace: (!self.namespace.is_empty()).then_some(self.namespace),
                 ..ObjectReference::default()
             }),
-            reporting_controller: Some(REPORTER.to_owned()),
+            reporting_controller: Some(EVENT_REPORTER.to_owned()),
             reporting_instance: Some(instance.to_owned()),
             type_: Some(if deleted { "Normal" } else { "Warning" }.to_owned()),
             ..Event::default()

@@ -25,6 +25,16 @@ pub const TIMEOUT_SECONDS: i32 = 5;
 pub const REASON_ADMISSION_REFUSED: &str = "AdmissionRefused";
 /// Reason of the Event that records the deletion of a policy object.
 pub const REASON_POLICY_DELETED: &str = "PolicyDeleted";
+/// Who reports those Events.
+pub const EVENT_REPORTER: &str = "kubechat.io/webhook";
+/// Annotation of those Events: who tried.
+pub const EVENT_USER: &str = "kubechat.io/user";
+/// Annotation of those Events: the fixed reason of a refusal.
+pub const EVENT_REFUSAL: &str = "kubechat.io/refusal-reason";
+/// Annotation of those Events: CREATE, UPDATE or DELETE.
+pub const EVENT_OPERATION: &str = "kubechat.io/operation";
+/// Annotation of those Events, set by the operator: number of the audit entry.
+pub const EVENT_ENTRY: &str = "kubechat.io/audit-seq";
 
 /// Kinds (plural) whose author is stamped and sealed.
 const SEALED: &[&str] = &["approvals", "chatrequests", "chatsessions"];
@@ -304,7 +314,10 @@ fn no_writes_by_plans() -> Policy {
 
 /// The operator turns these Events into audit entries, so nobody else may write them.
 fn reserved_events(installation: &Installation<'_>) -> Policy {
-    let webhook = installation.username(installation.webhook);
+    let (webhook, operator) = (
+        installation.username(installation.webhook),
+        installation.username(installation.operator),
+    );
     let reserved = |object: &str| {
         format!(
             "has({object}.reason) && {object}.reason in ['{REASON_ADMISSION_REFUSED}', '{REASON_POLICY_DELETED}']"
@@ -324,7 +337,7 @@ fn reserved_events(installation: &Installation<'_>) -> Policy {
         matches,
         validations: vec![(
             format!(
-                "request.userInfo.username == '{webhook}' || !(({}) || (oldObject != null && {}))",
+                "request.userInfo.username == '{webhook}' || (request.operation == 'UPDATE' && request.userInfo.username == '{operator}') || !(({}) || (oldObject != null && {}))",
                 reserved("object"),
                 reserved("oldObject")
             ),

@@ -144,6 +144,12 @@ pub fn operator_namespaced() -> Vec<Right> {
         lease,
         right("coordination.k8s.io", &["leases"], &["create"], "leader election"),
         right(
+            "events.k8s.io",
+            &["events"],
+            READ,
+            "record what the webhook refused",
+        ),
+        right(
             "kubechat.io",
             &["chatrequests"],
             &["create"],

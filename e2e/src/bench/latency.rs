@@ -207,7 +207,7 @@ fn sentence(kind: usize, number: u64, pod: &str) -> String {
         1 => format!("restart deployment {app}"),
         2 => format!("set image of deployment {app} to nginx:1.28"),
         3 => format!("delete pod {pod}"),
-        _ => format!("label pods with app={app} tier=web"),
+        _ => format!("label pods -l app={app} tier=web"),
     }
 }
 

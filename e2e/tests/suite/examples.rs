@@ -58,7 +58,10 @@ async fn kubectl_explains_every_field_of_every_kind(ctx: Arc<Ctx>) -> Result<()>
     for resource in work.chain(POLICY.iter().map(|(_, resource, _)| *resource)) {
         let args = ["explain", resource, "--output=plaintext-openapiv2"];
         let (kind, _) = kubectl_ok(&ctx.cluster, "alice", &["explain", resource], "").await?;
-        ensure!(kind.contains("DESCRIPTION:") && !kind.contains("<empty>"), "{args:?}: {kind}");
+        ensure!(
+            kind.contains("DESCRIPTION:") && !kind.contains("<empty>"),
+            "{args:?}: {kind}"
+        );
     }
     let (prompt, _) = kubectl_ok(&ctx.cluster, "alice", &["explain", "chatrequest.spec.prompt"], "").await?;
     ensure!(prompt.contains("The sentence, at most 16 KiB"), "{prompt}");
@@ -69,8 +72,13 @@ async fn kubectl_explains_every_field_of_every_kind(ctx: Arc<Ctx>) -> Result<()>
 async fn undescribed(ctx: &Ctx) -> Result<()> {
     let request = http::Request::get("/openapi/v3/apis/kubechat.io/v1beta1").body(Vec::new())?;
     let schema: serde_json::Value = ctx.client("alice").await?.request(request).await?;
-    let all = schema.pointer("/components/schemas").and_then(|all| all.as_object()).context("no schemas")?;
-    let ours = all.iter().filter(|(name, _)| name.starts_with("io.kubechat.") && !name.ends_with("List"));
+    let all = schema
+        .pointer("/components/schemas")
+        .and_then(|all| all.as_object())
+        .context("no schemas")?;
+    let ours = all
+        .iter()
+        .filter(|(name, _)| name.starts_with("io.kubechat.") && !name.ends_with("List"));
     let (mut fields, mut empty) = (0, vec![]);
     for (name, schema) in ours {
         walk(name, schema, &mut fields, &mut empty);
@@ -85,7 +93,9 @@ fn walk(path: &str, schema: &serde_json::Value, fields: &mut usize, empty: &mut 
     for (name, property) in properties {
         let path = format!("{path}.{name}");
         *fields += 1;
-        let described = property["description"].as_str().or_else(|| property.pointer("/allOf/0/$ref")?.as_str());
+        let described = property["description"]
+            .as_str()
+            .or_else(|| property.pointer("/allOf/0/$ref")?.as_str());
         if described.is_none_or(str::is_empty) {
             empty.push(path.clone());
         }

@@ -32,7 +32,11 @@ where
 {
     eventually(LATER, &format!("{name} is gone"), || async {
         let left = api.get_opt(name).await?;
-        ensure!(left.is_none(), "it is there: {:?}", left.map(|object| object.meta().clone()));
+        ensure!(
+            left.is_none(),
+            "it is there: {:?}",
+            left.map(|object| object.meta().clone())
+        );
         Ok(())
     })
     .await
@@ -59,11 +63,16 @@ async fn a_plan_goes_with_its_turn_and_the_decision_on_it_stays(ctx: Arc<Ctx>) -
         is_gone(&turns, &plan.spec.chat_request_ref.name).await?;
         is_gone(&plans, &plan.name_any()).await?;
         let kept = approvals.get(&decision.name_any()).await?;
-        ensure!(kept.metadata.deletion_timestamp.is_none(), "the decision is being removed");
+        ensure!(
+            kept.metadata.deletion_timestamp.is_none(),
+            "the decision is being removed"
+        );
     }
     // A plan that waits goes as well: nobody is left who asked for it.
     let plan = plan_for(&alice, &namespace, "scale nginx to 3 replicas").await?;
-    turns.delete(&plan.spec.chat_request_ref.name, &DeleteParams::foreground()).await?;
+    turns
+        .delete(&plan.spec.chat_request_ref.name, &DeleteParams::foreground())
+        .await?;
     is_gone(&turns, &plan.spec.chat_request_ref.name).await?;
     is_gone(&plans, &plan.name_any()).await
 }
@@ -81,7 +90,11 @@ async fn an_orphaned_plan_stays_and_is_never_executed(ctx: Arc<Ctx>) -> Result<(
     turns.delete(&plan.spec.chat_request_ref.name, &params).await?;
     is_gone(&turns, &plan.spec.chat_request_ref.name).await?;
     let orphan = plans.get(&plan.name_any()).await?;
-    ensure!(orphan.owner_references().is_empty(), "it is owned by {:?}", orphan.owner_references());
+    ensure!(
+        orphan.owner_references().is_empty(),
+        "it is owned by {:?}",
+        orphan.owner_references()
+    );
     // Whether or not the approval still comes in time, the turn is gone.
     if let Err(refused) = decide(&bob, &plan, DecisionKind::Approve).await {
         let said = format!("{refused:#}");
@@ -98,7 +111,9 @@ async fn a_namespace_full_of_work_is_deleted_to_the_end(ctx: Arc<Ctx>) -> Result
     let namespace = ctx.namespace("full").await?;
     let (alice, bob) = (ctx.client("alice").await?, ctx.client("bob").await?);
     let session = object("ChatSession", "talk", &json!({"title": "t"}))?;
-    raw(&alice, "ChatSession", &namespace).create(&PostParams::default(), &session).await?;
+    raw(&alice, "ChatSession", &namespace)
+        .create(&PostParams::default(), &session)
+        .await?;
     let turn = ChatRequestSpec {
         session_ref: Some(LocalRef::new("talk")),
         ..says_prompt("scale nginx to 3 replicas")
@@ -137,7 +152,10 @@ async fn a_finished_turn_is_removed_after_its_time_unless_flux_tracks_it(ctx: Ar
 
     // The tracked one was finished before that one was even asked.
     let kept = turns.get("tracked").await?;
-    ensure!(kept.metadata.deletion_timestamp.is_none(), "the tracked turn is being removed");
+    ensure!(
+        kept.metadata.deletion_timestamp.is_none(),
+        "the tracked turn is being removed"
+    );
     let untrack = Patch::Merge(json!({"metadata": {"labels": {FLUX: null}}}));
     turns.patch("tracked", &PatchParams::default(), &untrack).await?;
     is_gone(&turns, "tracked").await

@@ -32,11 +32,23 @@ pub(crate) fn tests() -> Vec<Test> {
 
 /// Asks as somebody and returns the answer.
 async fn answer(person: &Client, namespace: &str, prompt: &str) -> Result<Answer> {
-    let (turn, _) = ends_as(person, namespace, says_prompt(prompt), RequestPhase::Succeeded, "Answered").await?;
+    let (turn, _) = ends_as(
+        person,
+        namespace,
+        says_prompt(prompt),
+        RequestPhase::Succeeded,
+        "Answered",
+    )
+    .await?;
     let status = status_of(&turn);
     ensure!(status.plan_ref.is_none(), "{prompt}: a read became a plan");
-    let interpretation = status.interpretation.with_context(|| format!("{prompt}: not said what was understood"))?;
-    ensure!(interpretation.provider == "rules" && !interpretation.understood.is_empty(), "{interpretation:?}");
+    let interpretation = status
+        .interpretation
+        .with_context(|| format!("{prompt}: not said what was understood"))?;
+    ensure!(
+        interpretation.provider == "rules" && !interpretation.understood.is_empty(),
+        "{interpretation:?}"
+    );
     status.answer.with_context(|| format!("{prompt}: no answer"))
 }
 
@@ -44,7 +56,12 @@ async fn answer(person: &Client, namespace: &str, prompt: &str) -> Result<Answer
 fn column<'a>(table: &'a Table, title: &str) -> Result<Vec<&'a str>> {
     let at = table.columns.iter().position(|column| column == title);
     let at = at.with_context(|| format!("there is no {title} in {:?}", table.columns))?;
-    Ok(table.rows.iter().filter_map(|row| row.get(at)).map(String::as_str).collect())
+    Ok(table
+        .rows
+        .iter()
+        .filter_map(|row| row.get(at))
+        .map(String::as_str)
+        .collect())
 }
 
 async fn lists_and_counts_answer_with_what_is_there(ctx: Arc<Ctx>) -> Result<()> {
@@ -56,8 +73,16 @@ async fn lists_and_counts_answer_with_what_is_there(ctx: Arc<Ctx>) -> Result<()>
     let pods = answer(&alice, &namespace, "list pods").await?;
     says(&pods.first_line, &["2 pods", &namespace])?;
     let pods = table(pods)?;
-    ensure!(pods.total == 2 && pods.rows.len() == 2 && pods.continue_.is_none(), "{pods:?}");
-    ensure!(column(&pods, "Name")?.iter().all(|name| name.starts_with("nginx-")), "{pods:?}");
+    ensure!(
+        pods.total == 2 && pods.rows.len() == 2 && pods.continue_.is_none(),
+        "{pods:?}"
+    );
+    ensure!(
+        column(&pods, "Name")?
+            .iter()
+            .all(|name| name.starts_with("nginx-")),
+        "{pods:?}"
+    );
     ensure!(column(&pods, "Status")? == ["Running", "Running"], "{pods:?}");
 
     let deployments = table(answer(&alice, &namespace, "what deployments are there").await?)?;
@@ -91,16 +116,28 @@ async fn one_object_is_shown_described_and_its_events_and_logs_read(ctx: Arc<Ctx
     let alice = ctx.client("alice").await?;
     for (prompt, said) in [
         ("get deployment nginx", vec!["deployment/nginx"]),
-        ("show deployment nginx as yaml", vec!["kind: Deployment", "image: nginx:1.27", "replicas: 2"]),
-        ("describe deployment nginx", vec!["2 of 2 ready", "nginx:1.27", "Events:", "ScalingReplicaSet"]),
+        (
+            "show deployment nginx as yaml",
+            vec!["kind: Deployment", "image: nginx:1.27", "replicas: 2"],
+        ),
+        (
+            "describe deployment nginx",
+            vec!["2 of 2 ready", "nginx:1.27", "Events:", "ScalingReplicaSet"],
+        ),
         ("describe service nginx", vec!["service/nginx", "ClusterIP", "80"]),
-        ("describe configmap nginx-conf", vec!["configmap/nginx-conf", "nginx.conf"]),
+        (
+            "describe configmap nginx-conf",
+            vec!["configmap/nginx-conf", "nginx.conf"],
+        ),
         // The nodes are fake and keep no logs; that too is an answer.
         ("show me the logs of nginx", vec!["pod/nginx-"]),
     ] {
         let shown = answer(&alice, &namespace, prompt).await?;
         says(&shown.text, &said).context(prompt)?;
-        let cited = shown.citations.first().with_context(|| format!("{prompt}: cites nothing"))?;
+        let cited = shown
+            .citations
+            .first()
+            .with_context(|| format!("{prompt}: cites nothing"))?;
         ensure!(
             cited.object.namespace.as_ref() == Some(&namespace) && !cited.resource_version.is_empty(),
             "{prompt}: cites {cited:?}"
@@ -112,7 +149,10 @@ async fn one_object_is_shown_described_and_its_events_and_logs_read(ctx: Arc<Ctx
         let reasons = column(&table, "Reason")?;
         ensure!(reasons.contains(&"ScalingReplicaSet"), "{prompt}: {reasons:?}");
         let times = column(&table, "Last seen")?;
-        ensure!(times.is_sorted_by(|a, b| a >= b), "{prompt}: not the newest first: {times:?}");
+        ensure!(
+            times.is_sorted_by(|a, b| a >= b),
+            "{prompt}: not the newest first: {times:?}"
+        );
     }
     Ok(())
 }
@@ -125,12 +165,18 @@ async fn a_rollout_says_how_far_it_is(ctx: Arc<Ctx>) -> Result<()> {
     says(&done.text, &["deployment/nginx is rolled out", "2 of 2 ready"])?;
     // A paused rollout stays where it is.
     let deployments: Api<Deployment> = Api::namespaced(alice.clone(), &namespace);
-    let change = Patch::Merge(json!({"spec": {"paused": true, "template": {"metadata": {"labels": {"version": "2"}}}}}));
-    deployments.patch(DEPLOYMENT, &PatchParams::default(), &change).await?;
+    let change = Patch::Merge(
+        json!({"spec": {"paused": true, "template": {"metadata": {"labels": {"version": "2"}}}}}),
+    );
+    deployments
+        .patch(DEPLOYMENT, &PatchParams::default(), &change)
+        .await?;
     let under_way = answer(&alice, &namespace, "rollout status of nginx").await?;
-    says(&under_way.text, &["is being rolled out"])?;
+    says(&under_way.text, &["the rollout of deployment/nginx is paused"])?;
     let resume = Patch::Merge(json!({"spec": {"paused": false}}));
-    deployments.patch(DEPLOYMENT, &PatchParams::default(), &resume).await?;
+    deployments
+        .patch(DEPLOYMENT, &PatchParams::default(), &resume)
+        .await?;
     eventually(LATER, "the rollout is said to be done", || async {
         let done = answer(&alice, &namespace, "rollout status of nginx").await?;
         says(&done.text, &["is rolled out"])
@@ -142,14 +188,30 @@ async fn one_who_may_only_look_gets_answers_and_no_plan(ctx: Arc<Ctx>) -> Result
     ctx.product().await?;
     let namespace = ctx.namespace("look").await?;
     let dave = ctx.client("dave").await?;
-    says(&answer(&dave, &namespace, "how many pods are there").await?.text, &["2 pods"])?;
-    says(&answer(&dave, &namespace, "describe deployment nginx").await?.text, &["2 of 2 ready"])?;
+    says(
+        &answer(&dave, &namespace, "how many pods are there").await?.text,
+        &["2 pods"],
+    )?;
+    says(
+        &answer(&dave, &namespace, "describe deployment nginx").await?.text,
+        &["2 of 2 ready"],
+    )?;
     let what_if = answer(&dave, &namespace, "what happens if I delete deployment nginx").await;
     // What he may not do is not even tried out for him.
     ensure!(what_if.is_err(), "{what_if:?}");
-    ends_as(&dave, &namespace, says_prompt("restart nginx"), RequestPhase::Failed, "Forbidden").await?;
+    ends_as(
+        &dave,
+        &namespace,
+        says_prompt("restart nginx"),
+        RequestPhase::Failed,
+        "Forbidden",
+    )
+    .await?;
     let plans: Api<CommandPlan> = Api::namespaced(dave, &namespace);
-    ensure!(plans.list(&ListParams::default()).await?.items.is_empty(), "plans were made");
+    ensure!(
+        plans.list(&ListParams::default()).await?.items.is_empty(),
+        "plans were made"
+    );
 
     let alice = ctx.client("alice").await?;
     let what_if = answer(&alice, &namespace, "what happens if I delete deployment nginx").await?;
@@ -162,13 +224,18 @@ async fn values_of_secrets_and_of_env_are_never_shown(ctx: Arc<Ctx>) -> Result<(
     let alice = ctx.client("alice").await?;
     let value = "correct-horse-battery";
     let encoded = BASE64_STANDARD.encode(value);
-    let secret: Secret = serde_json::from_value(json!({"metadata": {"name": "db"}, "stringData": {"password": value}}))?;
-    Api::<Secret>::namespaced(alice.clone(), &namespace).create(&PostParams::default(), &secret).await?;
+    let secret: Secret =
+        serde_json::from_value(json!({"metadata": {"name": "db"}, "stringData": {"password": value}}))?;
+    Api::<Secret>::namespaced(alice.clone(), &namespace)
+        .create(&PostParams::default(), &secret)
+        .await?;
     let env = json!({"spec": {"template": {"spec": {"containers": [
         {"name": "nginx", "env": [{"name": "TOKEN", "value": value}]},
     ]}}}});
     let env = Patch::Strategic(env);
-    Api::<Deployment>::namespaced(alice.clone(), &namespace).patch(DEPLOYMENT, &PatchParams::default(), &env).await?;
+    Api::<Deployment>::namespaced(alice.clone(), &namespace)
+        .patch(DEPLOYMENT, &PatchParams::default(), &env)
+        .await?;
     for prompt in [
         "show secret db",
         "describe secret db",
@@ -189,8 +256,14 @@ async fn values_of_secrets_and_of_env_are_never_shown(ctx: Arc<Ctx>) -> Result<(
         let turn = ask(&alice, &namespace, prompt).await?;
         let turn = eventually(LATER, prompt, || async {
             let turns: Api<kubechat_crds::ChatRequest> = Api::namespaced(alice.clone(), &namespace);
-            let turn = turns.get(turn.metadata.name.as_deref().unwrap_or_default()).await?;
-            ensure!(super::tools::is_over(&turn) || status_of(&turn).plan_ref.is_some(), "{:?}", turn.status);
+            let turn = turns
+                .get(turn.metadata.name.as_deref().unwrap_or_default())
+                .await?;
+            ensure!(
+                super::tools::is_over(&turn) || status_of(&turn).plan_ref.is_some(),
+                "{:?}",
+                turn.status
+            );
             Ok(turn)
         })
         .await?;
@@ -205,7 +278,10 @@ async fn values_of_secrets_and_of_env_are_never_shown(ctx: Arc<Ctx>) -> Result<(
         }
     }
     // That it is there, and its keys, may be seen.
-    says(&answer(&alice, &namespace, "describe secret db").await?.text, &["secret/db", "password"])
+    says(
+        &answer(&alice, &namespace, "describe secret db").await?.text,
+        &["secret/db", "password"],
+    )
 }
 
 async fn every_answer_is_recorded_as_a_read_of_the_requester(ctx: Arc<Ctx>) -> Result<()> {

@@ -9,7 +9,9 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::{GroupVersionKind, Status};
 use kube::{Api, Client, Config, ResourceExt};
 use kubechat_crds::condition::{find, is_finished, types};
-use kubechat_crds::{ChatRequest, ChatRequestSpec, ChatRequestStatus, CommandPlan, LocalRef, PlanPhase, RequestPhase};
+use kubechat_crds::{
+    ChatRequest, ChatRequestSpec, ChatRequestStatus, CommandPlan, LocalRef, PlanPhase, RequestPhase,
+};
 use kubechat_e2e::cluster::Cluster;
 use kubechat_e2e::demo::DEPLOYMENT;
 use kubechat_e2e::product::Product;
@@ -42,7 +44,11 @@ pub(crate) fn raw(client: &Client, kind: &str, namespace: &str) -> Api<DynamicOb
     let gvk = GroupVersionKind::gvk(kubechat_crds::GROUP, kubechat_crds::VERSION, kind);
     let cluster = POLICY.iter().find(|(name, ..)| *name == kind);
     let plural = cluster.map(|(_, plural, _)| *plural);
-    let plural = plural.or_else(|| WORK.iter().find(|(name, _)| *name == kind).map(|(_, plural)| *plural));
+    let plural = plural.or_else(|| {
+        WORK.iter()
+            .find(|(name, _)| *name == kind)
+            .map(|(_, plural)| *plural)
+    });
     let resource = ApiResource::from_gvk_with_plural(&gvk, plural.unwrap_or_default());
     match cluster {
         Some(_) => Api::all_with(client.clone(), &resource),
@@ -71,7 +77,11 @@ pub(crate) fn dry_run() -> PostParams {
 }
 
 /// Writes the spec of a stored object by a merge patch.
-pub(crate) async fn change(api: &Api<DynamicObject>, name: &str, spec: &Value) -> kube::Result<DynamicObject> {
+pub(crate) async fn change(
+    api: &Api<DynamicObject>,
+    name: &str,
+    spec: &Value,
+) -> kube::Result<DynamicObject> {
     let patch = Patch::Merge(json!({"spec": spec}));
     api.patch(name, &PatchParams::default(), &patch).await
 }
@@ -115,7 +125,9 @@ pub(crate) async fn impersonating(
     config.auth_info.impersonate = Some(user.to_owned());
     let groups = groups.iter().map(|group| (*group).to_owned()).collect();
     config.auth_info.impersonate_groups = Some(groups);
-    let extra = extra.iter().map(|(key, value)| ((*key).to_owned(), vec![(*value).to_owned()]));
+    let extra = extra
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), vec![(*value).to_owned()]));
     config.auth_info.impersonate_user_extra = Some(extra.collect());
     Ok(Client::try_from(config)?)
 }
@@ -162,7 +174,11 @@ pub(crate) fn texts(output: &Output) -> (String, String) {
 pub(crate) async fn entries_of(product: &Product, turn: &ChatRequest) -> Result<Vec<Value>> {
     let db = product.audit_db().display().to_string();
     let uid = turn.uid().unwrap_or_default();
-    let output = run(product, ["audit", "list", "--db", &db, "-o", "json", "--request", &uid]).await?;
+    let output = run(
+        product,
+        ["audit", "list", "--db", &db, "-o", "json", "--request", &uid],
+    )
+    .await?;
     let (out, err) = texts(&output);
     ensure!(output.status.success(), "{out}{err}");
     Ok(serde_json::from_str(&out)?)
@@ -228,11 +244,17 @@ pub(crate) fn undo_of(plan: &CommandPlan) -> ChatRequestSpec {
 }
 
 /// The plan, whose turn and itself must have ended in this phase, and nothing of which was sent.
-pub(crate) async fn ended_unsent(person: &Client, plan: &CommandPlan, phase: PlanPhase) -> Result<CommandPlan> {
+pub(crate) async fn ended_unsent(
+    person: &Client,
+    plan: &CommandPlan,
+    phase: PlanPhase,
+) -> Result<CommandPlan> {
     let plan = super::turn::ended_as(person, plan, phase).await?;
     let states = super::turn::steps(&plan);
     ensure!(
-        states.iter().all(|state| *state == kubechat_crds::StepState::Skipped),
+        states
+            .iter()
+            .all(|state| *state == kubechat_crds::StepState::Skipped),
         "its steps are {states:?}"
     );
     Ok(plan)

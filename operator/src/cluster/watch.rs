@@ -22,11 +22,19 @@ pub trait Watched:
 }
 impl<K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static> Watched for K {}
 
-/// A store of all objects of a kind, and the stream of touched objects that fills it. The stream must be polled.
+/// Whether a store holds what the API server has.
+///
+/// `Store::wait_until_ready` wakes only the last of those who wait for one store, and the controller of the kind is one of
+/// them: everybody else waits for this.
+pub type Filled = tokio::sync::watch::Receiver<bool>;
+
+/// A store of all objects of a kind, whether it is filled, and the stream of touched objects that fills it. The stream
+/// must be polled.
 pub fn reflect<K: Watched>(
     client: Client,
 ) -> (
     Store<K>,
+    Filled,
     impl Stream<Item = Result<K, watcher::Error>> + Send + 'static,
 )
 where
@@ -38,8 +46,15 @@ where
     let stream = start(api, config)
         .default_backoff()
         .try_filter_map(|event| std::future::ready(Ok(unguard(event))));
-    let touched = reflector::reflector(writer, stream).touched_objects();
-    (store, touched)
+    let (filled, is_filled) = tokio::sync::watch::channel(false);
+    let touched = reflector::reflector(writer, stream)
+        .inspect_ok(move |event| {
+            if matches!(event, Event::InitDone) {
+                filled.send_replace(true);
+            }
+        })
+        .touched_objects();
+    (store, is_filled, touched)
 }
 
 /// Takes the guard off an event; an object that cannot be read is logged and left out.

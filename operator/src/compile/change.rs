@@ -226,9 +226,10 @@ pub(super) async fn assemble(
 }
 
 fn limit_of_steps(turn: &Turn<'_>) -> i32 {
-    turn.policies
-        .as_ref()
-        .map_or(kubechat_core::policy::MAX_STEPS, kubechat_core::policy::Effective::max_steps)
+    turn.policies.as_ref().map_or(
+        kubechat_core::policy::MAX_STEPS,
+        kubechat_core::policy::Effective::max_steps,
+    )
 }
 
 /// Takes back the promise to create again what one rollback could not create: each object is a step of it.

@@ -1,5 +1,6 @@
 //! One controller a kind: observe -> decide (in `kubechat_core`) -> apply -> report.
 
+pub mod admission_event;
 pub mod ai_provider;
 pub mod approval;
 pub mod approver_key;

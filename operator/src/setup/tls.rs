@@ -128,14 +128,18 @@ fn names(endpoint: &Endpoint) -> Vec<String> {
     names
 }
 
-/// Days until the serving certificate ends; `None` when there is none that can be read.
+/// Days until the serving certificate ends; `None` when there is none that can be used: certificate, key and CA must be
+/// readable and belong together.
 fn days_left(data: &BTreeMap<String, ByteString>, now: i64) -> Option<i64> {
     let pem = data.get("tls.crt")?;
-    data.get("tls.key").filter(|k| !k.0.is_empty())?;
-    data.get("ca.crt").filter(|k| !k.0.is_empty())?;
     let (_, pem) = x509_parser::pem::parse_x509_pem(&pem.0).ok()?;
     let certificate = pem.parse_x509().ok()?;
-    Some((certificate.validity().not_after.timestamp() - now) / DAY)
+    let key = KeyPair::from_pem(&text(data, "tls.key")).ok()?;
+    let is_its_key = key.public_key_raw() == &*certificate.public_key().subject_public_key.data;
+    let (_, ca) = x509_parser::pem::parse_x509_pem(&data.get("ca.crt")?.0).ok()?;
+    let is_issued_by_it = ca.parse_x509().ok()?.subject() == certificate.issuer();
+    let days = (certificate.validity().not_after.timestamp() - now) / DAY;
+    (is_its_key && is_issued_by_it).then_some(days)
 }
 
 fn text(data: &BTreeMap<String, ByteString>, key: &str) -> String {
@@ -243,14 +247,25 @@ mod tests {
         let now = 1_800_000_000;
         let made = make(&endpoint(), now).unwrap();
         let (certificate, key, ca) = (made.certificate, made.key, made.ca);
-        let data = |c: &str, k: &str| -> BTreeMap<String, ByteString> {
-            [("tls.crt", c), ("tls.key", k), ("ca.crt", ca.as_str())]
+        let data = |c: &str, k: &str, ca: &str| -> BTreeMap<String, ByteString> {
+            [("tls.crt", c), ("tls.key", k), ("ca.crt", ca)]
                 .map(|(n, v)| (n.to_owned(), ByteString(v.into())))
                 .into()
         };
-        assert!((DAYS - 1..=DAYS).contains(&days_left(&data(&certificate, &key), now).unwrap()));
-        assert_eq!(days_left(&data("nonsense", &key), now), None);
-        assert_eq!(days_left(&data(&certificate, ""), now), None);
+        let whole = data(&certificate, &key, &ca);
+        assert!((DAYS - 1..=DAYS).contains(&days_left(&whole, now).unwrap()));
+        let other = make(&endpoint(), now + 1).unwrap();
+        let unusable = [
+            data("nonsense", &key, &ca),
+            data(&certificate, "", &ca),
+            data(&certificate, &other.key, &ca),
+            data(&certificate, &key, "nonsense"),
+            data(&certificate, &key, &other.ca),
+            BTreeMap::new(),
+        ];
+        for bad in unusable {
+            assert_eq!(days_left(&bad, now), None);
+        }
         assert_eq!(
             names(&endpoint()),
             [

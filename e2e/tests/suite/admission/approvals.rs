@@ -15,12 +15,18 @@ use kubechat_e2e::accounts::OPS;
 use kubechat_e2e::wait::eventually;
 use serde_json::{Value, json};
 
-use super::super::tools::{at, dry_run, ended_unsent, impersonating, nginx, object, raw, refused, says_prompt};
+use super::super::tools::{
+    at, dry_run, ended_unsent, impersonating, nginx, object, raw, refused, says_prompt,
+};
 use super::super::turn::{SOON, approve, ask_with, decide, ended, ended_as, plan_for, waiting_plan};
 use crate::runner::{Ctx, Test, shared};
 
 /// Life of a plan that a test lets expire; it is made anew, longer, where the machine was too slow for it.
-const LIVES: [Duration; 3] = [Duration::from_secs(5), Duration::from_secs(15), Duration::from_secs(45)];
+const LIVES: [Duration; 3] = [
+    Duration::from_secs(5),
+    Duration::from_secs(15),
+    Duration::from_secs(45),
+];
 
 pub(super) fn tests() -> Vec<Test> {
     shared![
@@ -56,10 +62,20 @@ async fn a_forged_or_stale_digest_is_refused(ctx: Arc<Ctx>) -> Result<()> {
     let pattern = "spec.planDigest";
     for (what, forged, code, said) in [
         ("an earlier plan's", earlier.spec.digest.clone(), 403, another),
-        ("a made up one", format!("sha256:{}", "0".repeat(64)), 403, another),
+        (
+            "a made up one",
+            format!("sha256:{}", "0".repeat(64)),
+            403,
+            another,
+        ),
         ("a prefix", digest[..20].to_owned(), 422, pattern),
         ("nothing", String::new(), 422, pattern),
-        ("upper case", format!("sha256:{}", hex.to_uppercase()), 422, pattern),
+        (
+            "upper case",
+            format!("sha256:{}", hex.to_uppercase()),
+            422,
+            pattern,
+        ),
         ("no algorithm", hex.clone(), 422, pattern),
         ("too long", format!("{digest}0"), 422, pattern),
         ("another algorithm", format!("sha512:{hex}"), 422, pattern),
@@ -67,7 +83,9 @@ async fn a_forged_or_stale_digest_is_refused(ctx: Arc<Ctx>) -> Result<()> {
     ] {
         for person in [&alice, &bob] {
             let tried = approval(&plan, |spec| spec["planDigest"] = json!(forged))?;
-            let tried = raw(person, "Approval", &namespace).create(&PostParams::default(), &tried).await;
+            let tried = raw(person, "Approval", &namespace)
+                .create(&PostParams::default(), &tried)
+                .await;
             refused(what, tried, code, &[said])?;
         }
     }
@@ -87,12 +105,23 @@ async fn a_destructive_plan_is_not_approved_and_no_plan_denied_by_its_requester(
         "a destructive plan of her own",
         tried,
         403,
-        &["The Approval was not stored", "the requester cannot approve this plan himself", "another person"],
+        &[
+            "The Approval was not stored",
+            "the requester cannot approve this plan himself",
+            "another person",
+        ],
     )?;
     let caution = plan_for(&alice, &namespace, "scale nginx to 3 replicas").await?;
     let deny = approval(&caution, |spec| spec["decision"] = json!("Deny"))?;
-    let denied = raw(&alice, "Approval", &namespace).create(&PostParams::default(), &deny).await;
-    refused("denying her own", denied, 403, &["by cancelling it", "kubechat cancel"])?;
+    let denied = raw(&alice, "Approval", &namespace)
+        .create(&PostParams::default(), &deny)
+        .await;
+    refused(
+        "denying her own",
+        denied,
+        403,
+        &["by cancelling it", "kubechat cancel"],
+    )?;
     Ok(())
 }
 
@@ -103,16 +132,32 @@ async fn a_service_account_decides_nothing(ctx: Arc<Ctx>) -> Result<()> {
     let admin = ctx.client("admin").await?;
     bind(&admin, &namespace, "kubechat-approver-destructive", &robot).await?;
     let groups = ["system:serviceaccounts", "system:authenticated", "approvers"];
-    let plan = plan_for(&ctx.client("alice").await?, &namespace, "scale nginx to 3 replicas").await?;
+    let plan = plan_for(
+        &ctx.client("alice").await?,
+        &namespace,
+        "scale nginx to 3 replicas",
+    )
+    .await?;
     for (user, decision) in [
         (robot.as_str(), "Approve"),
         (&robot, "Deny"),
         ("system:kube-controller-manager", "Approve"),
-        ("system:serviceaccount:kubechat-system:kubechat-operator", "Approve"),
+        (
+            "system:serviceaccount:kubechat-system:kubechat-operator",
+            "Approve",
+        ),
     ] {
-        let client = impersonating(&ctx.cluster, user, &[&groups[..], &["system:masters"]].concat(), &[]).await?;
+        let client = impersonating(
+            &ctx.cluster,
+            user,
+            &[&groups[..], &["system:masters"]].concat(),
+            &[],
+        )
+        .await?;
         let tried = approval(&plan, |spec| spec["decision"] = json!(decision))?;
-        let tried = raw(&client, "Approval", &namespace).create(&PostParams::default(), &tried).await;
+        let tried = raw(&client, "Approval", &namespace)
+            .create(&PostParams::default(), &tried)
+            .await;
         refused(user, tried, 403, &["only people decide on plans", user])?;
     }
     Ok(())
@@ -143,12 +188,24 @@ async fn a_plan_past_its_time_is_not_executed_and_takes_no_approval(ctx: Arc<Ctx
         let late = raw(person, "Approval", &namespace)
             .create(&PostParams::default(), &approval(&plan, |_| {})?)
             .await;
-        refused("after its time", late, 403, &["Expired", "takes no decision", "kubechat again"])?;
+        refused(
+            "after its time",
+            late,
+            403,
+            &["Expired", "takes no decision", "kubechat again"],
+        )?;
     }
     let plan = plan_for(&alice, &namespace, "scale nginx to 3 replicas").await?;
     let past = approval(&plan, |spec| spec["expiresAt"] = json!("2020-01-01T00:00:00Z"))?;
-    let past = raw(&bob, "Approval", &namespace).create(&PostParams::default(), &past).await;
-    refused("a decision past its own time", past, 403, &["past its own expiresAt"])?;
+    let past = raw(&bob, "Approval", &namespace)
+        .create(&PostParams::default(), &past)
+        .await;
+    refused(
+        "a decision past its own time",
+        past,
+        403,
+        &["past its own expiresAt"],
+    )?;
     ensure!(at(&nginx(&alice, &namespace).await?, "/spec/replicas") == 2);
     Ok(())
 }
@@ -166,13 +223,22 @@ async fn a_finished_plan_or_none_takes_no_decision(ctx: Arc<Ctx>) -> Result<()> 
     for (plan, phase) in [(&denied, "Denied"), (&done, "Succeeded")] {
         for (person, decision) in [(&alice, "Approve"), (&bob, "Approve"), (&bob, "Deny")] {
             let late = approval(plan, |spec| spec["decision"] = json!(decision))?;
-            let late = raw(person, "Approval", &namespace).create(&PostParams::default(), &late).await;
+            let late = raw(person, "Approval", &namespace)
+                .create(&PostParams::default(), &late)
+                .await;
             refused(phase, late, 403, &["is finished", phase, "takes no decision"])?;
         }
     }
     let none = approval(&done, |spec| spec["planRef"] = json!({"name": "no-such-plan"}))?;
-    let none = raw(&bob, "Approval", &namespace).create(&PostParams::default(), &none).await;
-    refused("no plan", none, 403, &["there is no CommandPlan no-such-plan", "kubectl get commandplans"])?;
+    let none = raw(&bob, "Approval", &namespace)
+        .create(&PostParams::default(), &none)
+        .await;
+    refused(
+        "no plan",
+        none,
+        403,
+        &["there is no CommandPlan no-such-plan", "kubectl get commandplans"],
+    )?;
     Ok(())
 }
 
@@ -202,14 +268,21 @@ async fn an_approver_needs_the_right_in_every_touched_namespace(ctx: Arc<Ctx>) -
         .create(&PostParams::default(), &approval(&own, |_| {})?)
         .await;
     let lacks = "dave lacks the right to approve-caution commandplans.kubechat.io in namespace";
-    refused("one who may only ask", dave, 403, &[lacks, "kubechat-approver-caution"])?;
+    refused(
+        "one who may only ask",
+        dave,
+        403,
+        &[lacks, "kubechat-approver-caution"],
+    )?;
 
     let spec = ChatRequestSpec {
         scope: Some(Scope {
             namespaces: vec![near.clone(), far.clone()],
             cluster_scoped: false,
         }),
-        ..says_prompt(&format!("scale nginx in {near} to 3 and scale nginx in {far} to 3"))
+        ..says_prompt(&format!(
+            "scale nginx in {near} to 3 and scale nginx in {far} to 3"
+        ))
     };
     let plan = waiting_plan(&erin, &ask_with(&erin, OPS, spec).await?).await?;
     let frank = impersonating(&ctx.cluster, "frank", &[], &[]).await?;
@@ -221,17 +294,33 @@ async fn an_approver_needs_the_right_in_every_touched_namespace(ctx: Arc<Ctx>) -
     let missing = format!("approve-caution commandplans.kubechat.io in namespace {far}");
     eventually(SOON, "the right in the second namespace is missed", || async {
         let tried = approvals.create(&dry_run(), &approval(&plan, |_| {})?).await;
-        refused("a right in one of two", tried, 403, &["frank lacks the right to", &missing]).map(drop)
+        refused(
+            "a right in one of two",
+            tried,
+            403,
+            &["frank lacks the right to", &missing],
+        )
+        .map(drop)
     })
     .await?;
     bind(&admin, &far, "kubechat-approver-caution", "frank").await?;
     eventually(SOON, "the approval is taken", || async {
-        approvals.create(&dry_run(), &approval(&plan, |_| {})?).await.map(drop).context("not yet")
+        approvals
+            .create(&dry_run(), &approval(&plan, |_| {})?)
+            .await
+            .map(drop)
+            .context("not yet")
     })
     .await?;
-    approvals.create(&PostParams::default(), &approval(&plan, |_| {})?).await?;
+    approvals
+        .create(&PostParams::default(), &approval(&plan, |_| {})?)
+        .await?;
     let plan = ended(&erin, &plan).await?;
-    ensure!(super::super::turn::phase(&plan) == Some(PlanPhase::Succeeded), "{:?}", plan.status);
+    ensure!(
+        super::super::turn::phase(&plan) == Some(PlanPhase::Succeeded),
+        "{:?}",
+        plan.status
+    );
     for namespace in [&near, &far] {
         ensure!(at(&nginx(&erin, namespace).await?, "/spec/replicas") == 3);
     }
@@ -247,10 +336,16 @@ async fn what_this_version_does_not_support_is_refused(ctx: Arc<Ctx>) -> Result<
         ("a review", "decision", json!("Review")),
         ("break-glass", "breakGlass", json!({"incident": "INC-1"})),
         ("a claim", "approver", json!({"username": "carol"})),
-        ("a signature", "signature", json!({"format": "sshsig", "value": "x"})),
+        (
+            "a signature",
+            "signature",
+            json!({"format": "sshsig", "value": "x"}),
+        ),
     ] {
         let tried = approval(&plan, |spec| spec[field] = value)?;
-        let tried = raw(&bob, "Approval", &namespace).create(&PostParams::default(), &tried).await;
+        let tried = raw(&bob, "Approval", &namespace)
+            .create(&PostParams::default(), &tried)
+            .await;
         refused(what, tried, 403, &["not supported in this version"])?;
     }
     Ok(())

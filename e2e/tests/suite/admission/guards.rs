@@ -38,8 +38,15 @@ async fn a_plan_created_by_a_person_is_refused_whoever_it_is(ctx: Arc<Ctx>) -> R
         ctx.client("erin").await?,
         impersonating(&ctx.cluster, webhook, &["system:masters"], &[]).await?,
     ] {
-        let made = raw(&powerful, "CommandPlan", &namespace).create(&PostParams::default(), &copy).await;
-        refused("an administrator", made, 403, &["only KubeChat's operator", "Create a ChatRequest"])?;
+        let made = raw(&powerful, "CommandPlan", &namespace)
+            .create(&PostParams::default(), &copy)
+            .await;
+        refused(
+            "an administrator",
+            made,
+            403,
+            &["only KubeChat's operator", "Create a ChatRequest"],
+        )?;
     }
     Ok(())
 }
@@ -54,10 +61,14 @@ async fn one_of_each(ctx: &Ctx, namespace: &str) -> Result<Vec<(&'static str, St
     let plan: CommandPlan = plan_for(&alice, namespace, "scale nginx to 3 replicas").await?;
     let approval = decide(&bob, &plan, DecisionKind::Deny).await?.name_any();
     let session = object("ChatSession", "talk", &json!({}))?;
-    raw(&alice, "ChatSession", namespace).create(&PostParams::default(), &session).await?;
+    raw(&alice, "ChatSession", namespace)
+        .create(&PostParams::default(), &session)
+        .await?;
     let key = format!("key-of-{namespace}");
     let spec = json!({"username": "bob", "publicKey": PUBLIC_KEY});
-    raw(&admin, "ApproverKey", "").create(&PostParams::default(), &object("ApproverKey", &key, &spec)?).await?;
+    raw(&admin, "ApproverKey", "")
+        .create(&PostParams::default(), &object("ApproverKey", &key, &spec)?)
+        .await?;
     let name = |kind: &str, shipped: Option<&str>| match kind {
         "ChatRequest" => plan.spec.chat_request_ref.name.clone(),
         "ChatSession" => "talk".to_owned(),
@@ -66,7 +77,9 @@ async fn one_of_each(ctx: &Ctx, namespace: &str) -> Result<Vec<(&'static str, St
         _ => shipped.unwrap_or(&key).to_owned(),
     };
     let work = WORK.iter().map(|(kind, _)| (*kind, name(kind, None)));
-    let policy = POLICY.iter().map(|(kind, _, shipped)| (*kind, name(kind, *shipped)));
+    let policy = POLICY
+        .iter()
+        .map(|(kind, _, shipped)| (*kind, name(kind, *shipped)));
     Ok(work.chain(policy).collect())
 }
 
@@ -112,14 +125,22 @@ fn good_spec(kind: &str, plan: &CommandPlan) -> Value {
 async fn a_write_made_by_a_plan_is_refused_for_every_kind(ctx: Arc<Ctx>) -> Result<()> {
     ctx.product().await?;
     let namespace = ctx.namespace("own-judge").await?;
-    let plan = plan_for(&ctx.client("alice").await?, &namespace, "scale nginx to 4 replicas").await?;
+    let plan = plan_for(
+        &ctx.client("alice").await?,
+        &namespace,
+        "scale nginx to 4 replicas",
+    )
+    .await?;
     let objects = one_of_each(&ctx, &namespace).await?;
     let by_plan = |user, groups: &'static [&'static str]| {
         let extra = [("kubechat.io/plan", plan.spec.digest.as_str())];
         let cluster = &ctx.cluster;
         async move { impersonating(cluster, user, groups, &extra).await }
     };
-    let words = ["a plan never changes objects of kubechat.io", "Nothing was written"];
+    let words = [
+        "a plan never changes objects of kubechat.io",
+        "Nothing was written",
+    ];
     let writers: [Client; 2] = [
         by_plan("alice", &["developers", "system:masters"]).await?,
         by_plan("erin", &["platform"]).await?,
@@ -129,10 +150,20 @@ async fn a_write_made_by_a_plan_is_refused_for_every_kind(ctx: Arc<Ctx>) -> Resu
             let api = raw(client, kind, &namespace);
             let spec = good_spec(kind, &plan);
             // The one AuditPolicy there may be is there already; that answer would come after admission.
-            let fresh = if *kind == "AuditPolicy" { "default" } else { "made-by-plan" };
-            let made = api.create(&PostParams::default(), &object(kind, fresh, &spec)?).await;
+            let fresh = if *kind == "AuditPolicy" {
+                "default"
+            } else {
+                "made-by-plan"
+            };
+            let made = api
+                .create(&PostParams::default(), &object(kind, fresh, &spec)?)
+                .await;
             // Two policies refuse a CommandPlan; either may answer first.
-            let words = if *kind == "CommandPlan" { &words[1..] } else { &words };
+            let words = if *kind == "CommandPlan" {
+                &words[1..]
+            } else {
+                &words
+            };
             refused(&format!("create {kind}"), made, 403, words)?;
             let labelled = Patch::Merge(json!({"metadata": {"labels": {"a": "b"}}}));
             let labelled = api.patch(name, &PatchParams::default(), &labelled).await;
@@ -145,8 +176,15 @@ async fn a_write_made_by_a_plan_is_refused_for_every_kind(ctx: Arc<Ctx>) -> Resu
     let erin = impersonating(&ctx.cluster, "erin", &["platform"], &[]).await?;
     let baseline = raw(&erin, "RiskPolicy", "").get("baseline").await?;
     ensure!(baseline.labels().get("a").is_none(), "the baseline was labelled");
-    raw(&erin, "RiskPolicy", "").create(&dry_run(), &object("RiskPolicy", "by-erin", &json!({}))?).await?;
+    raw(&erin, "RiskPolicy", "")
+        .create(&dry_run(), &object("RiskPolicy", "by-erin", &json!({}))?)
+        .await?;
     let turn = ask(&erin, &namespace, "list pods").await?;
-    change(&raw(&erin, "ChatRequest", &namespace), &turn.name_any(), &json!({"cancel": true})).await?;
+    change(
+        &raw(&erin, "ChatRequest", &namespace),
+        &turn.name_any(),
+        &json!({"cancel": true}),
+    )
+    .await?;
     Ok(())
 }

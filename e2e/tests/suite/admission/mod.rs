@@ -5,6 +5,7 @@ mod guards;
 mod policies;
 mod requests;
 mod stamps;
+mod traces;
 mod unguarded;
 
 use crate::runner::Test;
@@ -16,6 +17,7 @@ pub(crate) fn tests() -> Vec<Test> {
         policies::tests(),
         requests::tests(),
         stamps::tests(),
+        traces::tests(),
         unguarded::tests(),
     ]
     .concat()

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
-use kube::api::{DynamicObject, PostParams};
 use kube::ResourceExt;
+use kube::api::{DynamicObject, PostParams};
 use kubechat_crds::DecisionKind;
 use kubechat_e2e::cluster::Cluster;
 use serde_json::{Value, json};
@@ -45,9 +45,16 @@ fn is_alices(what: &str, stamp: &Value) -> Result<()> {
         stamp["groups"] == json!(["developers", "system:authenticated"]),
         "{what} is stamped {stamp}"
     );
-    ensure!(stamp["extra"].get("kubechat.io/plan").is_none(), "{what} is stamped {stamp}");
+    ensure!(
+        stamp["extra"].get("kubechat.io/plan").is_none(),
+        "{what} is stamped {stamp}"
+    );
     let mac = stamp["seal"]["mac"].as_str().unwrap_or_default();
-    ensure!(mac.len() == 64 && mac != "ab".repeat(32), "{what} is sealed {}", stamp["seal"]);
+    ensure!(
+        mac.len() == 64 && mac != "ab".repeat(32),
+        "{what} is sealed {}",
+        stamp["seal"]
+    );
     Ok(())
 }
 
@@ -61,12 +68,22 @@ async fn a_forged_requester_or_seal_is_overwritten_with_who_really_created_it(ct
         "submittedBy": forged(),
     });
     for (kind, field, spec) in [
-        ("ChatRequest", "requester", json!({"prompt": "list pods", "requester": forged()})),
-        ("ChatSession", "requester", json!({"title": "t", "requester": forged()})),
+        (
+            "ChatRequest",
+            "requester",
+            json!({"prompt": "list pods", "requester": forged()}),
+        ),
+        (
+            "ChatSession",
+            "requester",
+            json!({"title": "t", "requester": forged()}),
+        ),
         ("Approval", "submittedBy", decision),
     ] {
         let api = raw(&alice, kind, &namespace);
-        let made = api.create(&PostParams::default(), &object(kind, "forged-", &spec)?).await?;
+        let made = api
+            .create(&PostParams::default(), &object(kind, "forged-", &spec)?)
+            .await?;
         is_alices(kind, &made.data["spec"][field])?;
         let unstamped = made.name_any();
         let stored = api.get(&unstamped).await?;
@@ -103,7 +120,10 @@ async fn applying_the_same_manifest_again_changes_nothing(ctx: Arc<Ctx>) -> Resu
     let namespace = ctx.namespace("apply").await?;
     let alice = ctx.client("alice").await?;
     let stamps = [("bare", Value::Null), ("forged", forged())];
-    for (way, (manifest, stamp)) in WAYS.iter().flat_map(|way| stamps.clone().map(|stamp| (way, stamp))) {
+    for (way, (manifest, stamp)) in WAYS
+        .iter()
+        .flat_map(|way| stamps.clone().map(|stamp| (way, stamp)))
+    {
         for (kind, mut spec) in [
             ("ChatRequest", json!({"prompt": "list pods"})),
             ("ChatSession", json!({"title": "a talk"})),
@@ -172,7 +192,10 @@ async fn an_update_never_changes_a_stamp_whoever_writes_it(ctx: Arc<Ctx>) -> Res
         is_alices("the turn", &written.data["spec"]["requester"])?;
         let written = change(&api, &turn.name_any(), &json!({"requester": null})).await?;
         is_alices("the turn", &written.data["spec"]["requester"])?;
-        ensure!(written.metadata.generation == turn.metadata.generation, "its spec was written");
+        ensure!(
+            written.metadata.generation == turn.metadata.generation,
+            "its spec was written"
+        );
     }
     Ok(())
 }
@@ -196,11 +219,19 @@ async fn a_spec_that_was_created_never_changes(ctx: Arc<Ctx>) -> Result<()> {
         ("the session", json!({"sessionRef": {"name": "other"}})),
         ("the time limit", json!({"notAfter": "2099-01-01T00:00:00Z"})),
         ("the plan to undo", json!({"rollbackOf": {"name": "other"}})),
-        ("the references", json!({"references": [{"kind": "Pod", "name": "x"}]})),
+        (
+            "the references",
+            json!({"references": [{"kind": "Pod", "name": "x"}]}),
+        ),
         ("the provider", json!({"providerRef": {"name": "rules"}})),
         ("the time to live", json!({"ttlSecondsAfterFinished": 1})),
     ] {
-        refused(what, change(&turns, &turn, &spec).await, 422, &[one_turn, "create a new one"])?;
+        refused(
+            what,
+            change(&turns, &turn, &spec).await,
+            422,
+            &[one_turn, "create a new one"],
+        )?;
     }
     for person in [&alice, &admin] {
         let plans = raw(person, "CommandPlan", &namespace);
@@ -210,8 +241,18 @@ async fn a_spec_that_was_created_never_changes(ctx: Arc<Ctx>) -> Result<()> {
         refused("a plan's expiry", result, code, &[])?;
     }
     let plans = raw(&admin, "CommandPlan", &namespace);
-    let stolen = change(&plans, &plan.name_any(), &json!({"requester": {"username": "admin"}})).await;
-    refused("a plan's requester", stolen, 422, &["a CommandPlan never changes"])?;
+    let stolen = change(
+        &plans,
+        &plan.name_any(),
+        &json!({"requester": {"username": "admin"}}),
+    )
+    .await;
+    refused(
+        "a plan's requester",
+        stolen,
+        422,
+        &["a CommandPlan never changes"],
+    )?;
 
     let deny = decide(&bob, &plan, DecisionKind::Deny).await?.name_any();
     let approvals = raw(&admin, "Approval", &namespace);
@@ -220,7 +261,9 @@ async fn a_spec_that_was_created_never_changes(ctx: Arc<Ctx>) -> Result<()> {
     Ok(())
 }
 
-async fn only_the_requester_or_an_approver_cancels_a_turn_and_never_takes_it_back(ctx: Arc<Ctx>) -> Result<()> {
+async fn only_the_requester_or_an_approver_cancels_a_turn_and_never_takes_it_back(
+    ctx: Arc<Ctx>,
+) -> Result<()> {
     ctx.product().await?;
     let namespace = ctx.namespace("canceller").await?;
     let (alice, bob, dave) = (
@@ -233,9 +276,16 @@ async fn only_the_requester_or_an_approver_cancels_a_turn_and_never_takes_it_bac
         let plan = plan_for(&alice, &namespace, "scale nginx to 3 replicas").await?;
         let turn = &plan.spec.chat_request_ref.name;
         let by_dave = change(&raw(&dave, "ChatRequest", &namespace), turn, &cancel).await;
-        refused("another requester", by_dave, 403, &["only the requester", "Nothing was cancelled"])?;
+        refused(
+            "another requester",
+            by_dave,
+            403,
+            &["only the requester", "Nothing was cancelled"],
+        )?;
         let turns = raw(canceller, "ChatRequest", &namespace);
-        change(&turns, turn, &cancel).await.context("it was not cancelled")?;
+        change(&turns, turn, &cancel)
+            .await
+            .context("it was not cancelled")?;
         let back = change(&turns, turn, &json!({"cancel": false})).await;
         refused("taking it back", back, 422, &["from false to true only"])?;
     }
@@ -243,7 +293,12 @@ async fn only_the_requester_or_an_approver_cancels_a_turn_and_never_takes_it_bac
     let plan = plan_for(&alice, &namespace, "scale nginx to 3 replicas").await?;
     let frank = impersonating(&ctx.cluster, "frank", &["system:masters-to-be"], &[]).await?;
     let turns = raw(&frank, "ChatRequest", &namespace);
-    refused("a stranger", change(&turns, &plan.spec.chat_request_ref.name, &cancel).await, 403, &[])?;
+    refused(
+        "a stranger",
+        change(&turns, &plan.spec.chat_request_ref.name, &cancel).await,
+        403,
+        &[],
+    )?;
     Ok(())
 }
 
@@ -257,10 +312,22 @@ async fn only_its_owner_changes_a_session(ctx: Arc<Ctx>) -> Result<()> {
     );
     let sessions = raw(&alice, "ChatSession", &namespace);
     let spec = json!({"title": "mine"});
-    sessions.create(&PostParams::default(), &object("ChatSession", "talk", &spec)?).await?;
+    sessions
+        .create(&PostParams::default(), &object("ChatSession", "talk", &spec)?)
+        .await?;
     for other in [&dave, &admin] {
-        let closed = change(&raw(other, "ChatSession", &namespace), "talk", &json!({"closed": true})).await;
-        refused("another's session", closed, 403, &["only the person who opened", "Nothing was changed"])?;
+        let closed = change(
+            &raw(other, "ChatSession", &namespace),
+            "talk",
+            &json!({"closed": true}),
+        )
+        .await;
+        refused(
+            "another's session",
+            closed,
+            403,
+            &["only the person who opened", "Nothing was changed"],
+        )?;
     }
     let changed = change(&sessions, "talk", &json!({"title": "still mine"})).await?;
     ensure!(changed.data["spec"]["title"] == "still mine");

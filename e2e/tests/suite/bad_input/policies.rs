@@ -32,20 +32,31 @@ struct People {
     carol: Client,
 }
 
-async fn a_policy_that_is_missing_unsupported_suspended_or_stricter_than_before_holds_plans_back() -> Result<()> {
-    with_product(Options::default(), product::Options::default(), async |cluster, product| {
-        let people = People {
-            admin: cluster.client("admin").await?,
-            alice: cluster.client("alice").await?,
-            bob: cluster.client("bob").await?,
-            carol: cluster.client("carol").await?,
-        };
-        stricter_after_the_plan_binds(&people).await.context("a stricter policy")?;
-        unsupported_is_not_ready(&people).await.context("an unsupported policy")?;
-        missing_approves_nothing(&people).await.context("no policy")?;
-        short_lives_expire(&people).await.context("a short maxPlanAge")?;
-        suspended_sends_nothing_and_rights_are_asked_again(&people, product).await.context("a suspended policy")
-    })
+async fn a_policy_that_is_missing_unsupported_suspended_or_stricter_than_before_holds_plans_back()
+-> Result<()> {
+    with_product(
+        Options::default(),
+        product::Options::default(),
+        async |cluster, product| {
+            let people = People {
+                admin: cluster.client("admin").await?,
+                alice: cluster.client("alice").await?,
+                bob: cluster.client("bob").await?,
+                carol: cluster.client("carol").await?,
+            };
+            stricter_after_the_plan_binds(&people)
+                .await
+                .context("a stricter policy")?;
+            unsupported_is_not_ready(&people)
+                .await
+                .context("an unsupported policy")?;
+            missing_approves_nothing(&people).await.context("no policy")?;
+            short_lives_expire(&people).await.context("a short maxPlanAge")?;
+            suspended_sends_nothing_and_rights_are_asked_again(&people, product)
+                .await
+                .context("a suspended policy")
+        },
+    )
     .await
 }
 
@@ -53,9 +64,17 @@ async fn a_policy_that_is_missing_unsupported_suspended_or_stricter_than_before_
 async fn waits_for(people: &People, plan: &CommandPlan, reason: &str) -> Result<String> {
     eventually(LATER, &format!("the plan waits: {reason}"), || async {
         let plan = read(&people.alice, plan).await?;
-        let waiting = find(conditions(&plan), types::AWAITING_APPROVAL).with_context(|| format!("{:?}", plan.status))?;
-        ensure!(waiting.status == "True" && waiting.reason == reason, "{waiting:?}");
-        ensure!(phase(&plan) == Some(PlanPhase::AwaitingApproval), "it is {:?}", phase(&plan));
+        let waiting = find(conditions(&plan), types::AWAITING_APPROVAL)
+            .with_context(|| format!("{:?}", plan.status))?;
+        ensure!(
+            waiting.status == "True" && waiting.reason == reason,
+            "{waiting:?}"
+        );
+        ensure!(
+            phase(&plan) == Some(PlanPhase::AwaitingApproval),
+            "it is {:?}",
+            phase(&plan)
+        );
         Ok(waiting.message.clone())
     })
     .await
@@ -69,11 +88,17 @@ async fn stricter_after_the_plan_binds(people: &People) -> Result<()> {
     let packs = raw(&people.admin, "RiskPolicy", "");
     let plan = plan_for(&people.alice, DEMO, "scale nginx to 3 replicas").await?;
     let strict = json!({"approvals": {"caution": {"count": 2, "selfConfirm": false}}});
-    packs.create(&PostParams::default(), &object("RiskPolicy", "strict", &strict)?).await?;
+    packs
+        .create(&PostParams::default(), &object("RiskPolicy", "strict", &strict)?)
+        .await?;
     waits_for(people, &plan, "RequirementChanged").await?;
     approve(&people.bob, &plan).await?;
     eventually(SOON, "one of two is counted", || async {
-        let summary = read(&people.alice, &plan).await?.status.and_then(|s| s.approvals).map(|a| a.summary);
+        let summary = read(&people.alice, &plan)
+            .await?
+            .status
+            .and_then(|s| s.approvals)
+            .map(|a| a.summary);
         ensure!(summary.as_deref() == Some("1/2"), "it is {summary:?}");
         Ok(())
     })
@@ -94,10 +119,16 @@ async fn unsupported_is_not_ready(people: &People) -> Result<()> {
         json!({"freezes": [{"from": "2020-01-01T00:00:00Z", "to": "2020-01-02T00:00:00Z", "effect": "Deny"}]}),
         json!({"breakGlass": {"groups": ["approvers"], "reviewWithin": "24h"}}),
     ] {
-        packs.create(&PostParams::default(), &object("RiskPolicy", "later", &spec)?).await?;
+        packs
+            .create(&PostParams::default(), &object("RiskPolicy", "later", &spec)?)
+            .await?;
         let ready = eventually(SOON, "the pack is judged", || async {
             let found = packs.get("later").await?;
-            found.data.pointer("/status/conditions/0").cloned().context("it has no condition")
+            found
+                .data
+                .pointer("/status/conditions/0")
+                .cloned()
+                .context("it has no condition")
         })
         .await?;
         ensure!(
@@ -111,7 +142,9 @@ async fn unsupported_is_not_ready(people: &People) -> Result<()> {
     }
     // A decision that came while the pack stood counts as soon as it is gone.
     let rules = json!({"rules": [{"name": "a", "when": "true", "effect": "Allow"}]});
-    packs.create(&PostParams::default(), &object("RiskPolicy", "later", &rules)?).await?;
+    packs
+        .create(&PostParams::default(), &object("RiskPolicy", "later", &rules)?)
+        .await?;
     waits_for(people, &plan, "PolicyNotReady").await?;
     approve(&people.bob, &plan).await?;
     waits_for(people, &plan, "PolicyNotReady").await?;
@@ -146,11 +179,16 @@ async fn missing_approves_nothing(people: &People) -> Result<()> {
     waits_for(people, &plan, "NoPolicy").await?;
     ensure!(replicas(people).await? == 4, "it was executed without a policy");
     let spec = baseline.data["spec"].clone();
-    packs.create(&PostParams::default(), &object("RiskPolicy", "baseline", &spec)?).await?;
+    packs
+        .create(&PostParams::default(), &object("RiskPolicy", "baseline", &spec)?)
+        .await?;
     eventually(LATER, "the plan goes on", || async {
         let now = read(&people.alice, &plan).await?;
         let waits = find(conditions(&now), types::AWAITING_APPROVAL).map(|c| c.reason.clone());
-        ensure!(waits.as_deref() != Some("NoPolicy"), "it still waits for a policy");
+        ensure!(
+            waits.as_deref() != Some("NoPolicy"),
+            "it still waits for a policy"
+        );
         Ok(())
     })
     .await?;
@@ -165,15 +203,27 @@ async fn missing_approves_nothing(people: &People) -> Result<()> {
 async fn short_lives_expire(people: &People) -> Result<()> {
     let packs = raw(&people.admin, "RiskPolicy", "");
     let hasty = json!({"maxPlanAge": {"caution": "3s"}});
-    packs.create(&PostParams::default(), &object("RiskPolicy", "hasty", &hasty)?).await?;
+    packs
+        .create(&PostParams::default(), &object("RiskPolicy", "hasty", &hasty)?)
+        .await?;
     eventually(LATER, "a plan lives three seconds", || async {
         let turn = ask(&people.alice, DEMO, "scale nginx to 6 replicas").await?;
-        let plan = super::super::turn::ended_turn(&people.alice, &turn).await?.status.and_then(|s| s.plan_ref);
+        let plan = super::super::turn::ended_turn(&people.alice, &turn)
+            .await?
+            .status
+            .and_then(|s| s.plan_ref);
         let plan = plan.context("it became no plan")?;
         let plans: kube::Api<CommandPlan> = kube::Api::namespaced(people.alice.clone(), DEMO);
         let plan = plans.get(&plan.name).await?;
-        ensure!(phase(&plan) == Some(PlanPhase::Expired), "it is {:?}", phase(&plan));
-        says(&verdict(&plan)?.message, &["the plan expired at", "Nothing was executed"])?;
+        ensure!(
+            phase(&plan) == Some(PlanPhase::Expired),
+            "it is {:?}",
+            phase(&plan)
+        );
+        says(
+            &verdict(&plan)?.message,
+            &["the plan expired at", "Nothing was executed"],
+        )?;
         ensure!(approve(&people.bob, &plan).await.is_err(), "it takes an approval");
         Ok(())
     })
@@ -182,7 +232,10 @@ async fn short_lives_expire(people: &People) -> Result<()> {
     Ok(())
 }
 
-async fn suspended_sends_nothing_and_rights_are_asked_again(people: &People, product: &Product) -> Result<()> {
+async fn suspended_sends_nothing_and_rights_are_asked_again(
+    people: &People,
+    product: &Product,
+) -> Result<()> {
     let packs = raw(&people.admin, "RiskPolicy", "");
     change(&packs, "baseline", &json!({"suspend": true})).await?;
     let turn = ask(&people.alice, DEMO, "scale nginx to 2 replicas").await?;
@@ -191,7 +244,10 @@ async fn suspended_sends_nothing_and_rights_are_asked_again(people: &People, pro
     says(&message, &["RiskPolicy baseline", "spec.suspend"])?;
     approve(&people.bob, &plan).await?;
     eventually(SOON, "the approval is counted", || async {
-        let approvals = read(&people.alice, &plan).await?.status.and_then(|status| status.approvals);
+        let approvals = read(&people.alice, &plan)
+            .await?
+            .status
+            .and_then(|status| status.approvals);
         ensure!(approvals.is_some_and(|a| a.summary == "1/1"), "not yet");
         Ok(())
     })
@@ -204,8 +260,19 @@ async fn suspended_sends_nothing_and_rights_are_asked_again(people: &People, pro
     let plan = ended_unsent(&people.alice, &plan, PlanPhase::Failed).await?;
     let ended = verdict(&plan)?;
     ensure!(ended.reason == "Forbidden", "it ended as {ended:?}");
-    says(&ended.message, &["alice may not patch deployments/scale.apps", "any more", "nothing was sent"])?;
+    says(
+        &ended.message,
+        &[
+            "alice may not patch deployments/scale.apps",
+            "any more",
+            "no (further) step was sent",
+        ],
+    )?;
     recorded_refusal(product, &turn, "Forbidden").await?;
-    ensure!(at(&nginx(&people.admin, DEMO).await?, "/spec/replicas") == 5, "{}", plan.name_any());
+    ensure!(
+        at(&nginx(&people.admin, DEMO).await?, "/spec/replicas") == 5,
+        "{}",
+        plan.name_any()
+    );
     Ok(())
 }

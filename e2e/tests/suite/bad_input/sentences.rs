@@ -36,7 +36,11 @@ pub(super) fn tests() -> Vec<Test> {
 async fn no_plan_in(person: &Client, namespace: &str) -> Result<()> {
     let plans: Api<CommandPlan> = Api::namespaced(person.clone(), namespace);
     let made = plans.list(&ListParams::default()).await?.items;
-    ensure!(made.is_empty(), "plans were made: {:?}", made.iter().map(ResourceExt::name_any).collect::<Vec<_>>());
+    ensure!(
+        made.is_empty(),
+        "plans were made: {:?}",
+        made.iter().map(ResourceExt::name_any).collect::<Vec<_>>()
+    );
     Ok(())
 }
 
@@ -51,14 +55,24 @@ async fn an_unknown_kind_or_unclear_sentence_asks_what_is_meant(ctx: Arc<Ctx>) -
         ("scale nginx up", "how many replicas"),
         ("list pods with label a==b==c", ""),
     ] {
-        let (turn, message) =
-            ends_as(&alice, &namespace, says_prompt(prompt), RequestPhase::NeedsInput, "NeedsInput").await?;
+        let (turn, message) = ends_as(
+            &alice,
+            &namespace,
+            says_prompt(prompt),
+            RequestPhase::NeedsInput,
+            "NeedsInput",
+        )
+        .await?;
         says(&message, &[said])?;
-        let answer = status_of(&turn).answer.with_context(|| format!("{prompt}: no answer"))?;
+        let answer = status_of(&turn)
+            .answer
+            .with_context(|| format!("{prompt}: no answer"))?;
         ensure!(!answer.text.is_empty(), "{prompt}: {answer:?}");
         let entries = entries_of(product, &turn).await?;
         ensure!(
-            entries.iter().any(|entry| entry["reason"] == "NeedsInput" && entry["actor"]["username"] == "alice"),
+            entries
+                .iter()
+                .any(|entry| entry["reason"] == "NeedsInput" && entry["actor"]["username"] == "alice"),
             "{prompt}: the audit log says {entries:#?}"
         );
     }
@@ -75,8 +89,14 @@ async fn a_missing_object_is_answered_with_candidates_and_nothing_is_changed(ctx
         ("delete configmap nginx-config", "configmap/nginx-conf"),
         ("restart payments", "deployment/nginx"),
     ] {
-        let (turn, message) =
-            ends_as(&alice, &namespace, says_prompt(prompt), RequestPhase::NeedsInput, "NeedsInput").await?;
+        let (turn, message) = ends_as(
+            &alice,
+            &namespace,
+            says_prompt(prompt),
+            RequestPhase::NeedsInput,
+            "NeedsInput",
+        )
+        .await?;
         says(&message, &["Nothing was done", "Which one do you mean?"])?;
         let answer = status_of(&turn).answer.unwrap_or_default();
         ensure!(
@@ -88,7 +108,9 @@ async fn a_missing_object_is_answered_with_candidates_and_nothing_is_changed(ctx
     no_plan_in(&alice, &namespace).await
 }
 
-async fn an_object_of_another_namespace_is_blocked_for_those_who_may_not_ask_for_it(ctx: Arc<Ctx>) -> Result<()> {
+async fn an_object_of_another_namespace_is_blocked_for_those_who_may_not_ask_for_it(
+    ctx: Arc<Ctx>,
+) -> Result<()> {
     let product = ctx.product().await?;
     let (namespace, other) = (ctx.namespace("inside").await?, ctx.namespace("outside").await?);
     let alice = ctx.client("alice").await?;
@@ -99,11 +121,25 @@ async fn an_object_of_another_namespace_is_blocked_for_those_who_may_not_ask_for
         "list pods in all namespaces".to_owned(),
         "create namespace team-green".to_owned(),
     ] {
-        let (turn, message) =
-            ends_as(&alice, &namespace, says_prompt(&prompt), RequestPhase::Blocked, "OutOfScope").await?;
-        says(&message, &["outside the scope", "wideScopeFrom", "Nothing was done"])?;
-        let blocked = status_of(&turn).blocked.with_context(|| format!("{prompt}: not said by what"))?;
-        ensure!(blocked.policy == "kubechat" && blocked.rule == "scope", "{prompt}: {blocked:?}");
+        let (turn, message) = ends_as(
+            &alice,
+            &namespace,
+            says_prompt(&prompt),
+            RequestPhase::Blocked,
+            "OutOfScope",
+        )
+        .await?;
+        says(
+            &message,
+            &["outside the scope", "wideScopeFrom", "Nothing was done"],
+        )?;
+        let blocked = status_of(&turn)
+            .blocked
+            .with_context(|| format!("{prompt}: not said by what"))?;
+        ensure!(
+            blocked.policy == "kubechat" && blocked.rule == "scope",
+            "{prompt}: {blocked:?}"
+        );
         recorded_refusal(product, &turn, "OutOfScope").await?;
     }
     no_plan_in(&alice, &namespace).await?;
@@ -111,27 +147,50 @@ async fn an_object_of_another_namespace_is_blocked_for_those_who_may_not_ask_for
     Ok(())
 }
 
-async fn an_object_of_another_namespace_is_answered_from_ops_with_a_manifest_that_works(ctx: Arc<Ctx>) -> Result<()> {
+async fn an_object_of_another_namespace_is_answered_from_ops_with_a_manifest_that_works(
+    ctx: Arc<Ctx>,
+) -> Result<()> {
     ctx.product().await?;
     let namespace = ctx.namespace("suggest").await?;
     let erin = ctx.client("erin").await?;
-    for prompt in [format!("scale nginx in {namespace} to 3 replicas"), "cordon node-1".to_owned()] {
-        let (turn, message) =
-            ends_as(&erin, OPS, says_prompt(&prompt), RequestPhase::NeedsInput, "NeedsInput").await?;
+    for prompt in [
+        format!("scale nginx in {namespace} to 3 replicas"),
+        "cordon node-1".to_owned(),
+    ] {
+        let (turn, message) = ends_as(
+            &erin,
+            OPS,
+            says_prompt(&prompt),
+            RequestPhase::NeedsInput,
+            "NeedsInput",
+        )
+        .await?;
         says(&message, &["outside the scope", "suggestion"])?;
         let suggestion = status_of(&turn).answer.and_then(|answer| answer.suggestion);
         let suggestion = suggestion.with_context(|| format!("{prompt}: no suggestion"))?;
-        let (made, _) =
-            kubectl_ok(&ctx.cluster, "erin", &["create", "-o", "json", "-f", "-"], &suggestion).await?;
+        let (made, _) = kubectl_ok(
+            &ctx.cluster,
+            "erin",
+            &["create", "-o", "json", "-f", "-"],
+            &suggestion,
+        )
+        .await?;
         let turn: ChatRequest = serde_json::from_str(&made)?;
         let plan = waiting_plan(&erin, &turn).await?;
-        super::super::tools::change(&raw(&erin, "ChatRequest", OPS), &turn.name_any(), &json!({"cancel": true})).await?;
+        super::super::tools::change(
+            &raw(&erin, "ChatRequest", OPS),
+            &turn.name_any(),
+            &json!({"cancel": true}),
+        )
+        .await?;
         super::super::turn::ended(&erin, &plan).await?;
     }
     Ok(())
 }
 
-async fn a_requester_without_the_right_gets_no_plan_and_reads_which_right_is_missing(ctx: Arc<Ctx>) -> Result<()> {
+async fn a_requester_without_the_right_gets_no_plan_and_reads_which_right_is_missing(
+    ctx: Arc<Ctx>,
+) -> Result<()> {
     let product = ctx.product().await?;
     let namespace = ctx.namespace("powerless").await?;
     let dave = ctx.client("dave").await?;
@@ -141,38 +200,77 @@ async fn a_requester_without_the_right_gets_no_plan_and_reads_which_right_is_mis
         ("set the image of nginx to nginx:1.28", "patch deployments.apps"),
         ("label service nginx tier=front", "patch services"),
     ] {
-        let (turn, message) =
-            ends_as(&dave, &namespace, says_prompt(prompt), RequestPhase::Failed, "Forbidden").await?;
+        let (turn, message) = ends_as(
+            &dave,
+            &namespace,
+            says_prompt(prompt),
+            RequestPhase::Failed,
+            "Forbidden",
+        )
+        .await?;
         let right = format!("dave may not {right} in namespace {namespace}");
-        says(&message, &[&right, "Nothing was done, no plan was made", "Ask for that right"])?;
+        says(
+            &message,
+            &[&right, "Nothing was done, no plan was made", "Ask for that right"],
+        )?;
         recorded_refusal(product, &turn, "Forbidden").await?;
     }
     // Reading Secrets is a right that dave lacks as well.
-    let (turn, _) =
-        ends_as(&dave, &namespace, says_prompt("list secrets"), RequestPhase::Failed, "Forbidden").await?;
+    let (turn, _) = ends_as(
+        &dave,
+        &namespace,
+        says_prompt("list secrets"),
+        RequestPhase::Failed,
+        "Forbidden",
+    )
+    .await?;
     recorded_refusal(product, &turn, "Forbidden").await?;
     no_plan_in(&dave, &namespace).await
 }
 
-async fn an_administrators_powers_are_not_used_and_the_message_says_how_to_bind_them(ctx: Arc<Ctx>) -> Result<()> {
+async fn an_administrators_powers_are_not_used_and_the_message_says_how_to_bind_them(
+    ctx: Arc<Ctx>,
+) -> Result<()> {
     let product = ctx.product().await?;
     let namespace = ctx.namespace("admin").await?;
     let admin = ctx.client("admin").await?;
     // Even to look, the rights must be bound to the person.
-    let (turn, _) =
-        ends_as(&admin, &namespace, says_prompt("list pods"), RequestPhase::Failed, "Forbidden").await?;
+    let (turn, _) = ends_as(
+        &admin,
+        &namespace,
+        says_prompt("list pods"),
+        RequestPhase::Failed,
+        "Forbidden",
+    )
+    .await?;
     reduced(&turn)?;
-    let view = ["create", "rolebinding", "admin-view", "--clusterrole=view", "--user=admin", "-n", &namespace];
+    let view = [
+        "create",
+        "rolebinding",
+        "admin-view",
+        "--clusterrole=view",
+        "--user=admin",
+        "-n",
+        &namespace,
+    ];
     kubectl_ok(&ctx.cluster, "admin", &view, "").await?;
     allowed(&ctx, &namespace, "get").await?;
 
     let prompt = "scale nginx to 3 replicas";
-    let (turn, message) =
-        ends_as(&admin, &namespace, says_prompt(prompt), RequestPhase::Failed, "Forbidden").await?;
+    let (turn, message) = ends_as(
+        &admin,
+        &namespace,
+        says_prompt(prompt),
+        RequestPhase::Failed,
+        "Forbidden",
+    )
+    .await?;
     reduced(&turn)?;
     recorded_refusal(product, &turn, "Forbidden").await?;
     says(&message, &["KubeChat does not act with system:masters"])?;
-    let (_, command) = message.split_once(": kubectl ").context("the message holds no command")?;
+    let (_, command) = message
+        .split_once(": kubectl ")
+        .context("the message holds no command")?;
     let named = command.replace("NAME", "admin-edit");
     let words: Vec<&str> = named.split_whitespace().collect();
     kubectl_ok(&ctx.cluster, "admin", &words, "").await?;
@@ -183,9 +281,16 @@ async fn an_administrators_powers_are_not_used_and_the_message_says_how_to_bind_
 
 fn reduced(turn: &ChatRequest) -> Result<()> {
     let status = status_of(turn);
-    let reduced = find(&status.conditions, types::RIGHTS_REDUCED).with_context(|| format!("it is {status:?}"))?;
-    ensure!(reduced.status == "True" && reduced.reason == "PrivilegedGroupsDropped", "{reduced:?}");
-    says(&reduced.message, &["system:masters", "kubectl create rolebinding"])
+    let reduced =
+        find(&status.conditions, types::RIGHTS_REDUCED).with_context(|| format!("it is {status:?}"))?;
+    ensure!(
+        reduced.status == "True" && reduced.reason == "PrivilegedGroupsDropped",
+        "{reduced:?}"
+    );
+    says(
+        &reduced.message,
+        &["system:masters", "kubectl create rolebinding"],
+    )
 }
 
 /// Waits until a binding holds for admin without his group.
@@ -198,7 +303,9 @@ async fn allowed(ctx: &Ctx, namespace: &str, verb: &str) -> Result<()> {
                 "verb": verb, "group": "apps", "resource": "deployments", "namespace": namespace,
             }},
         }))?;
-        let answer = Api::all(plain.clone()).create(&PostParams::default(), &review).await?;
+        let answer = Api::all(plain.clone())
+            .create(&PostParams::default(), &review)
+            .await?;
         ensure!(answer.status.is_some_and(|status| status.allowed), "not yet");
         Ok(())
     })
@@ -218,15 +325,22 @@ async fn a_provider_that_is_not_supported_answers_nothing(ctx: Arc<Ctx>) -> Resu
     ] {
         let name = format!("{}-{namespace}", kind.to_lowercase());
         let spec = json!({"type": kind, "endpoint": endpoint});
-        providers.create(&PostParams::default(), &object("AIProvider", &name, &spec)?).await?;
+        providers
+            .create(&PostParams::default(), &object("AIProvider", &name, &spec)?)
+            .await?;
         let condition = eventually(SOON, "the provider is judged", || async {
             let found = providers.get(&name).await?;
-            let ready: &Value = found.data.pointer("/status/conditions/0").context("it has no condition")?;
+            let ready: &Value = found
+                .data
+                .pointer("/status/conditions/0")
+                .context("it has no condition")?;
             Ok(ready.clone())
         })
         .await?;
         ensure!(
-            condition["type"] == "Ready" && condition["status"] == "False" && condition["reason"] == "NotSupported",
+            condition["type"] == "Ready"
+                && condition["status"] == "False"
+                && condition["reason"] == "NotSupported",
             "{kind} is {condition}"
         );
         let turn = ChatRequestSpec {
@@ -261,22 +375,40 @@ async fn what_is_forbidden_to_everybody_is_blocked_for_a_cluster_admin_too(ctx: 
         ("label riskpolicy baseline tier=web", "KubeChat's own objects"),
         ("delete riskpolicy baseline", "KubeChat's own objects"),
         ("annotate aiprovider rules note=x", "KubeChat's own objects"),
-        (&format!("delete configmap {victim} in kube-system"), "belongs to the control plane"),
+        (
+            &format!("delete configmap {victim} in kube-system"),
+            "belongs to the control plane",
+        ),
         ("delete namespace kube-system", "belongs to the control plane"),
         ("delete namespace kubechat-system", "belongs to the control plane"),
         ("delete clusterrole kubechat-operator", "guards KubeChat itself"),
-        ("kubectl delete mutatingwebhookconfiguration kubechat", "guards KubeChat itself"),
-        ("kubectl delete crd chatrequests.kubechat.io", "guards KubeChat itself"),
-        ("delete secret kubechat-seal in kubechat-system", "belongs to the control plane"),
+        (
+            "kubectl delete mutatingwebhookconfiguration kubechat",
+            "guards KubeChat itself",
+        ),
+        (
+            "kubectl delete crd chatrequests.kubechat.io",
+            "guards KubeChat itself",
+        ),
+        (
+            "delete secret kubechat-seal in kubechat-system",
+            "belongs to the control plane",
+        ),
     ] {
         let turn = ChatRequestSpec {
             scope: Some(everywhere.clone()),
             ..says_prompt(prompt)
         };
         let (turn, message) = ends_as(&erin, OPS, turn, RequestPhase::Blocked, "ForbiddenClass").await?;
-        says(&message, &[said, "No plan was made", "no policy or approval can allow it"])
-            .with_context(|| prompt.to_owned())?;
-        ensure!(status_of(&turn).blocked.is_some_and(|by| by.policy == "kubechat"), "{prompt}");
+        says(
+            &message,
+            &[said, "No plan was made", "no policy or approval can allow it"],
+        )
+        .with_context(|| prompt.to_owned())?;
+        ensure!(
+            status_of(&turn).blocked.is_some_and(|by| by.policy == "kubechat"),
+            "{prompt}"
+        );
         recorded_refusal(product, &turn, "ForbiddenClass").await?;
     }
     maps.get(&victim).await?;

@@ -29,7 +29,9 @@ pub(super) fn tests() -> Vec<Test> {
 
 async fn open(person: &Client, namespace: &str, name: &str, spec: &Value) -> Result<Api<ChatSession>> {
     let session = object("ChatSession", name, spec)?;
-    raw(person, "ChatSession", namespace).create(&PostParams::default(), &session).await?;
+    raw(person, "ChatSession", namespace)
+        .create(&PostParams::default(), &session)
+        .await?;
     Ok(Api::namespaced(person.clone(), namespace))
 }
 
@@ -63,17 +65,38 @@ async fn a_session_counts_its_turns_and_ends_when_it_is_closed(ctx: Arc<Ctx>) ->
     ensure!(new.turns == 0, "it has {} turns", new.turns);
     let expires = new.expires_at.context("it never expires")?.0;
     for prompt in ["list pods", "how many services are there"] {
-        ends_as(&alice, &namespace, turn("talk", prompt), RequestPhase::Succeeded, "Answered").await?;
+        ends_as(
+            &alice,
+            &namespace,
+            turn("talk", prompt),
+            RequestPhase::Succeeded,
+            "Answered",
+        )
+        .await?;
     }
     ask_with(&alice, &namespace, says_prompt("list pods")).await?;
-    let used = becomes(&sessions, "talk", |s| s.turns == 2 && s.phase == Some(SessionPhase::Active)).await?;
+    let used = becomes(&sessions, "talk", |s| {
+        s.turns == 2 && s.phase == Some(SessionPhase::Active)
+    })
+    .await?;
     ensure!(used.last_activity.is_some(), "{used:?}");
-    ensure!(used.expires_at.as_ref().is_some_and(|at| at.0 >= expires), "{used:?}");
+    ensure!(
+        used.expires_at.as_ref().is_some_and(|at| at.0 >= expires),
+        "{used:?}"
+    );
 
-    change(&raw(&alice, "ChatSession", &namespace), "talk", &json!({"closed": true})).await?;
+    change(
+        &raw(&alice, "ChatSession", &namespace),
+        "talk",
+        &json!({"closed": true}),
+    )
+    .await?;
     let closed = becomes(&sessions, "talk", |s| s.phase == Some(SessionPhase::Terminated)).await?;
     let ready = find(&closed.conditions, types::READY).context("it has no condition")?;
-    ensure!(ready.status == "False" && ready.reason == "SessionClosed", "{ready:?}");
+    ensure!(
+        ready.status == "False" && ready.reason == "SessionClosed",
+        "{ready:?}"
+    );
     Ok(())
 }
 
@@ -85,7 +108,12 @@ async fn a_session_expires_after_its_time_without_a_turn(ctx: Arc<Ctx>) -> Resul
     let over = becomes(&sessions, "short", |s| s.phase == Some(SessionPhase::Expired)).await?;
     let ready = find(&over.conditions, types::READY).context("it has no condition")?;
     ensure!(ready.status == "False" && ready.reason == "Expired", "{ready:?}");
-    ensure!(ask_with(&alice, &namespace, turn("short", "list pods")).await.is_err(), "it takes a turn");
+    ensure!(
+        ask_with(&alice, &namespace, turn("short", "list pods"))
+            .await
+            .is_err(),
+        "it takes a turn"
+    );
     Ok(())
 }
 
@@ -95,12 +123,26 @@ async fn undo_that_means_the_last_change_of_the_session(ctx: Arc<Ctx>) -> Result
     let alice = ctx.client("alice").await?;
     open(&alice, &namespace, "talk", &json!({})).await?;
     // Nothing was done yet.
-    ends_as(&alice, &namespace, turn("talk", "undo that"), RequestPhase::NeedsInput, "NeedsInput").await?;
+    ends_as(
+        &alice,
+        &namespace,
+        turn("talk", "undo that"),
+        RequestPhase::NeedsInput,
+        "NeedsInput",
+    )
+    .await?;
     let scale = ask_with(&alice, &namespace, turn("talk", "scale nginx to 3 replicas")).await?;
     let scale = waiting_plan(&alice, &scale).await?;
     approve(&alice, &scale).await?;
     ended_as(&alice, &scale, PlanPhase::Succeeded).await?;
-    ends_as(&alice, &namespace, turn("talk", "list pods"), RequestPhase::Succeeded, "Answered").await?;
+    ends_as(
+        &alice,
+        &namespace,
+        turn("talk", "list pods"),
+        RequestPhase::Succeeded,
+        "Answered",
+    )
+    .await?;
 
     let undo = ask_with(&alice, &namespace, turn("talk", "undo that")).await?;
     let undo = waiting_plan(&alice, &undo).await?;
@@ -113,7 +155,14 @@ async fn undo_that_means_the_last_change_of_the_session(ctx: Arc<Ctx>) -> Result
     ended_as(&alice, &undo, PlanPhase::Succeeded).await?;
     demo::wait_ready(&alice, &namespace, DEPLOYMENT, 2).await?;
     // Outside the session nobody knows what "that" is.
-    ends_as(&alice, &namespace, says_prompt("undo that"), RequestPhase::NeedsInput, "NeedsInput").await?;
+    ends_as(
+        &alice,
+        &namespace,
+        says_prompt("undo that"),
+        RequestPhase::NeedsInput,
+        "NeedsInput",
+    )
+    .await?;
     Ok(())
 }
 
@@ -122,8 +171,16 @@ async fn a_session_gives_its_turns_a_namespace_and_no_right_to_it(ctx: Arc<Ctx>)
     let (namespace, other) = (ctx.namespace("own").await?, ctx.namespace("default").await?);
     let alice = ctx.client("alice").await?;
     let made: ConfigMap = serde_json::from_value(json!({"metadata": {"name": "settings"}}))?;
-    Api::<ConfigMap>::namespaced(alice.clone(), &other).create(&PostParams::default(), &made).await?;
-    open(&alice, &namespace, "elsewhere", &json!({"defaults": {"namespace": other}})).await?;
+    Api::<ConfigMap>::namespaced(alice.clone(), &other)
+        .create(&PostParams::default(), &made)
+        .await?;
+    open(
+        &alice,
+        &namespace,
+        "elsewhere",
+        &json!({"defaults": {"namespace": other}}),
+    )
+    .await?;
     let (refused, _) = ends_as(
         &alice,
         &namespace,

@@ -11,7 +11,9 @@ use kubechat_e2e::demo::{self, DEPLOYMENT};
 use serde_json::json;
 
 use super::super::tools::{at, ended_unsent, nginx, status_of, texts};
-use super::super::turn::{approve, ask, decide, ended_as, ended_turn, plan_for, run, says, verdict, waiting_plan};
+use super::super::turn::{
+    approve, ask, decide, ended_as, ended_turn, plan_for, run, says, verdict, waiting_plan,
+};
 use crate::runner::{Ctx, Test, shared};
 
 pub(super) fn tests() -> Vec<Test> {
@@ -35,7 +37,11 @@ async fn an_approver_may_approve_instead_of_the_requester_and_it_is_done_as_the_
     // Bob himself could not have done it.
     demo::wait_ready(&alice, &namespace, DEPLOYMENT, 3).await?;
     says(&verdict(&plan)?.message, &["done as alice", "kubechat rollback"])?;
-    let decisions = plan.status.and_then(|status| status.approvals).context("nothing was counted")?.decisions;
+    let decisions = plan
+        .status
+        .and_then(|status| status.approvals)
+        .context("nothing was counted")?
+        .decisions;
     ensure!(
         decisions.len() == 1 && decisions[0].username == "bob" && decisions[0].via == Via::Direct,
         "{decisions:?}"
@@ -51,9 +57,16 @@ async fn a_deny_ends_the_plan_and_the_requester_reads_why(ctx: Arc<Ctx>) -> Resu
     let plan = waiting_plan(&alice, &turn).await?;
     decide(&bob, &plan, DecisionKind::Deny).await?;
     let plan = ended_unsent(&alice, &plan, PlanPhase::Denied).await?;
-    says(&verdict(&plan)?.message, &["bob denied it", "Nothing was executed"])?;
+    says(
+        &verdict(&plan)?.message,
+        &["bob denied it", "Nothing was executed"],
+    )?;
     let turn = ended_turn(&alice, &turn).await?;
-    ensure!(status_of(&turn).phase == Some(RequestPhase::Denied), "{:?}", turn.status);
+    ensure!(
+        status_of(&turn).phase == Some(RequestPhase::Denied),
+        "{:?}",
+        turn.status
+    );
     super::super::tools::recorded_refusal(product, &turn, "Denied").await?;
     let late = decide(&alice, &plan, DecisionKind::Approve).await;
     ensure!(late.is_err(), "a denied plan takes an approval");
@@ -69,13 +82,22 @@ async fn the_requester_withdraws_a_turn_and_nothing_is_executed(ctx: Arc<Ctx>) -
     let plan = waiting_plan(&alice, &turn).await?;
     let turns: Api<ChatRequest> = Api::namespaced(alice.clone(), &namespace);
     let cancel = Patch::Merge(json!({"spec": {"cancel": true}}));
-    turns.patch(&turn.name_any(), &PatchParams::default(), &cancel).await?;
+    turns
+        .patch(&turn.name_any(), &PatchParams::default(), &cancel)
+        .await?;
     let plan = ended_unsent(&alice, &plan, PlanPhase::Cancelled).await?;
     says(&verdict(&plan)?.message, &["withdrawn", "nothing was executed"])?;
     let turn = ended_turn(&alice, &turn).await?;
-    ensure!(status_of(&turn).phase == Some(RequestPhase::Cancelled), "{:?}", turn.status);
+    ensure!(
+        status_of(&turn).phase == Some(RequestPhase::Cancelled),
+        "{:?}",
+        turn.status
+    );
     super::super::tools::recorded_refusal(product, &turn, "Cancelled").await?;
-    ensure!(decide(&alice, &plan, DecisionKind::Approve).await.is_err(), "it takes an approval");
+    ensure!(
+        decide(&alice, &plan, DecisionKind::Approve).await.is_err(),
+        "it takes an approval"
+    );
     ensure!(at(&nginx(&alice, &namespace).await?, "/spec/replicas") == 2);
     Ok(())
 }
@@ -87,14 +109,29 @@ async fn the_same_is_asked_again_after_a_turn_went_stale(ctx: Arc<Ctx>) -> Resul
     let plan = plan_for(&alice, &namespace, "scale nginx to 4 replicas").await?;
     let deployments: Api<Deployment> = Api::namespaced(alice.clone(), &namespace);
     let change = Patch::Merge(json!({"spec": {"replicas": 3}}));
-    deployments.patch(DEPLOYMENT, &PatchParams::default(), &change).await?;
+    deployments
+        .patch(DEPLOYMENT, &PatchParams::default(), &change)
+        .await?;
     approve(&alice, &plan).await?;
     let plan = ended_unsent(&alice, &plan, PlanPhase::Stale).await?;
-    says(&verdict(&plan)?.message, &["changed since the plan was made", "kubechat again"])?;
+    says(
+        &verdict(&plan)?.message,
+        &["changed since the plan was made", "kubechat again"],
+    )?;
 
     let kubeconfig = ctx.cluster.kubeconfig_path().display().to_string();
     let name = plan.name_any();
-    let args = ["again", &name, "--yes", "--kubeconfig", &kubeconfig, "--context", "alice", "-n", &namespace];
+    let args = [
+        "again",
+        &name,
+        "--yes",
+        "--kubeconfig",
+        &kubeconfig,
+        "--context",
+        "alice",
+        "-n",
+        &namespace,
+    ];
     let output = run(product, args).await?;
     ensure!(output.status.code() == Some(0), "{:?}", texts(&output));
     demo::wait_ready(&alice, &namespace, DEPLOYMENT, 4).await

@@ -53,15 +53,31 @@ async fn a_sentence_becomes_an_approved_executed_audited_change_and_is_rolled_ba
         demo::wait_ready(&alice, DEMO, DEPLOYMENT, 5).await?;
         let plan = ended_as(&alice, &plan, PlanPhase::Succeeded).await?;
         let turn = ended_turn(&alice, &turn).await?;
-        ensure!(status_of(&turn).phase == Some(RequestPhase::Succeeded), "{:?}", turn.status);
+        ensure!(
+            status_of(&turn).phase == Some(RequestPhase::Succeeded),
+            "{:?}",
+            turn.status
+        );
         counted_as_own_confirmation(cluster, &plan).await?;
         done_as_alice(cluster, &plan).await?;
         audited(product, &plan).await?;
 
-        let command = format!("kubectl kubechat rollback {} --yes --context alice", plan.name_any());
+        let command = format!(
+            "kubectl kubechat rollback {} --yes --context alice",
+            plan.name_any()
+        );
         let said = shell.run(&command).await?;
         demo::wait_ready(&alice, DEMO, DEPLOYMENT, demo::REPLICAS).await?;
-        says(&said, &["undoes: plan", "/spec/replicas", "- 5", "+ 2", "Confirmed as alice"])?;
+        says(
+            &said,
+            &[
+                "undoes: plan",
+                "/spec/replicas",
+                "- 5",
+                "+ 2",
+                "Confirmed as alice",
+            ],
+        )?;
         undone_by_a_plan_of_its_own(cluster, product, &plan).await
     })
     .await
@@ -70,8 +86,15 @@ async fn a_sentence_becomes_an_approved_executed_audited_change_and_is_rolled_ba
 /// Level, diff, rights, what undoes it, and a digest.
 fn shows_the_change(plan: &CommandPlan) -> Result<()> {
     let spec = &plan.spec;
-    ensure!(spec.risk.level == Level::Caution && spec.risk.score == 25, "{:?}", spec.risk);
-    ensure!(!spec.risk.factors.is_empty(), "nothing says why it is that dangerous");
+    ensure!(
+        spec.risk.level == Level::Caution && spec.risk.score == 25,
+        "{:?}",
+        spec.risk
+    );
+    ensure!(
+        !spec.risk.factors.is_empty(),
+        "nothing says why it is that dangerous"
+    );
     let [step] = spec.steps.as_slice() else {
         anyhow::bail!("{} steps", spec.steps.len());
     };
@@ -79,7 +102,9 @@ fn shows_the_change(plan: &CommandPlan) -> Result<()> {
         anyhow::bail!("the diff is {:?}", step.diff);
     };
     ensure!(
-        line.path == "/spec/replicas" && line.before.as_deref() == Some("2") && line.after.as_deref() == Some("5"),
+        line.path == "/spec/replicas"
+            && line.before.as_deref() == Some("2")
+            && line.after.as_deref() == Some("5"),
         "the diff is {line:?}"
     );
     let [right] = step.access.as_slice() else {
@@ -96,20 +121,31 @@ fn shows_the_change(plan: &CommandPlan) -> Result<()> {
         "it is undone by {undo:?}"
     );
     let digest = spec.compute_digest()?.to_string();
-    ensure!(digest == spec.digest, "its digest is {}, not {digest}", spec.digest);
+    ensure!(
+        digest == spec.digest,
+        "its digest is {}, not {digest}",
+        spec.digest
+    );
     Ok(())
 }
 
 /// The message with which a turn waits for a person.
 fn find_message(turn: &ChatRequest) -> Result<String> {
     let conditions = status_of(turn).conditions;
-    let waiting = conditions.iter().find(|one| one.type_ == "AwaitingApproval" && one.status == "True");
-    Ok(waiting.with_context(|| format!("it does not wait: {conditions:?}"))?.message.clone())
+    let waiting = conditions
+        .iter()
+        .find(|one| one.type_ == "AwaitingApproval" && one.status == "True");
+    Ok(waiting
+        .with_context(|| format!("it does not wait: {conditions:?}"))?
+        .message
+        .clone())
 }
 
 /// The command that the message holds ready.
 fn ready_command(message: &str) -> Result<&str> {
-    let at = message.find("kubectl create -f -").context("no command is ready")?;
+    let at = message
+        .find("kubectl create -f -")
+        .context("no command is ready")?;
     Ok(&message[at..])
 }
 
@@ -155,13 +191,21 @@ async fn counted_as_own_confirmation(cluster: &Cluster, plan: &CommandPlan) -> R
     let [one] = decisions.decisions.as_slice() else {
         anyhow::bail!("it counted {:?}", decisions.decisions);
     };
-    ensure!(one.username == "alice" && one.via == Via::Self_, "it counted {one:?}");
+    ensure!(
+        one.username == "alice" && one.via == Via::Self_,
+        "it counted {one:?}"
+    );
     ensure!(decisions.summary == "1/1", "it counted {}", decisions.summary);
     eventually(SOON, "the Approval is accepted", || async {
         let status = approvals.get(&one.name).await?.status.unwrap_or_default();
-        let accepted = status.conditions.iter().any(|c| c.type_ == "Accepted" && c.status == "True");
+        let accepted = status
+            .conditions
+            .iter()
+            .any(|c| c.type_ == "Accepted" && c.status == "True");
         ensure!(
-            accepted && status.effective_approver.as_deref() == Some("alice") && status.via == Some(Via::Self_),
+            accepted
+                && status.effective_approver.as_deref() == Some("alice")
+                && status.via == Some(Via::Self_),
             "{status:?}"
         );
         Ok(())
@@ -181,7 +225,11 @@ async fn done_as_alice(cluster: &Cluster, plan: &CommandPlan) -> Result<()> {
     let [write] = writes.as_slice() else {
         anyhow::bail!("{} writes: {writes:#?}", writes.len());
     };
-    ensure!(write["user"]["username"] == OPERATOR, "it was sent by {}", write["user"]);
+    ensure!(
+        write["user"]["username"] == OPERATOR,
+        "it was sent by {}",
+        write["user"]
+    );
     let acting = &write["impersonatedUser"];
     ensure!(acting["username"] == "alice", "it was done as {acting}");
     ensure!(
@@ -190,23 +238,27 @@ async fn done_as_alice(cluster: &Cluster, plan: &CommandPlan) -> Result<()> {
         acting["extra"]
     );
     let groups = acting["groups"].to_string();
-    ensure!(groups.contains("developers"), "it was done with the groups {groups}");
+    ensure!(
+        groups.contains("developers"),
+        "it was done with the groups {groups}"
+    );
     Ok(())
 }
 
 /// Persisted writes on Deployments through KubeChat, from the API server's own audit log.
 fn writes_of_deployments(log: &Path) -> Result<Vec<Value>> {
     let text = std::fs::read_to_string(log)?;
-    let events: Vec<Value> = text
-        .lines()
-        .map(serde_json::from_str)
-        .collect::<Result<_, _>>()?;
+    let events: Vec<Value> = text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
     let is_write = |event: &Value| {
         event["stage"] == "ResponseComplete"
             && event["objectRef"]["resource"] == "deployments"
             && event["verb"] == "patch"
-            && event["user"]["username"].as_str().is_some_and(|user| user.contains("kubechat"))
-            && !event["requestURI"].as_str().is_some_and(|uri| uri.contains("dryRun"))
+            && event["user"]["username"]
+                .as_str()
+                .is_some_and(|user| user.contains("kubechat"))
+            && !event["requestURI"]
+                .as_str()
+                .is_some_and(|uri| uri.contains("dryRun"))
     };
     Ok(events.into_iter().filter(is_write).collect())
 }
@@ -214,7 +266,10 @@ fn writes_of_deployments(log: &Path) -> Result<Vec<Value>> {
 /// Plan, decision, intent and result stand in the log, and `kubechat audit verify` says that it is whole.
 async fn audited(product: &Product, plan: &CommandPlan) -> Result<()> {
     let entries = audit_entries(product).await?;
-    let outcomes: Vec<String> = step_entries(&entries, plan).into_iter().map(|(outcome, _)| outcome).collect();
+    let outcomes: Vec<String> = step_entries(&entries, plan)
+        .into_iter()
+        .map(|(outcome, _)| outcome)
+        .collect();
     ensure!(outcomes == ["intent", "success"], "the steps left {outcomes:?}");
     for (kind, outcome) in [
         ("command_generation", "success"),
@@ -233,22 +288,52 @@ async fn audited(product: &Product, plan: &CommandPlan) -> Result<()> {
     let key = key.display().to_string();
     let verified = run(product, ["audit", "verify", "--db", &db, "--key", &key]).await?;
     ensure!(verified.status.code() == Some(0), "{:?}", texts(&verified));
-    let listed = run(product, ["audit", "list", "--db", &db, "--plan", &plan.name_any()]).await?;
-    says(&texts(&listed).0, &["alice", "scale", "demo/deployment/nginx", "intent", "success"])
+    let listed = run(
+        product,
+        ["audit", "list", "--db", &db, "--plan", &plan.name_any()],
+    )
+    .await?;
+    says(
+        &texts(&listed).0,
+        &["alice", "scale", "demo/deployment/nginx", "intent", "success"],
+    )
 }
 
-async fn undone_by_a_plan_of_its_own(cluster: &Cluster, product: &Product, undone: &CommandPlan) -> Result<()> {
+async fn undone_by_a_plan_of_its_own(
+    cluster: &Cluster,
+    product: &Product,
+    undone: &CommandPlan,
+) -> Result<()> {
     let plans: Api<CommandPlan> = Api::namespaced(cluster.client("alice").await?, DEMO);
     let all = plans.list(&kube::api::ListParams::default()).await?.items;
-    let undoing = all
-        .iter()
-        .find(|plan| plan.spec.rollback_of.as_ref().is_some_and(|of| of.name == undone.name_any()));
+    let undoing = all.iter().find(|plan| {
+        plan.spec
+            .rollback_of
+            .as_ref()
+            .is_some_and(|of| of.name == undone.name_any())
+    });
     let undoing = undoing.context("no plan undoes it")?;
-    ensure!(phase(undoing) == Some(PlanPhase::Succeeded), "{:?}", undoing.status);
-    let approvals = undoing.status.as_ref().and_then(|status| status.approvals.clone());
-    ensure!(approvals.is_some_and(|a| a.summary == "1/1"), "it was not approved");
+    ensure!(
+        phase(undoing) == Some(PlanPhase::Succeeded),
+        "{:?}",
+        undoing.status
+    );
+    let approvals = undoing
+        .status
+        .as_ref()
+        .and_then(|status| status.approvals.clone());
+    ensure!(
+        approvals.is_some_and(|a| a.summary == "1/1"),
+        "it was not approved"
+    );
     let entries = audit_entries(product).await?;
-    ensure!(step_entries(&entries, undoing).len() == 2, "it left no intent and result");
-    ensure!(writes_of_deployments(&cluster.api_audit_log())?.len() == 2, "it was not one write");
+    ensure!(
+        step_entries(&entries, undoing).len() == 2,
+        "it left no intent and result"
+    );
+    ensure!(
+        writes_of_deployments(&cluster.api_audit_log())?.len() == 2,
+        "it was not one write"
+    );
     Ok(())
 }

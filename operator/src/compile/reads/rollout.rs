@@ -3,6 +3,7 @@
 use kubechat_core::plan::{Found, object};
 use kubechat_crds::chat_request::Answer;
 use kubechat_crds::intent::Intent;
+use serde_json::Value;
 
 use super::super::answer::text;
 use super::super::{Stop, Turn, resolve};
@@ -26,7 +27,13 @@ fn sentence(found: &Found) -> String {
         found.kind.kind.to_lowercase(),
         object::name(&found.object)
     );
+    let paused = found.object.pointer("/spec/paused").and_then(Value::as_bool);
     match effect::rollout(&found.kind.kind, &found.object) {
+        Some(_) if paused == Some(true) => {
+            format!(
+                "the rollout of {name} is paused: what was changed is not rolled out until it is resumed."
+            )
+        }
         Some(Ok(done)) => format!("{name} is rolled out: {done}."),
         Some(Err(waiting)) => format!("{name} is being rolled out: {waiting}."),
         None => format!("{name} has no rollout."),
