@@ -61,6 +61,9 @@ pub struct Args {
     /// Blocks of each comparison
     #[arg(long, value_name = "N")]
     blocks: Option<u8>,
+    /// Seconds of a leg of turns; longer ones for profiling
+    #[arg(long, value_name = "SECONDS")]
+    leg: Option<u8>,
     /// Pods in the cluster of B24
     #[arg(long, value_name = "N")]
     pods: Option<u16>,
@@ -120,7 +123,9 @@ impl Args {
                 .map_or(if self.quick { 3 } else { 6 }, usize::from)
                 .max(1),
             warm: Duration::from_millis(warm),
-            window: Duration::from_millis(window),
+            window: self.leg.map_or(Duration::from_millis(window), |seconds| {
+                Duration::from_secs(seconds.max(1).into())
+            }),
         }
     }
 

@@ -319,11 +319,19 @@ impl Product {
     /// # Errors
     /// When it does not answer.
     pub async fn metrics_text(&self, part: Part) -> Result<String> {
-        let request = http::Request::get("/metrics").body(Vec::new())?;
+        self.get(part, "/metrics").await
+    }
+
+    /// What a part answers on its plain port (`/healthz`, `/readyz`, `/metrics`).
+    ///
+    /// # Errors
+    /// When it does not answer, or with an error.
+    pub async fn get(&self, part: Part, path: &str) -> Result<String> {
+        let request = http::Request::get(path).body(Vec::new())?;
         let text = plain_client(programs::health_port(&self.ports, part))?
             .request_text(request)
             .await;
-        text.with_context(|| format!("the metrics of the {} cannot be read", part.name()))
+        text.with_context(|| format!("{path} of the {} cannot be read", part.name()))
     }
 
     /// Counts up whenever a part was started; for those who publish process ids.

@@ -88,11 +88,11 @@ async fn a_stopped_leader_that_wakes_up_sends_nothing_more_and_ends() -> Result<
     with_product(Options::default(), mortal(), async |cluster, product| {
         let (admin, alice) = (cluster.client("admin").await?, cluster.client("alice").await?);
         second(product).await?;
-        for name in ["front", "back"] {
+        for name in ["alpha", "beta"] {
             config_map(&admin, name).await?;
         }
-        let held = plan_for(&alice, DEMO, "label configmap front tier=web").await?;
-        let waiting = plan_for(&alice, DEMO, "label configmap back tier=web").await?;
+        let held = plan_for(&alice, DEMO, "label configmap alpha tier=web").await?;
+        let waiting = plan_for(&alice, DEMO, "label configmap beta tier=web").await?;
         let hook = SlowHook::start(&admin, Mood::Hold, rules()).await?;
         approve(&alice, &held).await?;
         hook.wait_for(1).await?;
@@ -107,7 +107,7 @@ async fn a_stopped_leader_that_wakes_up_sends_nothing_more_and_ends() -> Result<
         let maps: Api<ConfigMap> = Api::namespaced(admin.clone(), DEMO);
         eventually(SOON, "the held write lands", || async {
             ensure!(
-                maps.get("front").await?.labels().contains_key("tier"),
+                maps.get("alpha").await?.labels().contains_key("tier"),
                 "it has not"
             );
             Ok(())
@@ -121,7 +121,7 @@ async fn a_stopped_leader_that_wakes_up_sends_nothing_more_and_ends() -> Result<
         })
         .await?;
         ensure!(metric(product, Part::SecondOperator, "kubechat_leader").await? == 1.0);
-        for name in ["front", "back"] {
+        for name in ["alpha", "beta"] {
             ensure!(hook.writes_to(name) == 1, "{:?}", hook.writes());
         }
         let held = ended_as(&alice, &held, PlanPhase::Interrupted).await?;

@@ -1,12 +1,14 @@
 //! The tests, one file per subject. A new file gets a `tests()` and a line here.
 
 mod admission;
+mod audit;
 mod bad_input;
 mod cli;
 mod crash;
 mod examples;
 mod faults;
 mod gc;
+mod guard;
 mod harness;
 mod leader;
 mod product;
@@ -25,12 +27,14 @@ use crate::runner::Test;
 pub(crate) fn all() -> Vec<Test> {
     [
         admission::tests(),
+        audit::tests(),
         bad_input::tests(),
         cli::tests(),
         crash::tests(),
         examples::tests(),
         faults::tests(),
         gc::tests(),
+        guard::tests(),
         harness::tests(),
         leader::tests(),
         product::tests(),

@@ -151,3 +151,7 @@ async fn prove(client: &Client, acting: &Acting) -> Result<(), Error> {
         )))
     }
 }
+
+#[cfg(test)]
+#[path = "impersonate_tests.rs"]
+mod tests;

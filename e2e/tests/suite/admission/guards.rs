@@ -159,12 +159,12 @@ async fn a_write_made_by_a_plan_is_refused_for_every_kind(ctx: Arc<Ctx>) -> Resu
                 .create(&PostParams::default(), &object(kind, fresh, &spec)?)
                 .await;
             // Two policies refuse a CommandPlan; either may answer first.
-            let words = if *kind == "CommandPlan" {
+            let either = if *kind == "CommandPlan" {
                 &words[1..]
             } else {
                 &words
             };
-            refused(&format!("create {kind}"), made, 403, words)?;
+            refused(&format!("create {kind}"), made, 403, either)?;
             let labelled = Patch::Merge(json!({"metadata": {"labels": {"a": "b"}}}));
             let labelled = api.patch(name, &PatchParams::default(), &labelled).await;
             refused(&format!("label {kind}"), labelled, 403, &words)?;

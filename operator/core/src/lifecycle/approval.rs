@@ -66,7 +66,10 @@ pub fn judge(
         );
     }
     if let Some(why) = &facts.refused {
-        return no(reason::NOT_ELIGIBLE, &format!("refused before ({why}). Create another Approval"));
+        return no(
+            reason::NOT_ELIGIBLE,
+            &format!("refused before ({why}). Create another Approval"),
+        );
     }
     if facts.spec.plan_digest != plan.digest {
         return no(

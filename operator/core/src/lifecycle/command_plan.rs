@@ -268,7 +268,10 @@ fn eligible(plan: &CommandPlanSpec, open: &[&Requirement]) -> Vec<String> {
             );
         }
     }
-    who.into_iter().take(20).map(|who| kubechat_crds::condition::clip(who, 300)).collect()
+    who.into_iter()
+        .take(20)
+        .map(|who| kubechat_crds::condition::clip(who, 300))
+        .collect()
 }
 
 /// A ready Approval for `kubectl create -f -`.

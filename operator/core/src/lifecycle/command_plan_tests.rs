@@ -149,7 +149,10 @@ fn refuses_decisions_that_cannot_be_held_against_a_person() {
             reason::FORBIDDEN,
         ),
         (change(|f| f.right = None), reason::UNREACHABLE),
-        (change(|f| f.refused = Some("lacked the right".into())), reason::NOT_ELIGIBLE),
+        (
+            change(|f| f.refused = Some("lacked the right".into())),
+            reason::NOT_ELIGIBLE,
+        ),
         (change(|f| f.created = at(1000)), reason::EXPIRED),
         (
             change(|f| {

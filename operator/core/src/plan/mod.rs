@@ -146,7 +146,10 @@ pub fn finish(step: &mut Step, index: usize) {
 
 /// Adds a draft, to the last one where both need the same write.
 pub fn join(drafts: &mut Vec<Draft>, next: Draft) {
-    match drafts.last_mut().filter(|last| same_write(&last.step, &next.step)) {
+    match drafts
+        .last_mut()
+        .filter(|last| same_write(&last.step, &next.step))
+    {
         Some(last) => merge(last, next),
         None => drafts.push(next),
     }
@@ -166,7 +169,11 @@ fn same_write(a: &Step, b: &Step) -> bool {
 }
 
 fn merge(into: &mut Draft, next: Draft) {
-    let undo = |step: &Step| -> Vec<_> { (0..step.targets.len()).filter_map(|i| step.rollback.undo_of(i)).collect() };
+    let undo = |step: &Step| -> Vec<_> {
+        (0..step.targets.len())
+            .filter_map(|i| step.rollback.undo_of(i))
+            .collect()
+    };
     let (mine, others) = (undo(&into.step), undo(&next.step));
     into.step.rollback.params = None;
     into.step.rollback.undo = mine.into_iter().chain(others).collect();

@@ -92,8 +92,13 @@ pub fn masked(object: &Value) -> Value {
         }
     }
     if copy.get("kind").and_then(Value::as_str) == Some("Secret") {
-        let annotations = copy.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut);
-        annotations.into_iter().flat_map(Map::values_mut).for_each(|v| *v = MASK.into());
+        let annotations = copy
+            .pointer_mut("/metadata/annotations")
+            .and_then(Value::as_object_mut);
+        annotations
+            .into_iter()
+            .flat_map(Map::values_mut)
+            .for_each(|v| *v = MASK.into());
         for field in ["data", "stringData"] {
             if let Some(map) = copy.get_mut(field).and_then(Value::as_object_mut) {
                 map.values_mut().for_each(|v| *v = MASK.into());

@@ -17,7 +17,7 @@ use kube::runtime::controller::Action;
 use kubechat_audit::{EventType, Outcome as Recorded};
 use kubechat_core::reason;
 use kubechat_crds::chat_request::InterpretationStatus;
-use kubechat_crds::condition::{set, types};
+use kubechat_crds::condition::{is_finished, set, types};
 use kubechat_crds::intent::{Action as Verb, Intent, IntentParams, IntentTarget, Span};
 use kubechat_crds::{ChatRequest, ChatRequestStatus, ObjectId, RequestPhase, digest};
 
@@ -228,14 +228,14 @@ fn history(request: &ChatRequest, ctx: &Context) -> (Vec<Intent>, Option<String>
         })
         .collect();
     turns.sort_by_key(|r| r.creation_timestamp());
-    let plan = turns.iter().rev().find_map(|r| {
-        let status = r.status.as_ref()?;
-        let done = matches!(
-            status.phase,
-            Some(RequestPhase::Succeeded | RequestPhase::Interrupted | RequestPhase::Failed)
-        );
-        status.plan_ref.as_ref().filter(|_| done).map(|p| p.name.clone())
-    });
+    // "that" is the newest plan; while that one is under way there is nothing to undo yet, and an older one is not meant.
+    let newest = turns
+        .iter()
+        .rev()
+        .find_map(|r| r.status.as_ref().filter(|s| s.plan_ref.is_some()));
+    let plan = newest
+        .filter(|s| is_finished(&s.conditions))
+        .and_then(|s| s.plan_ref.as_ref().map(|p| p.name.clone()));
     let from = turns.len().saturating_sub(MEMORY);
     let intents = turns
         .iter()
