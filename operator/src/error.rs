@@ -24,9 +24,7 @@ pub enum Error {
         seconds: u64,
     },
     /// The audit log could not be written, so nothing was done.
-    #[error(
-        "the audit log cannot be written ({0}); nothing was done. Check the store given by --audit-store"
-    )]
+    #[error("the audit log cannot be used ({0}). Check the store given by --audit-store")]
     Audit(#[from] kubechat_audit::Error),
     /// This process does not lead (any more).
     #[error("this operator is not the leader (any more); nothing was sent")]

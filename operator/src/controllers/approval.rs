@@ -34,6 +34,11 @@ pub async fn reconcile(approval: Arc<Approval>, ctx: Arc<Context>) -> Result<Act
     if find(&old.conditions, types::ACCEPTED).is_some_and(|c| c.status != "Unknown") {
         return expire(&approval, &ctx).await;
     }
+    // The judgement may be made and recorded while the cache does not show it yet; it is recorded once.
+    let uid = approval.uid().unwrap_or_default();
+    if ctx.handled.contains(&uid) {
+        return Ok(resync());
+    }
     let namespace = approval.namespace().unwrap_or_default();
     let reference = ObjectRef::new(&approval.spec.plan_ref.name).within(&namespace);
     let Some(plan) = find_plan(&ctx, &reference).await? else {
@@ -155,6 +160,9 @@ async fn report(
         now,
     );
     status::write(ctx, approval, approval.status.as_ref(), &new).await?;
+    if final_ {
+        ctx.handled.insert(&approval.uid().unwrap_or_default());
+    }
     Ok(if final_ {
         resync()
     } else {

@@ -311,7 +311,7 @@ async fn hold(
         new.phase = Some(PlanPhase::Approved);
         "approved, but not executed yet"
     } else {
-        "nothing was executed"
+        "not looked at"
     };
     OneShot {
         conditions: &mut new.conditions,

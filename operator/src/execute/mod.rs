@@ -33,7 +33,7 @@ use gather::Fresh;
 pub enum Progress {
     /// Not yet: the approvals (or a policy) do not suffice after all. The verdict and the status to report.
     NotYet(Box<(Verdict, CommandPlanStatus)>),
-    /// Approved, but something stands in the way of beginning or going on; tried again.
+    /// Approved or under way, but something stands in the way; tried again. The status as far as it is known.
     Held(Box<(Error, CommandPlanStatus)>),
     /// The steps were sent; their effect is waited for.
     Sent(Box<CommandPlanStatus>),
@@ -61,11 +61,20 @@ pub async fn advance(ctx: &Context, name: &str, namespace: &str) -> Result<Progr
         return Ok(Progress::Nothing);
     }
     let mut run = Run::new(ctx, &fresh);
+    match go_on(&mut run).await {
+        // Whoever reports this must not take an older status for what stands there now.
+        Err(error) if run.approved || run.begun() => Ok(Progress::Held(Box::new((error, run.status)))),
+        other => other,
+    }
+}
+
+async fn go_on(run: &mut Run<'_>) -> Result<Progress, Error> {
+    let (ctx, fresh) = (run.ctx, run.fresh);
     if let Some(finished) = run.recover().await? {
         return Ok(finished);
     }
     if run.all_done() {
-        return Ok(Progress::Sent(Box::new(run.status)));
+        return Ok(Progress::Sent(Box::new(std::mem::take(&mut run.status))));
     }
     if let Err(stop) = integrity(&fresh.plan, &ctx.cluster_uid) {
         return run.end(PlanPhase::Failed, stop.0, &stop.1).await;
@@ -73,7 +82,7 @@ pub async fn advance(ctx: &Context, name: &str, namespace: &str) -> Result<Progr
     let (verdict, approvals) = decide(&fresh.observed());
     run.status.approvals = Some(approvals);
     match verdict {
-        Verdict::Go => {}
+        Verdict::Go => run.approved = true,
         // A plan under way that may not go on is stopped where it is.
         Verdict::Wait { reason, message } if run.begun() => {
             return run
@@ -93,11 +102,14 @@ pub async fn advance(ctx: &Context, name: &str, namespace: &str) -> Result<Progr
                 )
                 .await;
         }
-        other => return Ok(Progress::NotYet(Box::new((other, run.status)))),
+        other => {
+            return Ok(Progress::NotYet(Box::new((
+                other,
+                std::mem::take(&mut run.status),
+            ))));
+        }
     }
-    if let Err(error) = guards(ctx).await {
-        return Ok(Progress::Held(Box::new((error, run.status))));
-    }
+    guards(ctx).await?;
     steps::run(run).await
 }
 
@@ -151,6 +163,8 @@ pub(crate) struct Run<'a> {
     ctx: &'a Context,
     fresh: &'a Fresh,
     status: CommandPlanStatus,
+    /// Everything required is there.
+    approved: bool,
 }
 
 impl std::fmt::Debug for Context {
@@ -175,7 +189,12 @@ impl<'a> Run<'a> {
                 })
                 .collect();
         }
-        Self { ctx, fresh, status }
+        Self {
+            ctx,
+            fresh,
+            status,
+            approved: false,
+        }
     }
 
     fn plan(&self) -> &'a CommandPlan {

@@ -20,7 +20,7 @@ use kubechat_core::lifecycle::command_plan::{Verdict, decide};
 const FRESH_FOR: jiff::SignedDuration = jiff::SignedDuration::from_secs(1);
 
 /// Sends what has not been sent.
-pub(super) async fn run(mut run: Run<'_>) -> Result<Progress, Error> {
+pub(super) async fn run(run: &mut Run<'_>) -> Result<Progress, Error> {
     let plan = run.plan();
     if let Some(missing) = run.rights().await? {
         return run.end(PlanPhase::Failed, reason::FORBIDDEN, &missing).await;
@@ -48,7 +48,7 @@ pub(super) async fn run(mut run: Run<'_>) -> Result<Progress, Error> {
             .filter(|(i, _)| run.is(*i, StepState::Pending))
         {
             if let Err(changed) = send::check(&person, step, &touched_before(plan, index)).await? {
-                return stale(&mut run, &changed).await;
+                return stale(run, &changed).await;
             }
         }
     }
@@ -60,11 +60,11 @@ pub(super) async fn run(mut run: Run<'_>) -> Result<Progress, Error> {
             // Whatever it is, it is not to be sent; a finished plan is never gone on with.
             return Ok(Progress::Nothing);
         }
-        if let Some(ended) = one(&mut run, &person, index).await? {
+        if let Some(ended) = one(run, &person, index).await? {
             return Ok(ended);
         }
     }
-    Ok(Progress::Sent(Box::new(run.status)))
+    Ok(Progress::Sent(Box::new(std::mem::take(&mut run.status))))
 }
 
 async fn stale(run: &mut Run<'_>, changed: &str) -> Result<Progress, Error> {

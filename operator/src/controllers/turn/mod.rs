@@ -35,12 +35,12 @@ const WINDOW: Duration = Duration::from_secs(3600);
 /// How long a turn that was just handled is not taken again while the cache catches up.
 const HANDLED_FOR: Duration = Duration::from_secs(30);
 
-/// Turns handled a moment ago, by UID.
+/// Turns and decisions handled a moment ago, by UID: the cache may not show it yet.
 #[derive(Debug, Default)]
 pub struct Handled(Mutex<HashMap<String, Instant>>);
 
 impl Handled {
-    fn contains(&self, uid: &str) -> bool {
+    pub(crate) fn contains(&self, uid: &str) -> bool {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -48,7 +48,7 @@ impl Handled {
             .is_some_and(|at| at.elapsed() < HANDLED_FOR)
     }
 
-    fn insert(&self, uid: &str) {
+    pub(crate) fn insert(&self, uid: &str) {
         let mut handled = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if handled.len() > 10_000 {
             handled.retain(|_, at| at.elapsed() < HANDLED_FOR);
