@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use anyhow::Context as _;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -32,7 +33,9 @@ pub async fn serve(listen: SocketAddr, health: Health, shutdown: CancellationTok
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .with_state(health);
-    let listener = tokio::net::TcpListener::bind(listen).await?;
+    let listener = tokio::net::TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("cannot listen on {listen} (--listen); nothing was started"))?;
     tracing::info!(%listen, "health and metrics are served");
     axum::serve(listener, router)
         .with_graceful_shutdown(async move { shutdown.cancelled().await })

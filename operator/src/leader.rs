@@ -18,6 +18,8 @@ use crate::error::Error;
 
 /// Name of the Lease.
 pub const LEASE: &str = "kubechat-operator";
+/// Tries to give it back; then it runs out by itself.
+const RELEASES: usize = 3;
 
 /// Whether this process leads, asked before every effect.
 #[derive(Clone, Debug)]
@@ -146,24 +148,22 @@ impl Candidate {
     /// Gives the lease back, so that another may lead at once.
     pub async fn release(&self, leadership: &Leadership) {
         leadership.lost.store(true, Ordering::SeqCst);
-        let Ok(mut lease) = call("read the lease", self.api.0.get(LEASE)).await else {
-            return;
-        };
-        let Some(spec) = lease
-            .spec
-            .as_mut()
-            .filter(|s| s.holder_identity.as_deref() == Some(self.me.as_str()))
-        else {
-            return;
-        };
-        spec.holder_identity = Some(String::new());
-        if let Err(problem) = call(
-            "release the lease",
-            self.api.0.replace(LEASE, &PostParams::default(), &lease),
-        )
-        .await
-        {
-            tracing::warn!(%problem, "the lease was not released; it runs out by itself");
+        // A renewal that was cut off may land in between.
+        for _ in 0..RELEASES {
+            let Ok(mut lease) = call("read the lease", self.api.0.get(LEASE)).await else {
+                return;
+            };
+            let mine = |s: &&mut LeaseSpec| s.holder_identity.as_deref() == Some(self.me.as_str());
+            let Some(spec) = lease.spec.as_mut().filter(mine) else {
+                return;
+            };
+            spec.holder_identity = Some(String::new());
+            let params = PostParams::default();
+            let replaced = self.api.0.replace(LEASE, &params, &lease);
+            match call("release the lease", replaced).await {
+                Ok(_) => return,
+                Err(problem) => tracing::warn!(%problem, "the lease was not released yet"),
+            }
         }
     }
 

@@ -13,7 +13,8 @@ use kube::runtime::events::{Recorder, Reporter};
 use kube::{Api, Client, Config};
 use kubechat_audit::{AuditStore, SqliteOptions, SqliteStore};
 use kubechat_crds::{
-    AIProvider, Approval, ApproverKey, AuditPolicy, ChatRequest, ChatSession, CommandPlan, RiskPolicy,
+    AIProvider, Approval, ApproverKey, AuditPolicy, AuditPolicySpec, ChatRequest, ChatSession, CommandPlan,
+    RiskPolicy,
 };
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -102,17 +103,24 @@ pub async fn run(args: OperatorArgs, shutdown: CancellationToken) -> anyhow::Res
         service: webhook_service_name,
         url: webhook_url,
     };
-    let audit = open_audit(store, key, &leadership, &metrics).await?;
-    let parts = Parts {
-        check: Duration::from_secs(check_seconds),
-        client,
-        config,
-        namespace,
-        audit,
-        metrics,
-        leadership: leadership.clone(),
+    let started = async {
+        let audit = open_audit(store, key, &leadership, &metrics).await?;
+        let parts = Parts {
+            check: Duration::from_secs(check_seconds),
+            client,
+            config,
+            namespace,
+            audit,
+            metrics,
+            leadership: leadership.clone(),
+        };
+        lead(parts, endpoint, concurrency, ready, &mut tasks, &shutdown).await
     };
-    lead(parts, endpoint, concurrency, ready, &mut tasks, &shutdown).await?;
+    if let Err(problem) = started.await {
+        // Perhaps another operator can, and this one after it was mended.
+        candidate.release(&leadership).await;
+        return Err(problem);
+    }
     let ended = tokio::select! {
         biased;
         () = shutdown.cancelled() => Ok(()),
@@ -121,12 +129,24 @@ pub async fn run(args: OperatorArgs, shutdown: CancellationToken) -> anyhow::Res
     };
     // Nothing new begins; what runs may end within its time.
     shutdown.cancel();
-    let drained = tokio::time::timeout(DRAIN, async { while tasks.join_next().await.is_some() {} }).await;
-    if drained.is_err() {
-        tracing::warn!("some reconciles did not end in time; they are taken up by the next leader");
+    let drained = tokio::time::timeout(DRAIN, async { while tasks.join_next().await.is_some() {} });
+    tokio::select! {
+        drained = drained => if drained.is_err() {
+            tracing::warn!("some reconciles did not end in time; they are taken up by the next leader");
+        },
+        // What is under way may be recorded only by a leader.
+        () = keep(&mut candidate, &leadership) => {}
     }
     candidate.release(&leadership).await;
     ended
+}
+
+/// Goes on leading until it is dropped; never takes a lease that was lost.
+async fn keep(candidate: &mut Candidate, leadership: &Leadership) {
+    if leadership.check().is_ok() {
+        candidate.hold(leadership).await;
+    }
+    std::future::pending::<()>().await;
 }
 
 fn first_end(ended: Option<Result<anyhow::Result<()>, tokio::task::JoinError>>) -> anyhow::Result<()> {
@@ -381,7 +401,17 @@ async fn lead(
     });
     forward(tasks, session_stream, shutdown, sessions);
     forward(tasks, provider_stream, shutdown, providers);
-    forward(tasks, audit_policy_stream, shutdown, audits);
+    let recording = Arc::clone(&ctx);
+    watch(tasks, audit_policy_stream, shutdown, move |policy| {
+        let (own, ctx, left) = (audits.clone(), Arc::clone(&recording), audit_policies.clone());
+        async move {
+            // A policy that was deleted switches nothing off any more.
+            if left.state().is_empty() {
+                ctx.audit.honour(&AuditPolicySpec::default());
+            }
+            own.same(&policy).await;
+        }
+    });
     forward(tasks, approver_key_stream, shutdown, keys);
     let left_by_admission = controllers::admission_event::watched(ctx.client.clone(), &ctx.namespace);
     let recording = Arc::clone(&ctx);

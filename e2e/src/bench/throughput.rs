@@ -19,7 +19,7 @@ use super::counters::{Counters, Line};
 use super::load::Loop;
 use super::machine::{CpuTimes, CpuUse, cpu_each};
 use super::noise::{self, Noise};
-use super::raw::{self, RawWriter};
+use super::raw::{self, RawWriter, Schema};
 use super::stats::{Estimate, estimate, median, percentile};
 use super::turns::{Asker, Turn};
 use super::{NAMESPACE, Protocol, World};
@@ -57,6 +57,8 @@ pub(super) struct Throughput {
     pub(super) turns_per_second: f64,
     /// Raw writes a second (median of legs).
     pub(super) raw_per_second: f64,
+    /// Raw writes a second on kinds without a schema (one leg, for comparison).
+    pub(super) bare_per_second: f64,
     /// Mean wait of a request of a turn in the API server's fairness queues, in milliseconds.
     pub(super) queue_ms: f64,
     /// Writes and bytes of the recorded turn that the raw writers repeat.
@@ -115,6 +117,8 @@ struct Bench<'a> {
     settings: Settings,
     asker: Asker,
     raw: RawWriter,
+    /// The same on kinds without a schema.
+    bare: RawWriter,
     next: AtomicU64,
 }
 
@@ -124,7 +128,8 @@ pub(super) async fn measure(world: &World, settings: Settings, protocol: &Protoc
     let (lone_writes, lone_seconds) = bench.lone().await?;
     // The first legs pay for connections, caches and code that was never run.
     bench.turn_leg().await?;
-    bench.raw_leg().await?;
+    bench.raw_leg(&bench.raw).await?;
+    bench.raw_leg(&bench.bare).await?;
     let all = noise::gather(
         settings.blocks,
         protocol,
@@ -132,6 +137,7 @@ pub(super) async fn measure(world: &World, settings: Settings, protocol: &Protoc
         |block: &Block| &block.noise,
     )
     .await?;
+    let bare = bench.raw_leg(&bench.bare).await?;
     let (blocks, left_out) = (all.kept, all.left_out);
     let of = |pick: &dyn Fn(&Block) -> f64| blocks.iter().map(pick).collect::<Vec<f64>>();
     let turn_legs: Vec<&TurnLeg> = blocks.iter().flat_map(|block| &block.turns).collect();
@@ -146,6 +152,7 @@ pub(super) async fn measure(world: &World, settings: Settings, protocol: &Protoc
         lone_seconds,
         turns_per_second: middle(turn_legs.iter().map(|leg| leg.per_second)),
         raw_per_second: middle(raw_legs.iter().map(|leg| leg.per_second)),
+        bare_per_second: bare.per_second,
         queue_ms: middle(turn_legs.iter().map(|leg| leg.queue_ms)),
         raw_writes_per_turn: bench.raw.writes_per_turn(),
         raw_bytes_per_turn: bench.raw.bytes_per_turn(),
@@ -174,7 +181,8 @@ impl<'a> Bench<'a> {
             world,
             settings,
             asker,
-            raw: RawWriter::new(&admin, NAMESPACE, writes).await?,
+            raw: RawWriter::new(&admin, NAMESPACE, writes.clone(), Schema::Types).await?,
+            bare: RawWriter::new(&admin, NAMESPACE, writes, Schema::Anything).await?,
             next: AtomicU64::new(1),
         })
     }
@@ -203,7 +211,7 @@ impl<'a> Bench<'a> {
     async fn block(&self) -> Result<Block> {
         let began = self.cpu()?;
         let first = self.turn_leg().await?;
-        let raw = [self.raw_leg().await?, self.raw_leg().await?];
+        let raw = [self.raw_leg(&self.raw).await?, self.raw_leg(&self.raw).await?];
         let turns = [first, self.turn_leg().await?];
         let ours: f64 = turns.iter().map(|leg| leg.per_second * leg.writes_per_turn).sum();
         let limit: f64 = raw.iter().map(|leg| leg.per_second).sum();
@@ -246,14 +254,14 @@ impl<'a> Bench<'a> {
         })
     }
 
-    async fn raw_leg(&self) -> Result<RawLeg> {
+    async fn raw_leg(&self, writer: &RawWriter) -> Result<RawLeg> {
         let load = self.load(self.settings.window / 2);
         let work = |_| async {
             let number = self.next.fetch_add(1, Ordering::Relaxed);
-            self.raw.turn(&format!("raw-{number:06}")).await
+            writer.turn(&format!("raw-{number:06}")).await
         };
         let done = load.run(work, || self.cpu()).await?;
-        let writes = done.measured.len() * self.raw.writes_per_turn();
+        let writes = done.measured.len() * writer.writes_per_turn();
         Ok(RawLeg {
             per_second: writes as f64 / done.seconds,
             writes,

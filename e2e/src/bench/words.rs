@@ -36,9 +36,9 @@ pub(super) fn efficiency(found: &Throughput, settings: throughput::Settings) -> 
     format!(
         "{:.1} turns/s x {:.2} writes / {:.0} raw writes/s, each with {} at once in closed loops of {:.1} s and {:.1} s. \
          A turn: alice asks to label a ConfigMap, confirms as soon as the plan waits, and sees it Succeeded. \
-         Raw: the {} writes of one recorded turn ({} bytes of JSON) on a plain kind without schema, rules or webhook, as admin, whom \
-         priority and fairness does not queue; alice, operator and webhook are in it and waited {:.2} ms a request on average. \
-         Limit: {}.",
+         Raw: the {} writes of one recorded turn ({} bytes of JSON) on copies of the same kinds without rules, webhook, policies or \
+         controller ({:.0}/s on kinds without a schema), as admin, whom priority and fairness does not queue; alice, operator and \
+         webhook are in it and waited {:.2} ms a request on average. Limit: {}.",
         found.turns_per_second,
         found.writes.value,
         found.raw_per_second,
@@ -47,6 +47,7 @@ pub(super) fn efficiency(found: &Throughput, settings: throughput::Settings) -> 
         settings.window.as_secs_f64() / 2.0,
         found.raw_writes_per_turn,
         found.raw_bytes_per_turn,
+        found.bare_per_second,
         found.queue_ms,
         cpu(found)
     )

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
-use kube::api::{Patch, PatchParams};
+use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::{Api, Client, ResourceExt};
 use kubechat_crds::condition::{is_true, types};
 use kubechat_crds::{AuditPolicy, ChatRequest, PlanPhase};
@@ -278,7 +278,16 @@ async fn levels_of_the_audit_policy_are_honoured_and_decisions_are_always_record
         set_levels(&admin, json!({"data_access": "Full"})).await?;
         let read = answered(&alice, "list services").await?;
         ensure!(recorded(product, "data_access", &read).await? == [true], "with its payload");
-        Ok(())
+        // Without a policy everything is recorded.
+        set_levels(&admin, json!({"data_access": "Off"})).await?;
+        let policies: Api<AuditPolicy> = Api::all(admin.clone());
+        policies.delete("default", &DeleteParams::default()).await?;
+        eventually(SOON, "a deleted policy switches nothing off", || async {
+            let read = answered(&alice, "list services").await?;
+            ensure!(recorded(product, "data_access", &read).await? == [true], "it is");
+            Ok(())
+        })
+        .await
     })
     .await
 }

@@ -3,18 +3,17 @@
 //! The window is made with [`SlowHook`]: the write hangs in the API server's admission. To let it land without the
 //! operator hearing of it, the operator is stopped first, so that the answer waits for nobody.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
-use kube::api::PostParams;
+use kube::api::{ListParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use kubechat_crds::chat_request::Scope;
 use kubechat_crds::{ChatRequestSpec, CommandPlan, PlanPhase, StepState};
-use kubechat_e2e::cluster::{Cluster, Options};
+use kubechat_e2e::cluster::{Cluster, Component, Options};
 use kubechat_e2e::demo::DEPLOYMENT;
 use kubechat_e2e::product::{self, Part, Product};
 use kubechat_e2e::wait::eventually;
@@ -25,22 +24,23 @@ use serde_json::json;
 
 use super::slow_hook::{Mood, SlowHook, rules};
 use super::turn::{
-    SOON, approve, ask_with, audit_entries, conditions, ended, ended_as, leads, phase, plan_for, says,
+    SOON, approve, ask, ask_with, audit_entries, conditions, ended, ended_as, leads, phase, plan_for, says,
     step_entries, steps, verdict, waiting_plan,
 };
 use crate::runner::{Test, own, with_product};
 
 const DEMO: &str = "demo";
-/// ConfigMaps changed while the operator is killed again and again.
-const MANY: usize = 15;
-/// Kills of the loop.
-const KILLS: usize = 5;
+/// Rounds of the loop that kills the operator twice in each.
+const ROUNDS: usize = 3;
+/// Turns of a round.
+const MANY: usize = 5;
 
 pub(crate) fn tests() -> Vec<Test> {
     own![
         a_write_that_landed_before_the_operator_was_killed_is_recognised_and_not_sent_again,
         a_write_that_never_landed_is_unknown_after_a_kill_and_not_sent_again,
         a_write_without_an_answer_is_unknown_and_not_sent_again,
+        an_api_server_that_dies_with_a_write_leaves_it_unknown_and_it_is_not_sent_again,
         no_object_is_changed_twice_however_often_the_operator_is_killed,
         a_step_that_the_audit_log_has_lost_is_unknown_and_not_sent_again,
     ]
@@ -229,38 +229,93 @@ async fn no_object_is_changed_twice_however_often_the_operator_is_killed() -> Re
     let mut random = StdRng::seed_from_u64(seed);
     with_product(Options::default(), short_lease(), async |cluster, product| {
         let (admin, alice) = (cluster.client("admin").await?, cluster.client("alice").await?);
-        let hook = SlowHook::start(&admin, Mood::Allow(150), rules()).await?;
-        let mut waiting = Vec::new();
-        for at in 0..MANY {
-            config_map(&admin, &format!("c{at}")).await?;
-            waiting.push(plan_for(&alice, DEMO, &format!("label configmap c{at} tier=web")).await?);
-        }
-        for (at, plan) in waiting.iter().enumerate() {
-            approve(&alice, plan).await?;
-            if (at + 1) % (MANY / KILLS) == 0 {
-                tokio::time::sleep(Duration::from_millis(random.random_range(0..700))).await;
-                product.kill(Part::Operator, Signal::SIGKILL)?;
-                leads(product, Part::Operator).await?;
+        let hook = SlowHook::start(&admin, Mood::Allow(0), rules()).await?;
+        let mut plans = Vec::new();
+        for round in 0..ROUNDS {
+            let mut turns = Vec::new();
+            for at in 0..MANY {
+                config_map(&admin, &name(round, at)).await?;
+                turns.push(
+                    ask(
+                        &alice,
+                        DEMO,
+                        &format!("label configmap {} tier=web", name(round, at)),
+                    )
+                    .await?,
+                );
             }
+            // Once while the plans are made, once while they are executed.
+            kill_after(product, random.random_range(0..250)).await?;
+            hook.set(Mood::Allow(random.random_range(0..300)));
+            for turn in &turns {
+                let plan = waiting_plan(&alice, turn).await?;
+                approve(&alice, &plan).await?;
+                plans.push(plan);
+            }
+            kill_after(product, random.random_range(0..500)).await?;
         }
         let mut unknown = 0;
-        for (at, plan) in waiting.iter().enumerate() {
+        for (at, plan) in plans.iter().enumerate() {
             let plan = ended(&admin, plan).await?;
             match (phase(&plan), steps(&plan).as_slice()) {
                 (Some(PlanPhase::Succeeded), [StepState::Done]) => {}
                 (Some(PlanPhase::Interrupted), [StepState::Unknown]) => unknown += 1,
-                other => anyhow::bail!("seed {seed}: {other:?}: {:?}", conditions(&plan)),
+                other => bail!("seed {seed}: {other:?}: {:?}", conditions(&plan)),
             }
-            let writes = hook.writes_to(&format!("c{at}"));
-            ensure!(writes <= 1, "seed {seed}: c{at} was written {writes} times");
+            let writes = hook.writes_to(&name(at / MANY, at % MANY));
+            ensure!(writes <= 1, "seed {seed}: plan {at} wrote {writes} times");
         }
-        println!("{unknown} of {MANY} plans ended as Interrupted");
+        println!("{unknown} of {} plans ended as Interrupted", plans.len());
+        let made = Api::<CommandPlan>::namespaced(admin, DEMO)
+            .list(&ListParams::default())
+            .await?;
+        ensure!(
+            made.items.len() == plans.len(),
+            "seed {seed}: {} plans were made",
+            made.items.len()
+        );
         let entries = audit_entries(product).await?;
-        for plan in &waiting {
+        for plan in &plans {
             let found = step_entries(&entries, plan);
-            let intents: BTreeSet<_> = found.iter().filter(|(outcome, _)| outcome == "intent").collect();
-            ensure!(found.len() == 2 && intents.len() == 1, "seed {seed}: {found:?}");
+            let intents = found.iter().filter(|(outcome, _)| outcome == "intent").count();
+            ensure!(found.len() == 2 && intents == 1, "seed {seed}: {found:?}");
         }
+        Ok(())
+    })
+    .await
+}
+
+fn name(round: usize, at: usize) -> String {
+    format!("settings-{round}-{at}")
+}
+
+/// Kills the operator after so many milliseconds, and waits for the next one to lead.
+async fn kill_after(product: &Product, milliseconds: u64) -> Result<()> {
+    tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+    product.kill(Part::Operator, Signal::SIGKILL)?;
+    leads(product, Part::Operator).await
+}
+
+/// The API server is the one that dies: whether it stored the write, only the object can tell.
+async fn an_api_server_that_dies_with_a_write_leaves_it_unknown_and_it_is_not_sent_again() -> Result<()> {
+    with_product(Options::default(), short_lease(), async |cluster, product| {
+        let (admin, alice) = (cluster.client("admin").await?, cluster.client("alice").await?);
+        config_map(&admin, "settings").await?;
+        let plan = plan_for(&alice, DEMO, "label configmap settings tier=web").await?;
+        let hook = SlowHook::start(&admin, Mood::Hold, rules()).await?;
+        approve(&alice, &plan).await?;
+        hook.wait_for(1).await?;
+        cluster.stop_process(Component::KubeApiserver).await?;
+        cluster.start_process(Component::KubeApiserver).await?;
+        hook.set(Mood::Allow(0));
+        let admin = cluster.client("admin").await?;
+        let plan = ended_as(&admin, &plan, PlanPhase::Interrupted).await?;
+        ensure!(steps(&plan) == [StepState::Unknown], "{:?}", plan.status);
+        ensure!(hook.writes_to("settings") == 1, "{:?}", hook.writes());
+        let map = Api::<ConfigMap>::namespaced(admin, DEMO).get("settings").await?;
+        ensure!(!map.labels().contains_key("tier"), "it was sent again");
+        let found = step_entries(&audit_entries(product).await?, &plan);
+        ensure!(found.len() == 2, "{found:?}");
         Ok(())
     })
     .await

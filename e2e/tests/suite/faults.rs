@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
@@ -23,7 +24,7 @@ use super::crash::{config_map, short_lease};
 use super::slow_hook::{Mood, SlowHook, rules};
 use super::turn::{
     LATER, SOON, approve, ask, audit_entries, decide, ended_as, ended_turn, held_up, leads, metric, plan_for,
-    read, refused, says, step_entries, steps, verdict,
+    refused, says, step_entries, steps, verdict,
 };
 use crate::runner::{Ctx, Test, own, shared, with_product};
 
@@ -33,8 +34,10 @@ pub(crate) fn tests() -> Vec<Test> {
     let own = own![
         nothing_executes_while_the_webhook_is_down_and_it_goes_on_afterwards,
         nothing_executes_while_the_audit_log_is_read_only_and_it_goes_on_afterwards,
+        a_write_whose_result_could_not_be_recorded_is_recognised_when_the_log_is_back,
         an_operator_whose_audit_log_cannot_be_written_refuses_to_start,
         a_stopping_operator_records_the_write_under_way_and_ends,
+        a_stopping_operator_gives_up_a_write_that_hangs_and_says_so,
     ];
     let shared = shared![
         a_plan_is_stale_when_its_object_is_not_what_was_approved,
@@ -117,18 +120,22 @@ async fn nothing_executes_while_the_audit_log_is_read_only_and_it_goes_on_afterw
         let (admin, alice) = (cluster.client("admin").await?, cluster.client("alice").await?);
         let db = product.audit_db().to_owned();
         let folder = db.parent().context("the log has no folder")?.to_owned();
-        for (at, path, closed, open) in [(0, db, 0o444, 0o600), (1, folder, 0o555, 0o700)] {
+        let ways = [
+            (Closed::mode(&db, 0o444, 0o600), "read-only"),
+            (Closed::mode(&folder, 0o555, 0o700), "read-only"),
+            (Closed::away(&db), "No such file"),
+        ];
+        for (at, (closed, expected)) in ways.into_iter().enumerate() {
             let name = format!("settings-{at}");
             config_map(&admin, &name).await?;
             let plan = plan_for(&alice, DEMO, &format!("label configmap {name} tier=web")).await?;
             let sent = metric(product, Part::Operator, "kubechat_steps_sent_total").await?;
-            set_mode(&path, closed)?;
-            let closed = Closed { path, open };
+            closed.close()?;
             approve(&alice, &plan).await?;
             let held = held_up(&alice, &plan, "AuditUnavailable").await?;
             says(
                 &held.message,
-                &["read-only", "nothing may be executed", "--audit-store"],
+                &[expected, "nothing may be executed", "--audit-store"],
             )?;
             let turn = ask(&alice, DEMO, "list pods").await?;
             turns_say(&alice, &turn, &plan).await?;
@@ -141,6 +148,31 @@ async fn nothing_executes_while_the_audit_log_is_read_only_and_it_goes_on_afterw
             let found = step_entries(&audit_entries(product).await?, &plan);
             ensure!(found.len() == 2, "{found:?}");
         }
+        Ok(())
+    })
+    .await
+}
+
+/// The log goes away between the write and its result.
+async fn a_write_whose_result_could_not_be_recorded_is_recognised_when_the_log_is_back() -> Result<()> {
+    with_product(Options::default(), watchful(), async |cluster, product| {
+        let (admin, alice) = (cluster.client("admin").await?, cluster.client("alice").await?);
+        config_map(&admin, "settings").await?;
+        let plan = plan_for(&alice, DEMO, "label configmap settings tier=web").await?;
+        let hook = SlowHook::start(&admin, Mood::Hold, rules()).await?;
+        approve(&alice, &plan).await?;
+        hook.wait_for(1).await?;
+        let closed = Closed::mode(product.audit_db(), 0o444, 0o600);
+        closed.close()?;
+        hook.set(Mood::Allow(0));
+        let held = held_up(&alice, &plan, "AuditUnavailable").await?;
+        says(&held.message, &["under way, but it cannot go on", "read-only"])?;
+        drop(closed);
+        let plan = ended_as(&alice, &plan, PlanPhase::Succeeded).await?;
+        ensure!(steps(&plan) == [StepState::Done], "{:?}", plan.status);
+        ensure!(hook.writes_to("settings") == 1, "{:?}", hook.writes());
+        let found = step_entries(&audit_entries(product).await?, &plan);
+        ensure!(found.len() == 2, "{found:?}");
         Ok(())
     })
     .await
@@ -162,15 +194,42 @@ async fn turns_say(person: &Client, read: &ChatRequest, plan: &CommandPlan) -> R
     Ok(())
 }
 
-/// A path without write bits; dropping it puts them back, also when the test fails.
-struct Closed {
-    path: PathBuf,
-    open: u32,
+/// A way to take the log away; dropping it puts everything back, also when the test fails.
+enum Closed {
+    Mode { path: PathBuf, closed: u32, open: u32 },
+    Away { path: PathBuf, away: PathBuf },
+}
+
+impl Closed {
+    fn mode(path: &Path, closed: u32, open: u32) -> Self {
+        Self::Mode {
+            path: path.to_owned(),
+            closed,
+            open,
+        }
+    }
+
+    fn away(path: &Path) -> Self {
+        Self::Away {
+            path: path.to_owned(),
+            away: path.with_extension("away"),
+        }
+    }
+
+    fn close(&self) -> Result<()> {
+        match self {
+            Self::Mode { path, closed, .. } => set_mode(path, *closed),
+            Self::Away { path, away } => Ok(std::fs::rename(path, away)?),
+        }
+    }
 }
 
 impl Drop for Closed {
     fn drop(&mut self) {
-        let _removed_with_the_cluster = set_mode(&self.path, self.open);
+        let _was_never_closed = match self {
+            Self::Mode { path, open, .. } => set_mode(path, *open),
+            Self::Away { path, away } => std::fs::rename(away, path).map_err(Into::into),
+        };
     }
 }
 
@@ -189,11 +248,8 @@ async fn an_operator_whose_audit_log_cannot_be_written_refuses_to_start() -> Res
         let plan = plan_for(&alice, DEMO, "scale nginx to 3 replicas").await?;
         product.stop(Part::Operator).await?;
         approve(&alice, &plan).await?;
-        set_mode(product.audit_db(), 0o444)?;
-        let closed = Closed {
-            path: product.audit_db().to_owned(),
-            open: 0o600,
-        };
+        let closed = Closed::mode(product.audit_db(), 0o444, 0o600);
+        closed.close()?;
         refuses_to_start(
             product,
             &[
@@ -203,6 +259,12 @@ async fn an_operator_whose_audit_log_cannot_be_written_refuses_to_start() -> Res
         )
         .await?;
         ensure!(replicas(&alice, DEMO).await? == Some(2), "it was executed");
+        let leases: Api<Lease> = Api::namespaced(cluster.client("admin").await?, "kubechat-system");
+        let lease = leases.get("kubechat-operator").await?.spec.unwrap_or_default();
+        ensure!(
+            lease.holder_identity.unwrap_or_default().is_empty(),
+            "it kept the lease"
+        );
         drop(closed);
         product.resume(Part::Operator).await?;
         ended_as(&alice, &plan, PlanPhase::Succeeded).await.map(drop)
@@ -257,6 +319,35 @@ async fn a_stopping_operator_records_the_write_under_way_and_ends() -> Result<()
             "the result was not recorded by the operator that sent it"
         );
         leads(product, Part::Operator).await
+    })
+    .await
+}
+
+async fn a_stopping_operator_gives_up_a_write_that_hangs_and_says_so() -> Result<()> {
+    with_product(Options::default(), short_lease(), async |cluster, product| {
+        let (admin, alice) = (cluster.client("admin").await?, cluster.client("alice").await?);
+        config_map(&admin, "settings").await?;
+        let plan = plan_for(&alice, DEMO, "label configmap settings tier=web").await?;
+        let hook = SlowHook::start(&admin, Mood::Hold, rules()).await?;
+        approve(&alice, &plan).await?;
+        hook.wait_for(1).await?;
+        let pid = product.pid(Part::Operator);
+        product.kill(Part::Operator, Signal::SIGTERM)?;
+        eventually(SOON, "the operator ends", || async {
+            let now = product.pid(Part::Operator);
+            ensure!(now != pid, "it runs");
+            Ok(())
+        })
+        .await?;
+        let plan = ended_as(&alice, &plan, PlanPhase::Interrupted).await?;
+        ensure!(steps(&plan) == [StepState::Unknown], "{:?}", plan.status);
+        // Who was there says what happened; who came later would say that it was interrupted.
+        says(
+            &verdict(&plan)?.message,
+            &["did not answer within", "not sent again"],
+        )?;
+        ensure!(hook.writes_to("settings") == 1, "{:?}", hook.writes());
+        Ok(())
     })
     .await
 }
@@ -362,6 +453,5 @@ async fn a_plan_is_not_stale_when_only_the_status_of_its_object_changed(ctx: Arc
     );
     approve(&alice, &plan).await?;
     ended_as(&alice, &plan, PlanPhase::Succeeded).await?;
-    let _plan = read(&alice, &plan).await?;
     demo::wait_ready(&alice, &namespace, DEPLOYMENT, 3).await
 }

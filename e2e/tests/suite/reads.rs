@@ -278,6 +278,13 @@ async fn values_of_secrets_and_of_env_are_never_shown(ctx: Arc<Ctx>) -> Result<(
         }
     }
     // That it is there, and its keys, may be seen.
+    for prompt in ["kubectl get secret db -o yaml", "show deployment nginx as yaml"] {
+        says(
+            &answer(&alice, &namespace, prompt).await?.text,
+            &["name:", "(masked)"],
+        )
+        .context(prompt)?;
+    }
     says(
         &answer(&alice, &namespace, "describe secret db").await?.text,
         &["secret/db", "password"],

@@ -195,6 +195,13 @@ pub(super) async fn assemble(
     notes: Vec<String>,
 ) -> Result<(CommandPlanSpec, Vec<Sidecar>), Stop> {
     limits(turn, &drafts)?;
+    let steps: Vec<&Step> = drafts.iter().map(|draft| &draft.step).collect();
+    if let Some(problem) = plan::contradiction::contradiction(&steps) {
+        return Err(Stop::needs_input(
+            format!("{problem}. Nothing was done. Ask for one of them"),
+            vec![],
+        ));
+    }
     for draft in &drafts {
         forbidden(turn, &draft.step)?;
     }

@@ -26,6 +26,8 @@ use crate::execute::{self, Progress, effect};
 const TOLD_AFTER: u32 = 2;
 /// Between looks at the effect.
 const LOOK: Duration = Duration::from_millis(500);
+/// How long the cache may take to show the end of a plan; until then nothing is read to find that it has ended.
+const CATCH_UP: Duration = Duration::from_secs(2);
 
 /// One look at a plan.
 ///
@@ -35,6 +37,9 @@ pub async fn reconcile(plan: Arc<CommandPlan>, ctx: Arc<Context>) -> Result<Acti
     let current = plan.status.clone().unwrap_or_default();
     if is_finished(&current.conditions) || plan.metadata.deletion_timestamp.is_some() {
         return Ok(Action::await_change());
+    }
+    if ctx.handled.within(&plan.uid().unwrap_or_default(), CATCH_UP) {
+        return Ok(Action::requeue(CATCH_UP));
     }
     let begun = current.steps.iter().any(|s| s.state != StepState::Pending);
     if begun && current.steps.iter().all(|s| s.state == StepState::Done) {
@@ -275,6 +280,7 @@ async fn finished(
     cached: bool,
 ) -> Result<Action, Error> {
     report(plan, ctx, &new, cached).await?;
+    ctx.handled.insert(&plan.uid().unwrap_or_default());
     let condition =
         kubechat_crds::condition::find(&new.conditions, kubechat_crds::condition::types::SUCCEEDED);
     if let Some(condition) = condition {

@@ -54,6 +54,10 @@ async fn an_unknown_kind_or_unclear_sentence_asks_what_is_meant(ctx: Arc<Ctx>) -
         ("delete everything", ""),
         ("scale nginx up", "how many replicas"),
         ("list pods with label a==b==c", ""),
+        (
+            "delete deployment nginx and scale nginx to 3",
+            "scale of deployment/nginx comes after its deletion",
+        ),
     ] {
         let (turn, message) = ends_as(
             &alice,

@@ -2,6 +2,7 @@
 //! the server's dry-run; what a step is, is decided here.
 
 pub mod actions;
+pub mod contradiction;
 pub mod diff;
 pub mod object;
 pub mod selector;

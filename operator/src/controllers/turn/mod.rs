@@ -35,17 +35,19 @@ const WINDOW: Duration = Duration::from_secs(3600);
 /// How long a turn that was just handled is not taken again while the cache catches up.
 const HANDLED_FOR: Duration = Duration::from_secs(30);
 
-/// Turns and decisions handled a moment ago, by UID: the cache may not show it yet.
+/// Turns, decisions and ends of plans handled a moment ago, by UID: the cache may not show it yet.
 #[derive(Debug, Default)]
 pub struct Handled(Mutex<HashMap<String, Instant>>);
 
 impl Handled {
     pub(crate) fn contains(&self, uid: &str) -> bool {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(uid)
-            .is_some_and(|at| at.elapsed() < HANDLED_FOR)
+        self.within(uid, HANDLED_FOR)
+    }
+
+    /// Whether it was handled no longer ago than this.
+    pub(crate) fn within(&self, uid: &str, time: Duration) -> bool {
+        let handled = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        handled.get(uid).is_some_and(|at| at.elapsed() < time)
     }
 
     pub(crate) fn insert(&self, uid: &str) {

@@ -202,7 +202,11 @@ pub(super) async fn report_plan(
                 reference(request),
                 false,
                 reason,
-                message.lines().next().unwrap_or_default(),
+                message
+                    .lines()
+                    .next()
+                    .unwrap_or_default()
+                    .trim_end_matches(", or:"),
             );
         }
         Verdict::PlanOnly | Verdict::Go | Verdict::End(_) => {
