@@ -1,5 +1,6 @@
 //! CommandPlan: what exactly will be done, why it is that dangerous, and what undoes it.
 
+mod facts;
 mod status;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use crate::common::{Level, LocalRef, Mode};
 use crate::identity::Identity;
 use crate::intent::{Action, IntentParams};
 
+pub use facts::{NamespaceFact, PlanFacts, WindowFact};
 pub use status::{CommandPlanStatus, Evidence, PlanPhase, StepState, StepStatus};
 
 /// A plan: immutable and bound by its digest. Only the operator makes one.
@@ -71,6 +73,9 @@ pub struct CommandPlanSpec {
     /// What else is hit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blast_radius: Option<BlastRadius>,
+    /// What of the cluster the judgement rests on.
+    #[serde(default)]
+    pub facts: PlanFacts,
     /// Policies that had a say.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
@@ -393,7 +398,7 @@ pub struct RiskFactor {
     pub evidence: String,
 }
 
-/// What a plan hits beside its targets. Absent until the blast-radius engine is there.
+/// What a plan hits beside its targets.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BlastRadius {
@@ -413,8 +418,22 @@ pub struct BlastRadius {
     /// Claims whose data is lost.
     #[schemars(length(max = 100), inner(length(max = 320)))]
     pub pvcs: Vec<String>,
+    /// Claims whose volume is removed with them (reclaim policy Delete): nothing brings their data back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100), inner(length(max = 320)))]
+    pub unrecoverable_volumes: Vec<String>,
+    /// Workloads of one replica among those that lose pods.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100), inner(length(max = 320)))]
+    pub single_replicas: Vec<String>,
+    /// Disruptions the tightest PodDisruptionBudget still allows after the plan; absent when no budget covers what is hit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pdb_headroom: Option<i64>,
     /// Share of the nodes, in percent.
     pub nodes_percent: i32,
+    /// Share of the cluster's pods that is lost, in percent; 100 when they could not be counted.
+    #[serde(default)]
+    pub pods_percent: i32,
     /// Objects outside the request's namespace.
     pub outside_namespace: i64,
     /// Controllers that will undo the change.

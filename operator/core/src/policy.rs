@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use kubechat_crds::command_plan::{PolicyRecord, Requirement};
 use kubechat_crds::risk_policy::{ApprovalRule, LevelDurations};
-use kubechat_crds::{Level, RiskPolicy, RiskPolicySpec};
+use kubechat_crds::{CommandPlanSpec, Level, RiskPolicy, RiskPolicySpec};
 
 use crate::{duration, reason};
 
@@ -107,6 +108,30 @@ pub fn invalid(spec: &RiskPolicySpec) -> Vec<String> {
     problems
 }
 
+/// What the packs say of one plan.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evaluation {
+    /// The plan's level, raised where a rule says so; never lowered.
+    pub level: Level,
+    /// Every entry must be met; empty: nobody need approve.
+    pub requirement: Vec<Requirement>,
+    /// The rule that forbids it, if one does.
+    pub denied: Option<Denial>,
+    /// The packs and the rules that fired, as the plan records them.
+    pub records: Vec<PolicyRecord>,
+}
+
+/// A rule or freeze that forbids a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denial {
+    /// The pack.
+    pub policy: String,
+    /// The rule, or the freeze.
+    pub rule: String,
+    /// What a person reads: why, and what to do.
+    pub message: String,
+}
+
 /// All packs of the cluster, ready to be asked.
 #[derive(Clone, Debug)]
 pub struct Effective {
@@ -147,9 +172,21 @@ impl Effective {
         Ok(Self { packs })
     }
 
+    /// What all packs say of a plan: a Deny binds over everything, requirements add up.
+    #[must_use]
+    pub fn evaluate(&self, plan: &CommandPlanSpec, _now: Timestamp) -> Evaluation {
+        let level = plan.risk.level;
+        Evaluation {
+            level,
+            requirement: self.requirement(level),
+            denied: None,
+            records: self.records(),
+        }
+    }
+
     /// What a plan of this level must have: one entry a pack, none for safe.
     #[must_use]
-    pub fn requirement(&self, level: Level) -> Vec<Requirement> {
+    fn requirement(&self, level: Level) -> Vec<Requirement> {
         self.packs
             .iter()
             .filter_map(|pack| {
@@ -181,7 +218,7 @@ impl Effective {
 
     /// The packs as a plan records them.
     #[must_use]
-    pub fn records(&self) -> Vec<PolicyRecord> {
+    fn records(&self) -> Vec<PolicyRecord> {
         self.packs
             .iter()
             .map(|pack| PolicyRecord {

@@ -31,6 +31,8 @@ reasons! {
     NO_POLICY = "NoPolicy";
     /// A RiskPolicy is not usable, so nothing is approved.
     POLICY_NOT_READY = "PolicyNotReady";
+    /// A rule or freeze of a RiskPolicy forbids the plan.
+    POLICY_DENIED = "PolicyDenied";
     /// The requirement grew after the approval.
     REQUIREMENT_CHANGED = "RequirementChanged";
     /// All approvals are there.

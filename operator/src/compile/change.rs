@@ -5,7 +5,7 @@ use std::time::Duration;
 use kubechat_core::plan::actions::create_namespace;
 use kubechat_core::plan::{self, Draft, Found, Revision, Sidecar, access_needed};
 use kubechat_core::{reason, risk};
-use kubechat_crds::command_plan::{Access, CommandPlanSpec, RequestRef, Rollback, RollbackKind};
+use kubechat_crds::command_plan::{Access, CommandPlanSpec, RequestRef, Risk, Rollback, RollbackKind};
 use kubechat_crds::intent::{Action, Intent};
 use kubechat_crds::{Identity, Level, Mode, Step};
 use serde_json::Value;
@@ -388,12 +388,27 @@ fn seal(
         ));
     }
     notes.truncate(20);
-    let level = risk.level.max(Level::Caution);
-    let (requirement, policies, age) = match &turn.policies {
-        Ok(p) => (p.requirement(level), p.records(), p.max_plan_age(level)),
-        // Without a usable policy the plan waits; the requirement that counts is then the live one.
-        Err(_) => (vec![], vec![], Duration::from_secs(4 * 3600)),
-    };
+    let mut spec = unsealed(turn, steps, mode, risk);
+    spec.rollback_of = rollback_of;
+    spec.notes = notes;
+    // Without a usable policy the plan waits; the requirement that counts is then the live one.
+    let mut age = Duration::from_secs(4 * 3600);
+    if let Ok(policies) = &turn.policies {
+        let found = policies.evaluate(&spec, turn.now);
+        if let Some(denial) = found.denied {
+            return Err(Stop::blocked(
+                reason::POLICY_DENIED,
+                &denial.policy,
+                &denial.rule,
+                denial.message,
+            ));
+        }
+        spec.risk.score = spec.risk.score.max(found.level.score_floor());
+        spec.risk.level = found.level;
+        spec.requirement = found.requirement;
+        spec.policies = found.records;
+        age = policies.max_plan_age(found.level);
+    }
     let age = jiff::SignedDuration::try_from(age).map_err(|e| Stop::Retry(Error::Internal(e.to_string())))?;
     let mut expires = turn
         .now
@@ -402,28 +417,29 @@ fn seal(
     if let Some(not_after) = &turn.request.spec.not_after {
         expires = expires.min(not_after.0);
     }
-    let mut spec = CommandPlanSpec {
-        chat_request_ref: RequestRef {
-            name: turn.request.metadata.name.clone().unwrap_or_default(),
-            uid: turn.request.metadata.uid.clone().unwrap_or_default(),
-        },
-        requester: turn.request.spec.requester.clone().unwrap_or_default(),
-        cluster_ref: None,
-        mode,
-        steps,
-        risk,
-        blast_radius: None,
-        policies,
-        requirement,
-        rollback_of,
-        notes,
-        expires_at: expires.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-        cluster_uid: turn.ctx.cluster_uid.clone(),
-        digest: String::new(),
-    };
+    spec.expires_at = expires.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     spec.digest = spec
         .compute_digest()
         .map_err(|e| Stop::Retry(e.into()))?
         .to_string();
     Ok(spec)
+}
+
+/// The plan without what the policies say of it.
+fn unsealed(turn: &Turn<'_>, steps: Vec<Step>, mode: Mode, mut risk: Risk) -> CommandPlanSpec {
+    // A plan changes something, so it is never less than caution.
+    risk.level = risk.level.max(Level::Caution);
+    risk.score = risk.score.max(risk.level.score_floor());
+    CommandPlanSpec {
+        chat_request_ref: RequestRef {
+            name: turn.request.metadata.name.clone().unwrap_or_default(),
+            uid: turn.request.metadata.uid.clone().unwrap_or_default(),
+        },
+        requester: turn.request.spec.requester.clone().unwrap_or_default(),
+        mode,
+        steps,
+        risk,
+        cluster_uid: turn.ctx.cluster_uid.clone(),
+        ..CommandPlanSpec::default()
+    }
 }

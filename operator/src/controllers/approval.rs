@@ -68,12 +68,9 @@ pub async fn reconcile(approval: Arc<Approval>, ctx: Arc<Context>) -> Result<Act
         None => {
             let facts = judge_rights(&ctx, &plan.spec, &approval).await?;
             let policies = ctx.policies();
-            judge(
-                &plan.spec,
-                &binding_requirement(&plan.spec, policies.as_ref()),
-                &facts,
-                jiff::Timestamp::now(),
-            )
+            let now = jiff::Timestamp::now();
+            let requirement = binding_requirement(&plan.spec, policies.as_ref(), now);
+            judge(&plan.spec, &requirement, &facts, now)
         }
     };
     report(&approval, &ctx, verdict, Some(&plan)).await

@@ -108,7 +108,7 @@ async fn waiting_plan(state: &State, namespace: &str, spec: &ApprovalSpec) -> Re
 
 fn live_requirement(state: &State, plan: &CommandPlan) -> Result<Vec<Requirement>, Refusal> {
     let policies = Effective::from_policies(&state.policies()?);
-    Ok(binding_requirement(&plan.spec, policies.as_ref()))
+    Ok(binding_requirement(&plan.spec, policies.as_ref(), State::now()))
 }
 
 /// Judges without asking the API server where that suffices; else asks for the right in every touched namespace.

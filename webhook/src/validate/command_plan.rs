@@ -3,7 +3,7 @@
 
 use kubechat_core::policy::{Effective, at_least};
 use kubechat_core::{reason as core_reason, risk};
-use kubechat_crds::{CommandPlanSpec, Level};
+use kubechat_crds::CommandPlanSpec;
 
 use crate::refusal::{Refusal, reason};
 use crate::review::{Allowed, Review, Verdict};
@@ -85,13 +85,23 @@ fn risk_of(plan: &CommandPlanSpec) -> Result<(), Refusal> {
 /// While no policy can be honoured there is nothing to be below of: such a plan waits, and the operator, which sees the
 /// same policies, executes nothing.
 fn requirement(state: &State, plan: &CommandPlanSpec) -> Result<(), Refusal> {
-    if plan.risk.level == Level::Safe {
-        return Ok(());
-    }
     let Ok(live) = Effective::from_policies(&state.policies()?) else {
         return Ok(());
     };
-    let live = live.requirement(plan.risk.level);
+    let found = live.evaluate(plan, State::now());
+    if let Some(denial) = found.denied {
+        return Err(Refusal::forbidden(core_reason::POLICY_DENIED, denial.message));
+    }
+    if plan.risk.level < found.level {
+        return Err(Refusal::forbidden(
+            reason::RISK_TOO_LOW,
+            format!(
+                "spec.risk.level is {}, but the RiskPolicies make it {}. {REPORT}",
+                plan.risk.level, found.level
+            ),
+        ));
+    }
+    let live = found.requirement;
     if at_least(&plan.requirement, &live) {
         return Ok(());
     }

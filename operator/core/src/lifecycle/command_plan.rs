@@ -66,8 +66,8 @@ pub struct Ending {
 /// Decides, and says how far the approvals are.
 #[must_use]
 pub fn decide(seen: &Observed<'_>) -> (Verdict, ApprovalSummary) {
-    use kubechat_crds::PlanPhase::{Cancelled, Denied, Expired};
-    let requirement = binding_requirement(seen.plan, seen.policies);
+    use kubechat_crds::PlanPhase::{Blocked, Cancelled, Denied, Expired};
+    let requirement = binding_requirement(seen.plan, seen.policies, seen.now);
     let count = count(seen, &requirement);
     let end = |phase, reason, message: String| {
         Verdict::End(Ending {
@@ -97,6 +97,13 @@ pub fn decide(seen: &Observed<'_>) -> (Verdict, ApprovalSummary) {
             ),
             count.summary,
         );
+    }
+    if let Some(denial) = seen
+        .policies
+        .ok()
+        .and_then(|p| p.evaluate(seen.plan, seen.now).denied)
+    {
+        return (end(Blocked, reason::POLICY_DENIED, denial.message), count.summary);
     }
     if let Some(why) = expired(seen) {
         let message = format!(
@@ -134,7 +141,7 @@ pub fn decide(seen: &Observed<'_>) -> (Verdict, ApprovalSummary) {
     }
     let grew = !at_least(
         &seen.plan.requirement,
-        &policies.requirement(seen.plan.risk.level),
+        &policies.evaluate(seen.plan, seen.now).requirement,
     );
     let reason = if grew {
         reason::REQUIREMENT_CHANGED
@@ -155,10 +162,11 @@ pub fn decide(seen: &Observed<'_>) -> (Verdict, ApprovalSummary) {
 pub fn binding_requirement(
     plan: &CommandPlanSpec,
     policies: Result<&Effective, &PolicyProblem>,
+    now: Timestamp,
 ) -> Vec<Requirement> {
     let mut all = plan.requirement.clone();
     if let Ok(policies) = policies {
-        for live in policies.requirement(plan.risk.level) {
+        for live in policies.evaluate(plan, now).requirement {
             if !at_least(&plan.requirement, std::slice::from_ref(&live)) {
                 all.push(live);
             }

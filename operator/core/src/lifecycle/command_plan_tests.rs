@@ -29,7 +29,7 @@ fn pack(count: i32, groups: &[&str]) -> RiskPolicy {
 }
 
 fn plan(level: Level, policies: &Effective) -> CommandPlanSpec {
-    CommandPlanSpec {
+    let mut plan = CommandPlanSpec {
         requester: Identity {
             username: "alice".into(),
             ..Default::default()
@@ -38,11 +38,12 @@ fn plan(level: Level, policies: &Effective) -> CommandPlanSpec {
             level,
             ..Default::default()
         },
-        requirement: policies.requirement(level),
         expires_at: at(1000).to_string(),
         digest: "sha256:d".into(),
         ..Default::default()
-    }
+    };
+    plan.requirement = policies.evaluate(&plan, at(0)).requirement;
+    plan
 }
 
 fn by(name: &str, decision: DecisionKind) -> Facts {

@@ -1,0 +1,59 @@
+//! What of the cluster a plan's judgement rests on: recorded, so that webhook and executor judge by the same facts.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Facts beside the steps, read as the requester when the plan was made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanFacts {
+    /// Namespaces the plan touches.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub namespaces: Vec<NamespaceFact>,
+    /// What the requester changed within the hour before.
+    #[serde(default)]
+    pub window: WindowFact,
+    /// Text that no person wrote (a log, an event, a model's words) took part in making the plan.
+    #[serde(default)]
+    pub untrusted_text: bool,
+    /// A signal source reports an incident in a touched namespace.
+    #[serde(default)]
+    pub incident: bool,
+}
+
+/// One touched namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NamespaceFact {
+    /// Name.
+    #[schemars(length(max = 63))]
+    pub name: String,
+    /// Its labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "crate::schema::string_map")]
+    pub labels: BTreeMap<String, String>,
+    /// A RiskPolicy's `protectedNamespaces` selects it, or its labels could not be read.
+    #[serde(default)]
+    pub protected: bool,
+}
+
+/// Changes of the requester within a window, all plans together.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WindowFact {
+    /// Plans made.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub plans: i32,
+    /// Objects changed by them.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub objects: i64,
+    /// Objects deleted by them.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub deleted: i64,
+}
