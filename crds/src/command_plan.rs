@@ -1,9 +1,8 @@
 //! CommandPlan: what exactly will be done, why it is that dangerous, and what undoes it.
 
+mod blast;
 mod facts;
 mod status;
-
-use std::collections::BTreeMap;
 
 use kube::CustomResource;
 use schemars::JsonSchema;
@@ -13,6 +12,7 @@ use crate::common::{Level, LocalRef, Mode};
 use crate::identity::Identity;
 use crate::intent::{Action, IntentParams};
 
+pub use blast::BlastRadius;
 pub use facts::{NamespaceFact, PlanFacts, WindowFact};
 pub use status::{CommandPlanStatus, Evidence, PlanPhase, StepState, StepStatus};
 
@@ -157,6 +157,10 @@ pub struct Step {
     /// The objects, with what must still be true of them at execution.
     #[schemars(length(min = 1, max = 500))]
     pub targets: Vec<Target>,
+    /// The label selector the targets were found by (`*`: all of the kind); absent when they were named. What matches it later is never touched, but makes the plan stale.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub selector: Option<String>,
     /// The action's parameters, resolved (a scale holds the final number).
     #[serde(default)]
     pub params: IntentParams,
@@ -396,51 +400,6 @@ pub struct RiskFactor {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 512))]
     pub evidence: String,
-}
-
-/// What a plan hits beside its targets.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct BlastRadius {
-    /// Objects reached, by kind.
-    #[schemars(schema_with = "crate::schema::count_map")]
-    pub objects: BTreeMap<String, i64>,
-    /// Ready pods lost.
-    pub pods_lost: i64,
-    /// Pods of the workloads in all.
-    pub pods_total: i64,
-    /// Services left with no endpoint.
-    #[schemars(length(max = 100), inner(length(max = 320)))]
-    pub services_at_zero: Vec<String>,
-    /// PodDisruptionBudgets that would be violated.
-    #[schemars(length(max = 100), inner(length(max = 320)))]
-    pub pdbs_violated: Vec<String>,
-    /// Claims whose data is lost.
-    #[schemars(length(max = 100), inner(length(max = 320)))]
-    pub pvcs: Vec<String>,
-    /// Claims whose volume is removed with them (reclaim policy Delete): nothing brings their data back.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 100), inner(length(max = 320)))]
-    pub unrecoverable_volumes: Vec<String>,
-    /// Workloads of one replica among those that lose pods.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 100), inner(length(max = 320)))]
-    pub single_replicas: Vec<String>,
-    /// Disruptions the tightest PodDisruptionBudget still allows after the plan; absent when no budget covers what is hit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pdb_headroom: Option<i64>,
-    /// Share of the nodes, in percent.
-    pub nodes_percent: i32,
-    /// Share of the cluster's pods that is lost, in percent; 100 when they could not be counted.
-    #[serde(default)]
-    pub pods_percent: i32,
-    /// Objects outside the request's namespace.
-    pub outside_namespace: i64,
-    /// Controllers that will undo the change.
-    #[schemars(length(max = 20), inner(length(max = 320)))]
-    pub undone_by: Vec<String>,
-    /// False: the walk stopped at a limit and there may be more.
-    pub complete: bool,
 }
 
 /// A policy that had a say.

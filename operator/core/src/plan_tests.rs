@@ -354,3 +354,20 @@ fn after_a_crash_only_a_mark_proves_the_write() {
         Trace::Unknown
     );
 }
+
+#[test]
+fn a_step_says_by_which_selector_its_objects_were_found() {
+    let by = |names: &[&str], selector: Option<&str>, all: bool| {
+        let mut intent = intent(Action::Delete, IntentParams::default());
+        intent.target.names = names.iter().map(|n| (*n).to_owned()).collect();
+        intent.target.selector = selector.map(str::to_owned);
+        intent.target.all = all;
+        let found = [deployment("web", 2)];
+        let drafts = draft(&intent, &found, &[], Timestamp::UNIX_EPOCH).unwrap();
+        drafts[0].step.selector.clone()
+    };
+    assert_eq!(by(&["web"], None, false), None);
+    assert_eq!(by(&["web"], Some("app=web"), false), None);
+    assert_eq!(by(&[], Some("app=web"), false).as_deref(), Some("app=web"));
+    assert_eq!(by(&[], None, true).as_deref(), Some("*"));
+}

@@ -122,7 +122,10 @@ pub fn draft(
     let mut nothing = vec![];
     for one in found {
         match actions::draft_one(intent, one, revisions, now) {
-            Ok(next) => join(&mut drafts, next),
+            Ok(mut next) => {
+                next.step.selector = chosen_by(intent);
+                join(&mut drafts, next);
+            }
             Err(Refusal::Nothing(why)) => nothing.push(why),
             Err(refusal) => return Err(refusal),
         }
@@ -134,6 +137,14 @@ pub fn draft(
         finish(&mut draft.step, index);
     }
     Ok(drafts)
+}
+
+/// The selector that chose the objects, where nobody named them.
+fn chosen_by(intent: &Intent) -> Option<String> {
+    let target = &intent.target;
+    let all = || "*".to_owned();
+    let by = || target.selector.clone().unwrap_or_else(all);
+    (target.names.is_empty() && (target.all || target.selector.is_some())).then(by)
 }
 
 /// Numbers a step and sets what follows from the rest of it.
@@ -371,6 +382,7 @@ pub(crate) fn blank(action: Action, effect: Effect, targets: Vec<Target>, params
         action,
         effect,
         targets,
+        selector: None,
         params,
         command: String::new(),
         patch: None,
