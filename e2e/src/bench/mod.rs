@@ -2,6 +2,7 @@
 //!
 //! - [`throughput`]: B1 (turn efficiency) and B2 (writes of a turn), against [`raw`] writes.
 //! - [`latency`]: B24 (plan latency), against lists of all pods.
+//! - [`admission`]: B4 (cost of admission), against a webhook that allows everything ([`noop`]).
 //! - [`machine`], [`noise`]: what the numbers were taken on, and which blocks count.
 //! - [`stats`], [`load`], [`counters`], [`turns`]: what both are made of.
 //! - [`report`], [`words`]: the table, `results.json`, `details.json`, and the method in words.
@@ -9,11 +10,13 @@
 //! The binary `kubechat-bench` only reads its arguments and calls [`run`]. **Invariant**: nothing that measures is limited
 //! by the client (no rate limit, no retries), and what the API server's own fairness queues cost is measured and reported.
 
+mod admission;
 mod counters;
 mod latency;
 mod load;
 mod machine;
 mod noise;
+mod noop;
 mod raw;
 mod report;
 mod stats;
@@ -33,7 +36,7 @@ use crate::demo;
 use crate::product::{self, Product};
 use crate::progress::Progress;
 use machine::{Environment, Surroundings};
-use report::{B1, B2, B24, Finding};
+use report::{B1, B2, B4, B4_DECISION, B4_P99, B24, Finding};
 
 /// Where turns are asked.
 const NAMESPACE: &str = "bench";
@@ -82,6 +85,9 @@ pub struct Args {
     /// Folder of the results
     #[arg(long, default_value = OUT, value_name = "DIR")]
     out: PathBuf,
+    /// Be the peer of B4 instead
+    #[arg(long, hide = true, value_name = "DIR")]
+    noop_webhook: Option<PathBuf>,
 }
 
 /// A part of the run.
@@ -91,6 +97,8 @@ enum Part {
     Turns,
     /// B24.
     Plans,
+    /// B4.
+    Admission,
 }
 
 /// What every comparison goes by.
@@ -126,6 +134,19 @@ impl Args {
             window: self.leg.map_or(Duration::from_millis(window), |seconds| {
                 Duration::from_secs(seconds.max(1).into())
             }),
+        }
+    }
+
+    fn admission(&self) -> admission::Settings {
+        admission::Settings {
+            blocks: self
+                .blocks
+                .map_or(if self.quick { 2 } else { 6 }, usize::from)
+                .max(1),
+            creates: if self.quick { 200 } else { 1_000 },
+            pause: Duration::from_millis(5),
+            decisions: if self.quick { 20 } else { 100 },
+            decision_pause: Duration::from_millis(20),
         }
     }
 
@@ -201,6 +222,9 @@ impl World {
 /// # Errors
 /// When something cannot be measured, or (with `--check`) a floor is not reached.
 pub async fn run(args: Args) -> Result<()> {
+    if let Some(folder) = &args.noop_webhook {
+        match noop::serve(folder).await? {}
+    }
     let progress = Progress::for_people();
     let step = progress.step("building kubechat (release)");
     product::build_binary(true).await?;
@@ -209,6 +233,9 @@ pub async fn run(args: Args) -> Result<()> {
     let mut details = serde_json::Map::new();
     if args.wants(Part::Turns) {
         turns_part(&args, &progress, &mut findings, &mut details).await?;
+    }
+    if args.wants(Part::Admission) {
+        admission_part(&args, &progress, &mut findings, &mut details).await?;
     }
     if args.wants(Part::Plans) {
         plans_part(&args, &progress, &mut findings, &mut details).await?;
@@ -269,6 +296,38 @@ async fn turns_part(
     }
     details.insert(
         "turns".to_owned(),
+        json!({"surroundings": surroundings, "found": found}),
+    );
+    stop(world).await
+}
+
+async fn admission_part(
+    args: &Args,
+    progress: &Progress,
+    findings: &mut Vec<Finding>,
+    details: &mut Details,
+) -> Result<()> {
+    let world = World::start(args, Nodes::default(), progress).await?;
+    let surroundings = Surroundings::begin(world.environment().await?, world.cluster.folder())?;
+    let settings = args.admission();
+    let step = progress.step("measuring B4: admission against a no-op webhook");
+    let found = world
+        .measure(admission::measure(&world, settings, &args.protocol()))
+        .await?;
+    step.done();
+    let surroundings = surroundings.end(world.cluster.folder())?;
+    let noises: Vec<_> = found.blocks.iter().map(|block| &block.noise).collect();
+    let how = words::circumstances(args, &noises, found.left_out, &surroundings);
+    let said = [
+        (B4, found.ratio, words::admission(&found, settings)),
+        (B4_P99, found.p99, words::admission(&found, settings)),
+        (B4_DECISION, found.decision, words::decision(&found)),
+    ];
+    for (goal, estimate, method) in said {
+        findings.push(Finding::new(goal, estimate, format!("{method} {how}")));
+    }
+    details.insert(
+        "admission".to_owned(),
         json!({"surroundings": surroundings, "found": found}),
     );
     stop(world).await

@@ -52,6 +52,33 @@ pub(super) const B2: Goal = Goal {
     floor: 14.0,
     aim: 8.0,
 };
+/// Latency of a ChatRequest's admission.
+pub(super) const B4: Goal = Goal {
+    id: "B4",
+    what: "ChatRequest CREATE: webhook p99 / no-op webhook p99",
+    unit: "ratio",
+    better: Better::Lower,
+    floor: 1.5,
+    aim: 1.05,
+};
+/// The same, absolute.
+pub(super) const B4_P99: Goal = Goal {
+    id: "B4-p99",
+    what: "ChatRequest CREATE: webhook p99",
+    unit: "ms",
+    better: Better::Lower,
+    floor: 10.0,
+    aim: 5.0,
+};
+/// Latency of a decision's admission.
+pub(super) const B4_DECISION: Goal = Goal {
+    id: "B4-approval",
+    what: "Approval CREATE / (no-op + 2 SubjectAccessReviews)",
+    unit: "ratio",
+    better: Better::Lower,
+    floor: 1.0,
+    aim: 0.75,
+};
 /// Latency of a plan.
 pub(super) const B24: Goal = Goal {
     id: "B24",

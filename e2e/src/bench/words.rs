@@ -1,6 +1,7 @@
 //! The method and the limits in words, as they stand beside each number in `results.json`.
 
 use super::Args;
+use super::admission::{self, Admission};
 use super::latency::{self, Latency};
 use super::machine::Surroundings;
 use super::noise::{self, Noise};
@@ -82,6 +83,31 @@ pub(super) fn writes(found: &Throughput, settings: throughput::Settings) -> Stri
         "Difference of apiserver_request_total over each leg of turns: persisted writes (2xx, no dry-runs) on kubechat.io and \
          on the target, / turns, with {} turns at once; a turn alone has {:.1}. Events and leases are not counted.",
         settings.workers, found.lone_writes
+    )
+}
+
+/// B4.
+pub(super) fn admission(found: &Admission, settings: admission::Settings) -> String {
+    format!(
+        "p99 of {} creates a block, {:.0} begun a second at fixed times: one review posted to the mutating and then to the validating \
+         side of KubeChat's webhook (p50 {:.2} ms) / the same of a webhook of the same server stack that allows everything, in a \
+         process of its own (p50 {:.2} ms, p99 {:.2} ms); {} creates a side in all. Limit: two TLS requests on loopback; what is ours \
+         is the seal (HMAC), the schema, limits and the search for secrets in the prompt.",
+        settings.creates * 2,
+        1.0 / settings.pause.as_secs_f64(),
+        found.ours_p50,
+        found.noop_p50,
+        found.noop_p99,
+        found.samples
+    )
+}
+
+/// B4, decisions.
+pub(super) fn decision(found: &Admission) -> String {
+    format!(
+        "Median of an Approval CREATE, both sides of the webhook ({:.2} ms) / (median of the no-op + twice the median of the \
+         SubjectAccessReview it asks, {:.2} ms). Limit: the plan is read fresh and one review asked, one after the other.",
+        found.decision_p50, found.review_p50
     )
 }
 

@@ -11,7 +11,7 @@ use crate::wait::eventually;
 /// The operator's service account.
 pub(super) const OPERATOR_ACCOUNT: &str = "kubechat-operator";
 /// The webhook's service account.
-pub(super) const WEBHOOK_ACCOUNT: &str = "kubechat-webhook";
+pub(crate) const WEBHOOK_ACCOUNT: &str = "kubechat-webhook";
 /// How long KubeChat's own admission may take until it lets the policies pass.
 const POLICIES_DEADLINE: Duration = Duration::from_secs(60);
 

@@ -27,6 +27,7 @@ use crate::cluster::{Cluster, Ports, get_ok, plain_client};
 use crate::process::Program;
 use crate::progress::Progress;
 use crate::wait::eventually;
+pub(crate) use install::WEBHOOK_ACCOUNT;
 pub use programs::{build_binary, find_binary};
 use service::Service;
 use tokens::TokenFile;
