@@ -7,6 +7,7 @@
 //! - [`cluster`]: etcd, API server, controller manager, scheduler and kwok on free loopback ports.
 //! - [`accounts`]: the people of the tests and what each of them may do.
 //! - [`product`]: KubeChat's operator and webhook, under their own service accounts, supervised.
+//! - [`flux`]: real Flux with a Git server, for what arrives through Git.
 //! - [`dev`]: what `make run` does with all of it.
 //! - [`bench`]: what `make bench` measures with it.
 //!
@@ -19,6 +20,7 @@ pub mod build;
 pub mod cluster;
 pub mod demo;
 pub mod dev;
+pub mod flux;
 pub mod process;
 pub mod product;
 pub mod progress;

@@ -23,8 +23,6 @@ pub(crate) mod reason {
     pub(crate) const SESSION_NOT_FOUND: &str = "SessionNotFound";
     /// The provider is not there or not for this namespace.
     pub(crate) const PROVIDER_NOT_ALLOWED: &str = "ProviderNotAllowed";
-    /// A service account asked without a near `notAfter`.
-    pub(crate) const NOT_AFTER_REQUIRED: &str = "NotAfterRequired";
     /// The plan's risk is below what its steps say.
     pub(crate) const RISK_TOO_LOW: &str = "RiskTooLow";
     /// The plan's requirement is below what the policies ask.

@@ -156,6 +156,8 @@ struct Policy {
     matches: Value,
     /// CEL and what is said when it is false.
     validations: Vec<(String, String)>,
+    /// Kind whose every object is asked as `params`.
+    params: Option<&'static str>,
 }
 
 impl Policy {
@@ -166,20 +168,24 @@ impl Policy {
             .iter()
             .map(|(expression, message)| json!({ "expression": expression, "message": message, "reason": "Forbidden" }))
             .collect();
-        [
-            json!({
-                "apiVersion": "admissionregistration.k8s.io/v1",
-                "kind": "ValidatingAdmissionPolicy",
-                "metadata": { "name": name },
-                "spec": { "failurePolicy": "Fail", "matchConstraints": self.matches, "validations": validations },
-            }),
-            json!({
-                "apiVersion": "admissionregistration.k8s.io/v1",
-                "kind": "ValidatingAdmissionPolicyBinding",
-                "metadata": { "name": name },
-                "spec": { "policyName": name, "validationActions": ["Deny"] },
-            }),
-        ]
+        let mut policy = json!({
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "ValidatingAdmissionPolicy",
+            "metadata": { "name": name },
+            "spec": { "failurePolicy": "Fail", "matchConstraints": self.matches, "validations": validations },
+        });
+        let mut binding = json!({
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "ValidatingAdmissionPolicyBinding",
+            "metadata": { "name": name },
+            "spec": { "policyName": name, "validationActions": ["Deny"] },
+        });
+        if let Some(kind) = self.params {
+            policy["spec"]["paramKind"] = json!({ "apiVersion": format!("{GROUP}/{VERSION}"), "kind": kind });
+            // No such object, nothing to ask: the first one must get in.
+            binding["spec"]["paramRef"] = json!({ "selector": {}, "parameterNotFoundAction": "Allow" });
+        }
+        [policy, binding]
     }
 }
 
@@ -198,6 +204,7 @@ fn policies(installation: &Installation<'_>) -> Vec<Policy> {
         removal(installation, "approval-removal", &["approvals"], "submittedBy"),
         own_writes(installation),
         no_writes_by_plans(),
+        no_policies_by_appliers(),
         reserved_events(installation),
     ]
 }
@@ -227,6 +234,7 @@ fn stamp_policy(name: &'static str, resources: &[&str], field: &str) -> Policy {
         name,
         matches: matching(&[rule(&["CREATE"], resources, "Namespaced")]),
         validations: expressions.into_iter().map(|e| (e, says.clone())).collect(),
+        params: None,
     }
 }
 
@@ -239,6 +247,7 @@ fn session_owner() -> Policy {
         name: "session-owner",
         matches: matching(&[rule(&["UPDATE"], &["chatsessions"], "Namespaced")]),
         validations: vec![(OWNER.to_owned(), says.to_owned())],
+        params: None,
     }
 }
 
@@ -260,6 +269,7 @@ fn request_owner() -> Policy {
         name: "request-owner",
         matches: matching(&[rule(&["UPDATE"], &["chatrequests"], "Namespaced")]),
         validations: vec![(expression, says)],
+        params: None,
     }
 }
 
@@ -278,6 +288,7 @@ fn removal(installation: &Installation<'_>, name: &'static str, resources: &[&st
         name,
         matches: matching(&[rule(&["DELETE"], resources, "Namespaced")]),
         validations: vec![(expression, says)],
+        params: None,
     }
 }
 
@@ -293,6 +304,7 @@ fn own_writes(installation: &Installation<'_>) -> Policy {
             format!("request.userInfo.username == '{operator}'"),
             "only KubeChat's operator creates CommandPlans and writes status. Nothing was written. Create a ChatRequest to get a plan, an Approval to decide on one".to_owned(),
         )],
+        params: None,
     }
 }
 
@@ -309,6 +321,28 @@ fn no_writes_by_plans() -> Policy {
                 "a plan never changes objects of {GROUP}: those are its own judge. Nothing was written. A person does this directly, without KubeChat"
             ),
         )],
+        params: None,
+    }
+}
+
+/// A Git pipeline that carries decisions never changes what judges them: no RiskPolicy may name the caller as trusted.
+/// The stored policies are asked, so a pipeline cannot first take itself off the list.
+fn no_policies_by_appliers() -> Policy {
+    let appliers = "params.spec.gitops.trustedAppliers";
+    let caller = "request.userInfo.username == 'system:serviceaccount:' + a.serviceAccount.replace('/', ':')";
+    Policy {
+        name: "no-policies-by-appliers",
+        matches: matching(&[json!({
+            "apiGroups": [GROUP], "apiVersions": ["*"], "operations": ["CREATE", "UPDATE", "DELETE"],
+            "resources": POLICIES, "scope": "Cluster",
+        })]),
+        validations: vec![(
+            format!("!(has(params.spec.gitops) && has({appliers}) && {appliers}.exists(a, {caller}))"),
+            format!(
+                "a trusted applier (RiskPolicy gitops.trustedAppliers) never changes policies, keys or providers of {GROUP}: those judge what it applies. Nothing was written. A person with the right does this directly, or a pipeline that no RiskPolicy trusts with decisions"
+            ),
+        )],
+        params: Some("RiskPolicy"),
     }
 }
 
@@ -345,6 +379,7 @@ fn reserved_events(installation: &Installation<'_>) -> Policy {
                 "Events with reason {REASON_ADMISSION_REFUSED} or {REASON_POLICY_DELETED} in this namespace are written by KubeChat's webhook only. Nothing was written. Use another reason"
             ),
         )],
+        params: None,
     }
 }
 
@@ -385,7 +420,7 @@ mod tests {
         of_kind("ValidatingWebhookConfiguration")
             .iter()
             .for_each(survives::<api::ValidatingWebhookConfiguration>);
-        assert_eq!(all().len(), 9 + 9 + 2);
+        assert_eq!(all().len(), 10 + 10 + 2);
     }
 
     #[test]

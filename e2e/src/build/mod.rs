@@ -5,6 +5,7 @@
 //! Programs are renamed into place when complete, and a file lock lets two runs share one build.
 
 mod cache;
+mod flux;
 mod go;
 
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use sha2::{Digest, Sha256};
 use crate::progress::Progress;
 pub use cache::Cache;
 pub(crate) use cache::write_atomically;
+pub use flux::FluxBinaries;
 use go::Go;
 
 /// Where the pinned modules stand.

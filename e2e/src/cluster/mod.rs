@@ -35,7 +35,7 @@ pub(crate) use credentials::token_file_kubeconfig;
 use folder::Folder;
 pub use metrics::{RequestTotals, Sample};
 pub use nodes::Nodes;
-pub(crate) use ports::Ports;
+pub(crate) use ports::{Ports, free_port};
 
 /// How long each component may take until it answers, on a loaded machine.
 const READY_DEADLINE: Duration = Duration::from_secs(90);

@@ -55,7 +55,7 @@ impl Ports {
 }
 
 /// The wished port if it is free, else a random one. None is given out twice by one harness.
-fn free_port(wish: Option<u16>) -> Result<u16> {
+pub(crate) fn free_port(wish: Option<u16>) -> Result<u16> {
     static TAKEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
     let is_free = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();

@@ -10,7 +10,7 @@
 mod install;
 mod programs;
 mod service;
-mod tokens;
+pub(crate) mod tokens;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,6 +22,7 @@ use nix::sys::signal::Signal;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::accounts;
 use crate::apply::{Applier, read_manifests};
 use crate::cluster::{Cluster, Ports, get_ok, plain_client};
 use crate::process::Program;
@@ -203,7 +204,7 @@ impl Product {
     }
 
     async fn issue_token(&mut self, admin: &Client, server: &str, account: &'static str) -> Result<()> {
-        let token = TokenFile::new(admin.clone(), account, self.state(&format!("{account}.token")));
+        let token = TokenFile::new(admin.clone(), accounts::SYSTEM, account, self.state(&format!("{account}.token")));
         token.renew().await?;
         let kubeconfig = tokens::kubeconfig(&self.folder, server, account, token.path())?;
         crate::build::write_atomically(&self.kubeconfig(account), &kubeconfig)?;

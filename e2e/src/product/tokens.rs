@@ -9,37 +9,43 @@ use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::api::PostParams;
 use kube::{Api, Client};
 
-use crate::accounts;
 use crate::build::write_atomically;
-pub(super) use crate::cluster::token_file_kubeconfig as kubeconfig;
+pub(crate) use crate::cluster::token_file_kubeconfig as kubeconfig;
 
 const LIFE: Duration = Duration::from_secs(3600);
 /// After a renewal that failed; the API server may be away for a while in tests.
 const RETRY_PAUSE: Duration = Duration::from_secs(10);
 const REQUEST_DEADLINE: Duration = Duration::from_secs(20);
 
-/// The token of one service account of KubeChat, kept in a file only the owner may read.
-pub(super) struct TokenFile {
+/// The token of one service account, kept in a file only the owner may read.
+pub(crate) struct TokenFile {
     api: Api<ServiceAccount>,
+    namespace: &'static str,
     account: &'static str,
     path: PathBuf,
 }
 
 impl TokenFile {
-    pub(super) fn new(admin: Client, account: &'static str, path: PathBuf) -> Self {
+    pub(crate) fn new(
+        admin: Client,
+        namespace: &'static str,
+        account: &'static str,
+        path: PathBuf,
+    ) -> Self {
         Self {
-            api: Api::namespaced(admin, accounts::SYSTEM),
+            api: Api::namespaced(admin, namespace),
+            namespace,
             account,
             path,
         }
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Asks for a new token and replaces the file.
-    pub(super) async fn renew(&self) -> Result<()> {
+    pub(crate) async fn renew(&self) -> Result<()> {
         let seconds = i64::try_from(LIFE.as_secs()).unwrap_or(i64::MAX);
         let spec = TokenRequestSpec {
             expiration_seconds: Some(seconds),
@@ -54,8 +60,7 @@ impl TokenFile {
         let what = || {
             format!(
                 "no token for service account {}/{}",
-                accounts::SYSTEM,
-                self.account
+                self.namespace, self.account
             )
         };
         let answer = tokio::time::timeout(REQUEST_DEADLINE, asked)
@@ -67,7 +72,7 @@ impl TokenFile {
     }
 
     /// Renews the token at half its life, for ever.
-    pub(super) async fn keep_fresh(self) {
+    pub(crate) async fn keep_fresh(self) {
         loop {
             tokio::time::sleep(LIFE / 2).await;
             while self.renew().await.is_err() {

@@ -34,7 +34,12 @@ const TEST_DEADLINE: Duration = Duration::from_secs(300);
 pub(crate) struct Test {
     name: String,
     body: Body,
+    /// What must be built for it, before any test runs: no test's time is taken up by minutes of compiling.
+    build: Option<Build>,
 }
+
+/// Builds something once, beyond what every cluster needs.
+pub(crate) type Build = fn() -> BoxFuture<'static, Result<()>>;
 
 #[derive(Clone, Copy)]
 enum Body {
@@ -52,6 +57,7 @@ impl Test {
         Self {
             name: full_name(module, name),
             body: Body::Shared(body),
+            build: None,
         }
     }
 
@@ -60,7 +66,28 @@ impl Test {
         Self {
             name: full_name(module, name),
             body: Body::Own(body),
+            build: None,
         }
+    }
+
+    /// The same test, for which this is built first.
+    pub(crate) fn after(self, build: Build) -> Self {
+        Self {
+            build: Some(build),
+            ..self
+        }
+    }
+
+    /// Whether the arguments select it, as the runner of the tests reads them.
+    fn is_selected(&self, args: &Arguments) -> bool {
+        let matches = |word: &String| {
+            if args.exact {
+                self.name == *word
+            } else {
+                self.name.contains(word.as_str())
+            }
+        };
+        !args.list && args.filter.as_ref().is_none_or(matches) && !args.skip.iter().any(matches)
     }
 }
 
@@ -140,12 +167,20 @@ pub(crate) fn run(args: &Arguments, tests: Vec<Test>) -> ExitCode {
         shared: OnceCell::new(),
         own: Semaphore::new(1),
     });
+    let needed = tests.iter().filter(|test| test.is_selected(args));
+    // What is built already is only looked for.
+    let unbuilt = needed
+        .filter_map(|test| test.build)
+        .find_map(|build| stage.runtime.block_on(build()).err())
+        .map(|reason| format!("{reason:#}"));
     let trial = |test: Test| {
         let stage = Arc::clone(&stage);
-        Trial::test(test.name, move || {
-            stage
+        let unbuilt = unbuilt.clone().filter(|_| test.build.is_some());
+        Trial::test(test.name, move || match unbuilt {
+            Some(reason) => Err(Failed::from(reason)),
+            None => stage
                 .play(test.body)
-                .map_err(|reason| Failed::from(format!("{reason:#}")))
+                .map_err(|reason| Failed::from(format!("{reason:#}"))),
         })
     };
     let trials = tests.into_iter().map(trial).collect();

@@ -8,6 +8,7 @@
 pub mod authz;
 pub mod backoff;
 pub mod duration;
+pub mod gitops;
 pub mod interpret;
 pub mod lease;
 pub mod lifecycle;

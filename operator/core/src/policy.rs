@@ -7,7 +7,7 @@ use kubechat_crds::command_plan::{PolicyRecord, Requirement};
 use kubechat_crds::risk_policy::{ApprovalRule, LevelDurations};
 use kubechat_crds::{CommandPlanSpec, Level, RiskPolicy, RiskPolicySpec};
 
-use crate::{duration, reason};
+use crate::{duration, gitops, reason};
 
 /// Default life of a caution plan and of its requester's stamp.
 const CAUTION_AGE: Duration = Duration::from_secs(8 * 3600);
@@ -176,9 +176,11 @@ impl Effective {
     #[must_use]
     pub fn evaluate(&self, plan: &CommandPlanSpec, _now: Timestamp) -> Evaluation {
         let level = plan.risk.level;
+        let mut requirement = self.requirement(level);
+        requirement.extend(gitops::requirement(&plan.requester));
         Evaluation {
             level,
-            requirement: self.requirement(level),
+            requirement,
             denied: None,
             records: self.records(),
         }

@@ -67,6 +67,8 @@ reasons! {
     REFUSED_IDENTITY = "RefusedIdentity";
     /// A service account may not make this change.
     APPLIER_IDENTITY = "ApplierIdentity";
+    /// A service account asked without a near `notAfter`.
+    NOT_AFTER_REQUIRED = "NotAfterRequired";
     /// Privileged groups were dropped before acting.
     PRIVILEGED_GROUPS_DROPPED = "PrivilegedGroupsDropped";
     /// The audit log cannot be written.

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use kubechat_core::plan::actions::create_namespace;
 use kubechat_core::plan::{self, Draft, Found, Revision, Sidecar, access_needed};
-use kubechat_core::{reason, risk};
+use kubechat_core::{gitops, reason, risk};
 use kubechat_crds::command_plan::{Access, CommandPlanSpec, RequestRef, Risk, Rollback, RollbackKind};
 use kubechat_crds::intent::{Action, Intent};
-use kubechat_crds::{Identity, Level, Mode, Step};
+use kubechat_crds::{Level, Mode, Step};
 use serde_json::Value;
 
 use super::{Outcome, Stop, Turn, dry_run, resolve, selected, text};
@@ -194,6 +194,7 @@ pub(super) async fn assemble(
     rollback_of: Option<RequestRef>,
     notes: Vec<String>,
 ) -> Result<(CommandPlanSpec, Vec<Sidecar>), Stop> {
+    applier(turn)?;
     limits(turn, &drafts)?;
     let steps: Vec<&Step> = drafts.iter().map(|draft| &draft.step).collect();
     if let Some(problem) = plan::contradiction::contradiction(&steps) {
@@ -203,7 +204,7 @@ pub(super) async fn assemble(
         ));
     }
     for draft in &drafts {
-        forbidden(turn, &draft.step)?;
+        forbidden(&draft.step)?;
     }
     honest(&mut drafts, limit_of_steps(turn));
     lighten(&mut drafts);
@@ -333,20 +334,22 @@ fn limits(turn: &Turn<'_>, drafts: &[Draft]) -> Result<(), Stop> {
     Ok(())
 }
 
-fn forbidden(turn: &Turn<'_>, step: &Step) -> Result<(), Stop> {
+fn forbidden(step: &Step) -> Result<(), Stop> {
     risk::check_forbidden(step)
-        .map_err(|f| Stop::blocked(reason::FORBIDDEN_CLASS, "kubechat", f.rule, f.to_string()))?;
-    let who = turn.request.spec.requester.as_ref();
-    if who.is_some_and(Identity::is_service_account) {
-        let message = "changes asked for by a service account need a signed human approval, which this version does not support. Nothing was done. A person asks, or the service account asks for reads";
-        return Err(Stop::blocked(
+        .map_err(|f| Stop::blocked(reason::FORBIDDEN_CLASS, gitops::BUILT_IN, f.rule, f.to_string()))
+}
+
+/// A service account changes things only in requests of its own namespace.
+fn applier(turn: &Turn<'_>) -> Result<(), Stop> {
+    let requester = turn.request.spec.requester.clone().unwrap_or_default();
+    gitops::may_change(&requester, &turn.namespace).map_err(|why| {
+        Stop::blocked(
             reason::APPLIER_IDENTITY,
-            "kubechat",
-            "applier-identity",
-            message,
-        ));
-    }
-    Ok(())
+            gitops::BUILT_IN,
+            gitops::APPLIER_IDENTITY,
+            why,
+        )
+    })
 }
 
 /// Asks for every right of a step; all must be there.
@@ -415,7 +418,12 @@ fn seal(
         .checked_add(age)
         .map_err(|e| Stop::Retry(Error::Internal(e.to_string())))?;
     if let Some(not_after) = &turn.request.spec.not_after {
-        expires = expires.min(not_after.0);
+        // A service account's plan waits for Git, not for a person at a terminal: its own limit holds.
+        expires = if spec.requester.is_service_account() {
+            not_after.0
+        } else {
+            expires.min(not_after.0)
+        };
     }
     spec.expires_at = expires.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     spec.digest = spec

@@ -7,7 +7,7 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};
 use kubechat_audit::{Actor, Draft, EventType, Outcome};
 use kubechat_core::lifecycle::approval::{NotCounted, judge};
-use kubechat_core::lifecycle::chat_request::DEFAULT_TTL;
+use kubechat_core::lifecycle::chat_request::{DEFAULT_TTL, is_tracked};
 use kubechat_core::lifecycle::command_plan::binding_requirement;
 use kubechat_core::reason;
 use kubechat_crds::condition::{find, is_finished, set, types};
@@ -169,6 +169,10 @@ async fn report(
 
 /// Removes a decision long after its plan is gone.
 async fn expire(approval: &Approval, ctx: &Context) -> Result<Action, Error> {
+    if is_tracked(approval.labels(), approval.annotations()) {
+        // Git would create it again, and again.
+        return Ok(Action::await_change());
+    }
     let namespace = approval.namespace().unwrap_or_default();
     let reference: ObjectRef<CommandPlan> = ObjectRef::new(&approval.spec.plan_ref.name).within(&namespace);
     let created = approval

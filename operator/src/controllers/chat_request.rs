@@ -36,7 +36,13 @@ pub async fn reconcile(request: Arc<ChatRequest>, ctx: Arc<Context>) -> Result<A
     }
     let current = request.status.clone().unwrap_or_default();
     if is_finished(&current.conditions) {
-        return retire(&request, &ctx, &current).await;
+        // A late `cancel` changes nothing, but whoever waits for the new generation (kstatus) must see it was looked at.
+        let seen = ChatRequestStatus {
+            observed_generation: request.metadata.generation,
+            ..current.clone()
+        };
+        status::write(&ctx, &*request, Some(&current), &seen).await?;
+        return retire(&request, &ctx, &seen).await;
     }
     let namespace = request.namespace().unwrap_or_default();
     let reference = ObjectRef::new(&plan_name(&request)).within(&namespace);

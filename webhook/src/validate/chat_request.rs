@@ -1,11 +1,11 @@
 //! CREATE ChatRequest: what a person (or service account) may ask, before anything reads the sentence.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 use kubechat_core::authz::{self, Question};
 use kubechat_core::policy::Effective;
-use kubechat_core::{reason as core_reason, secrets};
+use kubechat_core::{gitops, reason as core_reason, secrets};
 use kubechat_crds::{
     AIProvider, ChatRequestSpec, ChatSession, CommandPlan, GROUP, Identity, LocalRef, SessionPhase,
 };
@@ -17,8 +17,6 @@ use crate::state::State;
 
 /// Longest prompt in bytes; the schema counts characters.
 const MAX_PROMPT: usize = 16 * 1024;
-/// How far ahead a service account's `notAfter` may lie.
-const MAX_ROBOT_TIME: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// Judges a new turn: cheap and local first, then what the API server must say, the rate last.
 pub(super) async fn create(state: &State, review: &Review) -> Verdict {
@@ -115,14 +113,12 @@ fn time(spec: &ChatRequestSpec, requester: &Identity, now: Timestamp) -> Result<
             format!("spec.notAfter ({past}) is past. No turn was created. Set a later time, or leave it out"),
         ));
     }
-    let near = not_after.is_some_and(|at| at.duration_since(now) <= MAX_ROBOT_TIME);
-    if requester.is_service_account() && !near {
-        return Err(Refusal::invalid(
-            reason::NOT_AFTER_REQUIRED,
-            "a service account must set spec.notAfter, at most 7 days ahead, because nobody else ends its requests. No turn was created. Set it",
-        ));
-    }
-    Ok(())
+    gitops::ends_in_time(requester, not_after, now).map_err(|why| {
+        Refusal::invalid(
+            core_reason::NOT_AFTER_REQUIRED,
+            format!("{why}. No turn was created. Set it"),
+        )
+    })
 }
 
 async fn scope(state: &State, namespace: &str, spec: &ChatRequestSpec) -> Result<(), Refusal> {

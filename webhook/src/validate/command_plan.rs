@@ -2,7 +2,7 @@
 //! and the live policies with the functions that the planner used; a plan below them is refused, whoever made it.
 
 use kubechat_core::policy::{Effective, at_least};
-use kubechat_core::{reason as core_reason, risk};
+use kubechat_core::{gitops, reason as core_reason, risk};
 use kubechat_crds::CommandPlanSpec;
 
 use crate::refusal::{Refusal, reason};
@@ -16,6 +16,8 @@ pub(super) fn create(state: &State, review: &Review) -> Verdict {
     let plan: CommandPlanSpec = Review::typed(review.spec()?)?;
     digest(&plan)?;
     forbidden(&plan)?;
+    gitops::may_change(&plan.requester, review.namespace())
+        .map_err(|why| Refusal::forbidden(core_reason::APPLIER_IDENTITY, why))?;
     risk_of(&plan)?;
     requirement(state, &plan)?;
     Ok(Allowed::default())

@@ -54,12 +54,15 @@ pub fn rests(phase: Option<RequestPhase>) -> bool {
     }
 }
 
-/// Whether Argo CD or Flux tracks the object: removing it would make them create it again.
+/// Whether Argo CD, Flux or Helm tracks the object: removing it would make them create it again.
 #[must_use]
 pub fn is_tracked(labels: &BTreeMap<String, String>, annotations: &BTreeMap<String, String>) -> bool {
     let marks = [
         "argocd.argoproj.io/tracking-id",
         "argocd.argoproj.io/instance",
+        // Argo CD's label where it tracks by label, and Helm's.
+        "app.kubernetes.io/instance",
+        "meta.helm.sh/release-name",
         "kustomize.toolkit.fluxcd.io/name",
         "helm.toolkit.fluxcd.io/name",
     ];
@@ -98,8 +101,23 @@ mod tests {
             Timestamp::from_second(604_800).ok()
         );
         assert_eq!(removal(completed, Some(60), true), None);
-        let flux = [("kustomize.toolkit.fluxcd.io/name".to_owned(), "x".to_owned())].into();
-        assert!(is_tracked(&flux, &BTreeMap::new()));
-        assert!(!is_tracked(&BTreeMap::new(), &BTreeMap::new()));
+    }
+
+    #[test]
+    fn whatever_git_or_helm_applied_is_tracked() {
+        for mark in [
+            "argocd.argoproj.io/tracking-id",
+            "argocd.argoproj.io/instance",
+            "app.kubernetes.io/instance",
+            "meta.helm.sh/release-name",
+            "kustomize.toolkit.fluxcd.io/name",
+            "helm.toolkit.fluxcd.io/name",
+        ] {
+            let marked = [(mark.to_owned(), "x".to_owned())].into();
+            assert!(is_tracked(&marked, &BTreeMap::new()), "label {mark}");
+            assert!(is_tracked(&BTreeMap::new(), &marked), "annotation {mark}");
+        }
+        let other = [("app.kubernetes.io/name".to_owned(), "x".to_owned())].into();
+        assert!(!is_tracked(&other, &other));
     }
 }

@@ -1,10 +1,10 @@
 //! What must hold before the sentence is read: who asks, in which session, by which provider.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};
 use kubechat_core::authz::{self, Acting};
-use kubechat_core::{reason, secrets};
+use kubechat_core::{gitops, reason, secrets};
 use kubechat_crds::{AIProvider, ChatRequest, ChatSession, LocalRef, RequestPhase, SessionPhase};
 
 use crate::cluster::client::call;
@@ -12,6 +12,9 @@ use crate::cluster::objects::ClientDebug;
 use crate::compile::Halted;
 use crate::context::Context;
 use crate::error::Error;
+
+/// How far the clocks of API server, webhook and operator may be apart.
+const CLOCKS_APART: SignedDuration = SignedDuration::from_mins(1);
 
 /// What is known of the asker before the sentence is read.
 pub(super) struct Admitted {
@@ -64,6 +67,19 @@ pub(super) async fn admit(request: &ChatRequest, ctx: &Context) -> Result<Result
             reason::EXPIRED,
             "the turn was not to be begun after its notAfter; nothing was done. Ask again",
         )));
+    }
+    // Creation is stored in whole seconds, and admission looked at its own clock.
+    let created = request
+        .creation_timestamp()
+        .map_or(Timestamp::UNIX_EPOCH, |t| t.0)
+        .saturating_add(CLOCKS_APART)
+        .unwrap_or(Timestamp::UNIX_EPOCH);
+    let not_after = request.spec.not_after.as_ref().map(|t| t.0);
+    if let Err(why) = gitops::ends_in_time(who, not_after, created) {
+        return failed(
+            reason::NOT_AFTER_REQUIRED,
+            format!("{why}. Nothing was done. Create it again with it"),
+        );
     }
     // Admission refuses these; what came another way is refused here, and never written down.
     if let Some(hit) = secrets::find(&request.spec.prompt).first() {
