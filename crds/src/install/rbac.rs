@@ -237,6 +237,15 @@ pub fn people() -> Vec<(&'static str, Vec<Right>)> {
                 ),
             ],
         ),
+        (
+            "kubechat-applier",
+            vec![right(
+                "kubechat.io",
+                &["chatsessions", "chatrequests", "approvals"],
+                &["get", "list", "watch", "create", "patch", "update", "delete"],
+                "apply turns and signed decisions from Git (for a service account; it decides nothing itself)",
+            )],
+        ),
         ("kubechat-approver-caution", decide(&["approve-caution"])),
         (
             "kubechat-approver-destructive",
