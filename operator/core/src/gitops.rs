@@ -69,7 +69,13 @@ pub fn requirement(requester: &Identity) -> Option<Requirement> {
 
 #[cfg(test)]
 mod tests {
+    use kubechat_crds::command_plan::Risk;
+    use kubechat_crds::{ApprovalSpec, CommandPlanSpec, DecisionKind, Level, PlanPhase, RiskPolicy};
+
     use super::*;
+    use crate::lifecycle::approval::Facts;
+    use crate::lifecycle::command_plan::{Observed, Verdict, decide};
+    use crate::policy::Effective;
 
     fn who(username: &str) -> Identity {
         Identity {
@@ -123,5 +129,58 @@ mod tests {
         assert_eq!(requirement(&who("alice")), None);
         let needed = requirement(&who("system:serviceaccount:prod:deployer")).unwrap();
         assert!(needed.signature && needed.count == 1 && !needed.self_confirm, "{needed:?}");
+    }
+
+    const DAY: i64 = 24 * 3600;
+
+    /// A plan of a service account of `prod`, stamped at 0, looked at after two days, with bob's unsigned consent.
+    fn verdict_in(namespace: &str, after: i64) -> Verdict {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let policies = Effective::from_policies(&[RiskPolicy::new("baseline", Default::default())]).unwrap();
+        let mut plan = CommandPlanSpec {
+            requester: who("system:serviceaccount:prod:deployer"),
+            risk: Risk {
+                level: Level::Caution,
+                ..Risk::default()
+            },
+            expires_at: at(3 * DAY).to_string(),
+            ..CommandPlanSpec::default()
+        };
+        plan.requirement = policies.evaluate(&plan, at(0)).requirement;
+        let bob = Facts {
+            name: "a".to_owned(),
+            spec: ApprovalSpec {
+                decision: DecisionKind::Approve,
+                submitted_by: Some(who("bob")),
+                ..ApprovalSpec::default()
+            },
+            created: at(1),
+            sealed: true,
+            refused: None,
+            right: Some(Ok(())),
+        };
+        let seen = Observed {
+            name: "p",
+            namespace,
+            plan: &plan,
+            approvals: &[bob],
+            policies: Ok(&policies),
+            cancelled: false,
+            stamped: at(0),
+            not_after: Some(at(3 * DAY)),
+            now: at(after),
+        };
+        decide(&seen).0
+    }
+
+    #[test]
+    fn a_service_accounts_plan_waits_for_a_signature_until_its_not_after() {
+        assert!(matches!(verdict_in("prod", 2 * DAY), Verdict::Wait { .. }));
+        let phase = |verdict| match verdict {
+            Verdict::End(ending) => Some(ending.phase),
+            Verdict::PlanOnly | Verdict::Wait { .. } | Verdict::Go => None,
+        };
+        assert_eq!(phase(verdict_in("prod", 3 * DAY)), Some(PlanPhase::Expired));
+        assert_eq!(phase(verdict_in("other", 2 * DAY)), Some(PlanPhase::Blocked));
     }
 }

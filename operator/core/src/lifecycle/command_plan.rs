@@ -9,7 +9,7 @@ use kubechat_crds::{ApprovalSummary, CommandPlanSpec, DecisionKind, Mode};
 
 use super::approval::{self, Facts};
 use crate::policy::{Effective, PolicyProblem, at_least};
-use crate::{authz, reason};
+use crate::{authz, gitops, reason};
 
 /// What the shell gathered about a plan that has not been begun.
 #[derive(Debug)]
@@ -97,6 +97,9 @@ pub fn decide(seen: &Observed<'_>) -> (Verdict, ApprovalSummary) {
             ),
             count.summary,
         );
+    }
+    if let Err(why) = gitops::may_change(&seen.plan.requester, seen.namespace) {
+        return (end(Blocked, reason::APPLIER_IDENTITY, why), count.summary);
     }
     if let Some(denial) = seen
         .policies

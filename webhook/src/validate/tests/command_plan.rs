@@ -134,3 +134,27 @@ async fn a_plan_without_any_policy_is_stored_because_it_waits_but_its_risk_is_st
         "RiskTooLow"
     );
 }
+
+#[tokio::test]
+async fn a_service_accounts_plan_needs_its_own_namespace_and_a_signature() {
+    let fixture = Fixture::new(&[baseline()], nothing());
+    let by = |account: &str| with(plan(), "/requester/username", json!(account));
+    let own = "system:serviceaccount:demo:deployer";
+    let signed = json!([
+        {"policy": "baseline", "count": 1, "selfConfirm": true},
+        {"policy": "kubechat", "rule": "signed-by-a-person", "count": 1, "signature": true}
+    ]);
+    let mut unsigned = signed.clone();
+    unsigned[1]["signature"] = json!(false);
+    let flux = "system:serviceaccount:flux-system:kustomize-controller";
+    for (account, requirement, expected) in [
+        (own, signed.clone(), ""),
+        (own, json!([signed[0]]), "RequirementTooLow"),
+        (own, unsigned, "RequirementTooLow"),
+        (flux, signed.clone(), "ApplierIdentity"),
+        ("system:serviceaccount:demo", signed, "ApplierIdentity"),
+    ] {
+        let spec = with(by(account), "/requirement", requirement);
+        assert_eq!(reason(&fixture, &spec).await, expected, "{account}: {spec}");
+    }
+}
