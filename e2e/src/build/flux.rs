@@ -88,12 +88,17 @@ async fn controller(
 /// The module's CRDs and its role as one YAML stream.
 fn manifests(source: &Path) -> Result<String> {
     let folder = source.join("config/crd/bases");
-    let listed = std::fs::read_dir(&folder).with_context(|| format!("{} cannot be read", folder.display()))?;
+    let listed =
+        std::fs::read_dir(&folder).with_context(|| format!("{} cannot be read", folder.display()))?;
     let mut files: Vec<PathBuf> = listed
         .map(|entry| Ok(entry?.path()))
         .collect::<std::io::Result<_>>()?;
     files.retain(|file| file.extension().is_some_and(|kind| kind == "yaml"));
-    ensure!(!files.is_empty(), "Flux's kinds are not where they were: {}", folder.display());
+    ensure!(
+        !files.is_empty(),
+        "Flux's kinds are not where they were: {}",
+        folder.display()
+    );
     files.sort();
     files.push(source.join("config/rbac/role.yaml"));
     let texts: Vec<String> = files

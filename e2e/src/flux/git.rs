@@ -61,7 +61,11 @@ impl GitServer {
         let tree = self.folder.join(format!("{name}.tree"));
         let place = |path: &Path| path.to_string_lossy().into_owned();
         let initial = format!("--initial-branch={BRANCH}");
-        git(&self.folder, &["init", "--quiet", "--bare", &initial, &place(&bare)]).await?;
+        git(
+            &self.folder,
+            &["init", "--quiet", "--bare", &initial, &place(&bare)],
+        )
+        .await?;
         git(&self.folder, &["init", "--quiet", &initial, &place(&tree)]).await?;
         git(&tree, &["remote", "add", "origin", &place(&bare)]).await?;
         Ok(Repository {
@@ -118,7 +122,11 @@ impl Repository {
     /// When git refuses.
     pub async fn push(&self, message: &str) -> Result<String> {
         git(&self.tree, &["add", "--all"]).await?;
-        git(&self.tree, &["commit", "--quiet", "--allow-empty", "--message", message]).await?;
+        git(
+            &self.tree,
+            &["commit", "--quiet", "--allow-empty", "--message", message],
+        )
+        .await?;
         git(&self.tree, &["push", "--quiet", "origin", BRANCH]).await?;
         let commit = git(&self.tree, &["rev-parse", "HEAD"]).await?;
         Ok(commit.trim().to_owned())
@@ -132,8 +140,14 @@ fn command(folder: &Path) -> Command {
         .current_dir(folder)
         .env("GIT_CONFIG_NOSYSTEM", "1")
         .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .envs([("GIT_AUTHOR_NAME", "e2e"), ("GIT_AUTHOR_EMAIL", "e2e@example.org")])
-        .envs([("GIT_COMMITTER_NAME", "e2e"), ("GIT_COMMITTER_EMAIL", "e2e@example.org")])
+        .envs([
+            ("GIT_AUTHOR_NAME", "e2e"),
+            ("GIT_AUTHOR_EMAIL", "e2e@example.org"),
+        ])
+        .envs([
+            ("GIT_COMMITTER_NAME", "e2e"),
+            ("GIT_COMMITTER_EMAIL", "e2e@example.org"),
+        ])
         .kill_on_drop(true);
     command
 }

@@ -154,8 +154,8 @@ fn own_folder(parent: &Path, name: &str) -> Result<PathBuf> {
 async fn install(applier: &Applier, binaries: &FluxBinaries) -> Result<()> {
     let mut objects = vec![json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})];
     for (name, text) in [SOURCE, KUSTOMIZE].into_iter().zip(binaries.manifests()?) {
-        let parsed: Vec<Value> =
-            serde_saphyr::from_multiple(&text).with_context(|| format!("the manifests of {name} are not YAML"))?;
+        let parsed: Vec<Value> = serde_saphyr::from_multiple(&text)
+            .with_context(|| format!("the manifests of {name} are not YAML"))?;
         for mut object in parsed.into_iter().filter(|object| !object.is_null()) {
             if object["kind"] == "ClusterRole" {
                 // Both modules call theirs the same.

@@ -137,8 +137,8 @@ impl Pipeline {
         eventually(SYNC_DEADLINE, &applied, || async {
             let status = self.appliers.get(&self.name).await?.data["status"].clone();
             ensure!(status["lastHandledReconcileAt"] == token, "{status}");
-            let ready = status["conditions"].as_array().into_iter().flatten();
-            let ready = ready.cloned().find(|one| one["type"] == "Ready");
+            let mut conditions = status["conditions"].as_array().into_iter().flatten();
+            let ready = conditions.find(|one| one["type"] == "Ready").cloned();
             let ready = ready.with_context(|| format!("it says nothing: {status}"))?;
             ensure!(ready["status"] != "Unknown", "{ready}");
             let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -160,7 +160,11 @@ impl Pipeline {
         let what = format!("{}/{}: the pipeline is gone", self.namespace, self.name);
         eventually(SYNC_DEADLINE, &what, || async {
             let found = self.appliers.get_opt(&self.name).await?;
-            ensure!(found.is_none(), "{:?}", found.map(|object| object.data["status"].clone()));
+            ensure!(
+                found.is_none(),
+                "{:?}",
+                found.map(|object| object.data["status"].clone())
+            );
             Ok(())
         })
         .await

@@ -204,7 +204,12 @@ impl Product {
     }
 
     async fn issue_token(&mut self, admin: &Client, server: &str, account: &'static str) -> Result<()> {
-        let token = TokenFile::new(admin.clone(), accounts::SYSTEM, account, self.state(&format!("{account}.token")));
+        let token = TokenFile::new(
+            admin.clone(),
+            accounts::SYSTEM,
+            account,
+            self.state(&format!("{account}.token")),
+        );
         token.renew().await?;
         let kubeconfig = tokens::kubeconfig(&self.folder, server, account, token.path())?;
         crate::build::write_atomically(&self.kubeconfig(account), &kubeconfig)?;

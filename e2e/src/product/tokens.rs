@@ -26,12 +26,7 @@ pub(crate) struct TokenFile {
 }
 
 impl TokenFile {
-    pub(crate) fn new(
-        admin: Client,
-        namespace: &'static str,
-        account: &'static str,
-        path: PathBuf,
-    ) -> Self {
+    pub(crate) fn new(admin: Client, namespace: &'static str, account: &'static str, path: PathBuf) -> Self {
         Self {
             api: Api::namespaced(admin, namespace),
             namespace,
@@ -57,12 +52,7 @@ impl TokenFile {
         };
         let params = PostParams::default();
         let asked = self.api.create_token_request(self.account, &params, &request);
-        let what = || {
-            format!(
-                "no token for service account {}/{}",
-                self.namespace, self.account
-            )
-        };
+        let what = || format!("no token for service account {}/{}", self.namespace, self.account);
         let answer = tokio::time::timeout(REQUEST_DEADLINE, asked)
             .await
             .with_context(what)?

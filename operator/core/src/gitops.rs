@@ -128,7 +128,10 @@ mod tests {
     fn a_service_accounts_plan_needs_one_signature_and_a_persons_none() {
         assert_eq!(requirement(&who("alice")), None);
         let needed = requirement(&who("system:serviceaccount:prod:deployer")).unwrap();
-        assert!(needed.signature && needed.count == 1 && !needed.self_confirm, "{needed:?}");
+        assert!(
+            needed.signature && needed.count == 1 && !needed.self_confirm,
+            "{needed:?}"
+        );
     }
 
     const DAY: i64 = 24 * 3600;
