@@ -8,6 +8,7 @@ mod crash;
 mod examples;
 mod faults;
 mod gc;
+mod gitops;
 mod guard;
 mod harness;
 mod leader;
@@ -34,6 +35,7 @@ pub(crate) fn all() -> Vec<Test> {
         examples::tests(),
         faults::tests(),
         gc::tests(),
+        gitops::tests(),
         guard::tests(),
         harness::tests(),
         leader::tests(),
