@@ -85,11 +85,11 @@ async fn an_appliers_request_is_answered_but_changes_nothing_outside_its_own_nam
         pipeline.apply("again").await?.healthy()?;
 
         let mut endless = request(DEMO, "endless", "list pods")?;
-        for (end, word) in [
-            (json!(null), "notAfter"),
-            (json!(super::days_ahead(8)?), "7 days"),
-        ] {
-            endless["spec"]["notAfter"] = end;
+        for end in [None, Some(super::days_ahead(8)?)] {
+            endless["spec"] = json!({"prompt": "list pods"});
+            if let Some(end) = end {
+                endless["spec"]["notAfter"] = json!(end);
+            }
             files.write("endless.yaml", &endless.to_string())?;
             let synced = pipeline.push("ask for ever").await?;
             ensure!(!synced.ready, "it was applied");
