@@ -27,7 +27,7 @@ use crate::cluster::impersonate::Impersonator;
 use crate::cluster::watch::reflect;
 use crate::context::{Context, Events, Stores};
 use crate::controllers;
-use crate::controllers::lane::{Lane, forward, watch};
+use crate::controllers::lane::{Lane, forward, look_again, watch};
 use crate::http::{Health, serve};
 use crate::leader::{Candidate, Leadership};
 use crate::metrics::Metrics;
@@ -382,21 +382,22 @@ async fn lead(
             a.same(&approval).await;
         }
     });
-    let (p4, waiting) = (plans, stores.plans.clone());
+    let (p4, waiting) = (plans.clone(), stores.plans.clone());
     watch(tasks, policy_stream, shutdown, move |policy| {
         let (p, own, waiting) = (p4.clone(), policies.clone(), waiting.clone());
         async move {
             own.same(&policy).await;
             // A changed policy may let plans go, or hold them.
-            for plan in waiting.state() {
-                if plan
-                    .status
-                    .as_ref()
-                    .is_none_or(|s| !kubechat_crds::condition::is_finished(&s.conditions))
-                {
-                    p.same(&*plan).await;
-                }
-            }
+            look_again(&p, &waiting).await;
+        }
+    });
+    let (p5, waiting) = (plans, stores.plans.clone());
+    watch(tasks, approver_key_stream, shutdown, move |key| {
+        let (p, own, waiting) = (p5.clone(), keys.clone(), waiting.clone());
+        async move {
+            own.same(&key).await;
+            // What a revoked key signed counts no longer.
+            look_again(&p, &waiting).await;
         }
     });
     forward(tasks, session_stream, shutdown, sessions);
@@ -412,7 +413,6 @@ async fn lead(
             own.same(&policy).await;
         }
     });
-    forward(tasks, approver_key_stream, shutdown, keys);
     let left_by_admission = controllers::admission_event::watched(ctx.client.clone(), &ctx.namespace);
     let recording = Arc::clone(&ctx);
     watch(tasks, left_by_admission, shutdown, move |event| {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::authentication::v1::UserInfo;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
-use kube::api::PostParams;
+use kube::api::{ListParams, PostParams};
 use kube::{Api, Resource};
 use kubechat_core::authz::Question;
 use kubechat_core::reason as core_reason;
@@ -24,12 +24,24 @@ const CONCURRENT: usize = 16;
 /// Most namespaces that are asked about one by one. A plan that touches more needs the right cluster-wide.
 const MAX_NAMESPACES: usize = 64;
 
+/// Most objects of a list that are looked at.
+const MAX_LISTED: u32 = 500;
+
 /// One object, read fresh; `None` where there is none.
 pub(crate) async fn get<K>(api: &Api<K>, name: &str) -> Result<Option<K>, Refusal>
 where
     K: Resource + Clone + DeserializeOwned + Debug,
 {
     in_time(api.get_opt(name)).await
+}
+
+/// Objects that a field selector selects, read fresh; one page of them is more than any sane installation has.
+pub(crate) async fn list<K>(api: &Api<K>, fields: &str) -> Result<Vec<K>, Refusal>
+where
+    K: Resource + Clone + DeserializeOwned + Debug,
+{
+    let params = ListParams::default().fields(fields).limit(MAX_LISTED);
+    Ok(in_time(api.list(&params)).await?.items)
 }
 
 /// Whether the API server's authorizer says yes.

@@ -170,6 +170,12 @@ pub fn webhook_cluster() -> Vec<Right> {
         ),
         right(
             "kubechat.io",
+            &["approverkeys"],
+            &["list"],
+            "verify the signature of a person's own approval",
+        ),
+        right(
+            "kubechat.io",
             &["commandplans", "chatsessions", "aiproviders"],
             &["get"],
             "judge references",

@@ -7,6 +7,7 @@
 
 pub mod authz;
 pub mod backoff;
+pub mod decider;
 pub mod duration;
 pub mod gitops;
 pub mod interpret;
@@ -18,3 +19,5 @@ pub mod reason;
 pub mod risk;
 pub mod seal;
 pub mod secrets;
+pub mod shown;
+pub mod sshsig;

@@ -32,27 +32,15 @@ pub struct PolicyProblem {
 /// stands: the stricter reading of a policy that is only half understood.
 #[must_use]
 pub fn unsupported(spec: &RiskPolicySpec) -> Vec<&'static str> {
-    let signature = |rule: Option<&ApprovalRule>| rule.is_some_and(|r| r.signature);
-    let approvals = spec.approvals.as_ref();
     let checks = [
         (!spec.rules.is_empty(), "rules (CEL)"),
         (!spec.freezes.is_empty(), "freezes"),
         (spec.break_glass.is_some(), "breakGlass"),
-        (
-            spec.gitops
-                .as_ref()
-                .is_some_and(|g| !g.trusted_appliers.is_empty()),
-            "gitops.trustedAppliers",
-        ),
         (!spec.notifiers.is_empty(), "notifiers"),
         (!spec.egress_hosts.is_empty(), "egressHosts"),
         (
             spec.limits.as_ref().is_some_and(|l| l.cluster_share.is_some()),
             "limits.clusterShare",
-        ),
-        (
-            approvals.is_some_and(|a| signature(a.caution.as_ref()) || signature(a.destructive.as_ref())),
-            "approvals.*.signature",
         ),
     ];
     checks
@@ -170,6 +158,12 @@ impl Effective {
         let mut packs = policies.to_vec();
         packs.sort_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
         Ok(Self { packs })
+    }
+
+    /// The packs, by name.
+    #[must_use]
+    pub fn packs(&self) -> &[RiskPolicy] {
+        &self.packs
     }
 
     /// What all packs say of a plan: a Deny binds over everything, requirements add up.

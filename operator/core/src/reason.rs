@@ -95,6 +95,22 @@ reasons! {
     NOT_ELIGIBLE = "NotEligible";
     /// A service account decided.
     NOT_A_PERSON = "NotAPerson";
+    /// A service account that no policy trusts submitted the decision.
+    UNTRUSTED_APPLIER = "UntrustedApplier";
+    /// A decision through Git carries no signature.
+    SIGNATURE_MISSING = "SignatureMissing";
+    /// The signature is not over this decision, or cannot be read.
+    SIGNATURE_INVALID = "SignatureInvalid";
+    /// No ApproverKey holds the key that signed, or several people's do.
+    UNKNOWN_KEY = "UnknownKey";
+    /// The key that signed was revoked.
+    KEY_REVOKED = "KeyRevoked";
+    /// The key that signed is not valid yet, or not any more.
+    KEY_NOT_VALID = "KeyNotValid";
+    /// The decision names another person than its signature.
+    CLAIM_MISMATCH = "ClaimMismatch";
+    /// A Review of a plan that was not executed by break-glass.
+    NOT_BREAK_GLASS = "NotBreakGlass";
     /// Usable.
     READY = "Ready";
     /// Under way.

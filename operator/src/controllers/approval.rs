@@ -8,8 +8,7 @@ use kube::{Api, ResourceExt};
 use kubechat_audit::{Actor, Draft, EventType, Outcome};
 use kubechat_core::lifecycle::approval::{NotCounted, judge};
 use kubechat_core::lifecycle::chat_request::{DEFAULT_TTL, is_tracked};
-use kubechat_core::lifecycle::command_plan::binding_requirement;
-use kubechat_core::reason;
+use kubechat_core::{reason, shown};
 use kubechat_crds::condition::{find, is_finished, set, types};
 use kubechat_crds::{Approval, ApprovalStatus, CommandPlan, DecisionKind, Via};
 
@@ -17,7 +16,7 @@ use super::{at, resync, status};
 use crate::cluster::client::call;
 use crate::context::Context;
 use crate::error::Error;
-use crate::execute::gather::judge_rights;
+use crate::execute::gather::Bench;
 
 /// An Approval outlives its plan by so long.
 const KEPT: std::time::Duration = std::time::Duration::from_secs(30 * 24 * 3600);
@@ -59,18 +58,18 @@ pub async fn reconcile(approval: Arc<Approval>, ctx: Arc<Context>) -> Result<Act
         .and_then(|s| s.approvals.as_ref())
         .and_then(|a| a.decisions.iter().find(|d| d.name == approval.name_any()));
     let verdict = match counted {
-        Some(record) => Ok(record.via),
-        None if plan.status.as_ref().is_some_and(|s| is_finished(&s.conditions)) => Err(NotCounted {
-            reason: reason::PLAN_FINISHED,
-            message: "the plan had ended when this was looked at, so it decides nothing".to_owned(),
-            unknown: false,
-        }),
+        Some(record) => Ok((record.via, record.username.clone())),
+        None if plan.status.as_ref().is_some_and(|s| is_finished(&s.conditions)) => Err(NotCounted::no(
+            reason::PLAN_FINISHED,
+            "the plan had ended when this was looked at, so it decides nothing",
+        )),
         None => {
-            let facts = judge_rights(&ctx, &plan.spec, &approval).await?;
             let policies = ctx.policies();
-            let now = jiff::Timestamp::now();
-            let requirement = binding_requirement(&plan.spec, policies.as_ref(), now);
-            judge(&plan.spec, &requirement, &facts, now)
+            let only = std::slice::from_ref(&*approval);
+            let mut bench = Bench::open(&ctx, &namespace, &plan.spec, policies.as_ref(), only).await?;
+            let facts = bench.facts(&approval).await?;
+            judge(&plan.spec, bench.terms(), &facts, jiff::Timestamp::now())
+                .map(|via| (via, facts.username().unwrap_or_default().to_owned()))
         }
     };
     report(&approval, &ctx, verdict, Some(&plan)).await
@@ -98,7 +97,7 @@ async fn find_plan(
 async fn report(
     approval: &Approval,
     ctx: &Context,
-    verdict: Result<Via, NotCounted>,
+    verdict: Result<(Via, String), NotCounted>,
     plan: Option<&CommandPlan>,
 ) -> Result<Action, Error> {
     let by = approval.spec.submitted_by.clone().unwrap_or_default();
@@ -107,13 +106,13 @@ async fn report(
         ..approval.status.clone().unwrap_or_default()
     };
     let (word, why, message, final_) = match &verdict {
-        Ok(via) => {
-            new.effective_approver = Some(by.username.clone());
+        Ok((via, person)) => {
+            new.effective_approver = Some(person.clone());
             new.via = Some(*via);
             (
                 "True",
                 reason::ACCEPTED,
-                format!("counts as the decision of {}", by.username),
+                format!("counts as the decision of {}", shown::identity(person)),
                 true,
             )
         }
@@ -121,10 +120,11 @@ async fn report(
         Err(no) => ("False", no.reason, no.message.clone(), true),
     };
     if final_ {
-        let actor = if by.username.is_empty() {
-            Actor::named("(unstamped)")
-        } else {
-            crate::audit::actor(&by)
+        // Who brought it and who decided are two, where a trusted applier brought a signed decision.
+        let actor = match &verdict {
+            Ok((_, person)) if *person != by.username => Actor::named(person),
+            Ok(_) | Err(_) if by.username.is_empty() => Actor::named("(unstamped)"),
+            Ok(_) | Err(_) => crate::audit::actor(&by),
         };
         let verb = match approval.spec.decision {
             DecisionKind::Approve => "approve",
@@ -143,7 +143,11 @@ async fn report(
         draft.ids.request = plan.map(|p| p.spec.chat_request_ref.name.clone());
         draft.ids.request_uid = plan.map(|p| p.spec.chat_request_ref.uid.clone());
         draft.message.clone_from(&message);
-        draft.payload = serde_json::json!({"digest": approval.spec.plan_digest, "reason": approval.spec.reason, "ticket": approval.spec.ticket});
+        draft.payload = serde_json::json!({
+            "digest": approval.spec.plan_digest, "reason": approval.spec.reason, "ticket": approval.spec.ticket,
+            "submittedBy": by.username, "via": new.via, "signature": approval.spec.signature,
+            "incident": approval.spec.break_glass.as_ref().map(|b| &b.incident),
+        });
         ctx.audit.record(draft).await?;
     }
     let now = jiff::Timestamp::now();

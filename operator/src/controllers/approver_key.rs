@@ -1,4 +1,4 @@
-//! ApproverKey: reports whether it is honoured.
+//! ApproverKey: reports whether its signatures count.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use kube::runtime::controller::Action;
 use kubechat_core::lifecycle::{self, ready};
 use kubechat_crds::{ApproverKey, ApproverKeyStatus};
 
-use super::{resync, status};
+use super::{at, resync, status};
 use crate::context::Context;
 use crate::error::Error;
 
@@ -20,7 +20,8 @@ pub async fn reconcile(object: Arc<ApproverKey>, ctx: Arc<Context>) -> Result<Ac
         observed_generation: object.metadata.generation,
         ..object.status.clone().unwrap_or_default()
     };
-    let verdict = lifecycle::approver_key::verdict(&object.spec, jiff::Timestamp::now());
+    let now = jiff::Timestamp::now();
+    let verdict = lifecycle::approver_key::verdict(&object.spec, now);
     let changed = object.status.as_ref().and_then(|s| s.observed_generation) != object.metadata.generation;
     if changed {
         super::configuration(
@@ -34,10 +35,10 @@ pub async fn reconcile(object: Arc<ApproverKey>, ctx: Arc<Context>) -> Result<Ac
     }
     ready(
         &mut new.conditions,
-        verdict,
+        verdict.as_deref().map_err(Clone::clone),
         object.metadata.generation,
-        jiff::Timestamp::now(),
+        now,
     );
     status::write_cluster(&ctx, &*object, object.status.as_ref(), &new).await?;
-    Ok(resync())
+    Ok(lifecycle::approver_key::changes_at(&object.spec, now).map_or_else(resync, at))
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use kube::runtime::reflector::{ObjectRef, Store};
+use kubechat_crds::CommandPlan;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -100,6 +101,19 @@ pub(crate) fn watch<K, S, F, Fut>(
             Err(anyhow::anyhow!("the watch of {} ended", K::kind(&())))
         }
     });
+}
+
+/// Has every plan looked at that is not finished.
+pub(crate) async fn look_again(plans: &Lane<CommandPlan>, waiting: &Store<CommandPlan>) {
+    for plan in waiting.state() {
+        if plan
+            .status
+            .as_ref()
+            .is_none_or(|s| !kubechat_crds::condition::is_finished(&s.conditions))
+        {
+            plans.same(&*plan).await;
+        }
+    }
 }
 
 /// A watch whose objects go to their own controller only.

@@ -3,21 +3,19 @@
 use jiff::Timestamp;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
-use kubechat_core::authz::approver_questions;
 use kubechat_core::lifecycle::approval::Facts;
 use kubechat_core::lifecycle::command_plan::Observed;
 use kubechat_core::policy::{Effective, PolicyProblem};
-use kubechat_core::reason;
-use kubechat_crds::condition::{find, types};
-use kubechat_crds::{Approval, ChatRequest, CommandPlan, CommandPlanSpec, RiskPolicy};
+use kubechat_crds::{Approval, ChatRequest, CommandPlan, RiskPolicy};
 
-use crate::cluster::access::{Subject, first_refused};
 use crate::cluster::client::call;
 use crate::context::Context;
 use crate::error::Error;
 
-/// Decisions on one plan looked at; more cannot change the outcome of any sane requirement.
-const MAX_APPROVALS: u32 = 500;
+mod decisions;
+
+pub use decisions::Bench;
+use decisions::read_all;
 
 /// What the API server says now.
 #[derive(Debug)]
@@ -64,32 +62,19 @@ pub async fn fresh(ctx: &Context, name: &str, namespace: &str) -> Result<Fresh, 
     let plans: Api<CommandPlan> = Api::namespaced(ctx.client.clone(), namespace);
     let approvals: Api<Approval> = Api::namespaced(ctx.client.clone(), namespace);
     let policies: Api<RiskPolicy> = Api::all(ctx.client.clone());
-    let of_plan = ListParams::default()
-        .fields(&format!("spec.planRef.name={name}"))
-        .limit(MAX_APPROVALS);
-    let all = ListParams::default().limit(MAX_APPROVALS);
-    let (plan, decisions, packs) = tokio::try_join!(
+    let of_plan = ListParams::default().fields(&format!("spec.planRef.name={name}"));
+    let (plan, mut decisions, packs) = tokio::try_join!(
         call("read the plan", plans.get(name)),
-        call("list approvals", approvals.list(&of_plan)),
-        call("list policies", policies.list(&all)),
+        read_all("list Approvals of the plan", &approvals, of_plan),
+        read_all("list RiskPolicies", &policies, ListParams::default()),
     )?;
-    if [&decisions.metadata, &packs.metadata]
-        .iter()
-        .any(|m| m.continue_.as_ref().is_some_and(|c| !c.is_empty()))
-    {
-        return Err(Error::Dependency {
-            reason: reason::LIMIT_EXCEEDED,
-            message: format!(
-                "more than {MAX_APPROVALS} Approvals of one plan, or RiskPolicies, are not judged; nothing is executed. Remove what is not needed"
-            ),
-        });
-    }
     let request = turn(ctx, &plan, namespace).await?;
+    let policies = Effective::from_policies(&packs);
+    decisions.sort_by_key(ResourceExt::creation_timestamp);
+    let mut bench = Bench::open(ctx, namespace, &plan.spec, policies.as_ref(), &decisions).await?;
     let mut facts = vec![];
-    let mut sorted = decisions.items;
-    sorted.sort_by_key(ResourceExt::creation_timestamp);
-    for approval in sorted {
-        facts.push(judge_rights(ctx, &plan.spec, &approval).await?);
+    for approval in &decisions {
+        facts.push(bench.facts(approval).await?);
     }
     let same_turn = request
         .as_ref()
@@ -124,7 +109,7 @@ pub async fn fresh(ctx: &Context, name: &str, namespace: &str) -> Result<Fresh, 
         not_after: request
             .as_ref()
             .and_then(|r| r.spec.not_after.as_ref().map(|t| t.0)),
-        policies: Effective::from_policies(&packs.items),
+        policies,
         approvals: facts,
         plan,
         now: Timestamp::now(),
@@ -138,46 +123,4 @@ async fn turn(ctx: &Context, plan: &CommandPlan, namespace: &str) -> Result<Opti
         Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-/// A decision with its seal checked and its author's rights asked.
-///
-/// # Errors
-/// When the API server does not answer.
-pub async fn judge_rights(
-    ctx: &Context,
-    plan: &CommandPlanSpec,
-    approval: &Approval,
-) -> Result<Facts, Error> {
-    let by = approval.spec.submitted_by.as_ref();
-    let sealed = ctx
-        .sealed("Approval", "approvals", &approval.metadata, &approval.spec, by)
-        .await?;
-    let right = match by {
-        // The requester's own decision needs no verb; whether it counts is the policy's to say.
-        Some(person) if sealed && person.username != plan.requester.username => {
-            let questions = approver_questions(plan);
-            let refused = first_refused(&ctx.client, &Subject::stamped(person), &questions).await?;
-            Some(refused.map_or(Ok(()), |q| Err(q.describe())))
-        }
-        Some(_) | None => None,
-    };
-    let conditions = approval
-        .status
-        .as_ref()
-        .map(|s| s.conditions.as_slice())
-        .unwrap_or_default();
-    let refused = find(conditions, types::ACCEPTED)
-        .filter(|c| c.status == "False")
-        .map(|c| c.message.clone());
-    Ok(Facts {
-        refused,
-        name: approval.name_any(),
-        spec: approval.spec.clone(),
-        created: approval
-            .creation_timestamp()
-            .map_or(Timestamp::UNIX_EPOCH, |t| t.0),
-        sealed: sealed && approval.metadata.deletion_timestamp.is_none(),
-        right,
-    })
 }

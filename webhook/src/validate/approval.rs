@@ -2,14 +2,14 @@
 //! and rights are asked of the API server, so that the person hears at once why a decision would not count.
 
 use kube::Api;
-use kubechat_core::authz;
-use kubechat_core::lifecycle::approval::{Facts, NotCounted, counts_for, judge};
-use kubechat_core::lifecycle::command_plan::binding_requirement;
+use kubechat_core::decider::{Origin, decider, trusted_applier, untrusted};
+use kubechat_core::lifecycle::approval::{Facts, NotCounted, Terms, breaks, counts_for, judge};
 use kubechat_core::policy::Effective;
-use kubechat_core::reason as core_reason;
+use kubechat_core::sshsig::Keyring;
+use kubechat_core::{authz, reason as core_reason, shown};
 use kubechat_crds::command_plan::Requirement;
 use kubechat_crds::condition::is_finished;
-use kubechat_crds::{ApprovalSpec, CommandPlan, Mode, PlanPhase, Via};
+use kubechat_crds::{ApprovalSpec, ApproverKey, CommandPlan, DecisionKind, Identity, Mode, PlanPhase, Via};
 
 use crate::access;
 use crate::refusal::Refusal;
@@ -22,29 +22,66 @@ const NOT_RECORDED: &str = "The Approval was not stored";
 pub(super) async fn create(state: &State, review: &Review) -> Verdict {
     let mut spec: ApprovalSpec = Review::typed(review.spec()?)?;
     let by = identity(review.user());
+    if by.is_service_account() {
+        return brought(state, review, &by);
+    }
     if by.username.is_empty() || by.username.starts_with("system:") {
-        return Err(Refusal::forbidden(
+        return Err(refusal(
             core_reason::NOT_A_PERSON,
-            format!(
-                "{NOT_RECORDED}: only people decide on plans, and {} is a service account or system user. Log in as a person",
-                by.username
+            &format!(
+                "only people decide on plans, and {} is a service account or system user. Log in as a person",
+                shown::identity(&by.username)
             ),
         ));
     }
-    spec.submitted_by = Some(by);
+    spec.submitted_by = Some(by.clone());
     let plan = waiting_plan(state, review.namespace(), &spec).await?;
-    let requirement = live_requirement(state, &plan)?;
+    let keys = keys(state, &spec, &by).await?;
+    let policies = Effective::from_policies(&state.policies()?);
+    let now = State::now();
+    let origin = Origin {
+        namespace: review.namespace(),
+        policies: policies.as_ref(),
+        keys: &keys,
+        now,
+    };
+    let decider = decider(&plan.spec, &spec, &by, &origin);
+    let terms = Terms::of(&plan.spec, policies.as_ref(), now);
     let facts = Facts {
         refused: None,
         name: review.name().to_owned(),
         spec,
-        created: State::now(),
+        created: now,
         sealed: true,
+        decider,
         right: None,
     };
-    let facts = with_right(state, review, &plan, &requirement, facts).await?;
-    needed(&plan, &requirement, &facts)?;
+    let facts = with_right(state, review, &plan, &terms, facts).await?;
+    needed(&plan, &terms, &facts)?;
     Ok(Allowed::default())
+}
+
+/// What a trusted applier brings is stored whatever it says, so that a sync never breaks for ever; the controller judges it
+/// and says so in `Accepted`. The schema bounds it, and the API server its namespace.
+fn brought(state: &State, review: &Review, by: &Identity) -> Verdict {
+    if trusted_applier(&state.policies()?, by, review.namespace()) {
+        return Ok(Allowed::default());
+    }
+    Err(refusal(
+        core_reason::UNTRUSTED_APPLIER,
+        &untrusted(by, review.namespace()),
+    ))
+}
+
+/// The registered keys of the person, where he signed.
+async fn keys(state: &State, spec: &ApprovalSpec, by: &Identity) -> Result<Keyring, Refusal> {
+    if spec.signature.is_none() {
+        return Ok(Keyring::default());
+    }
+    let api: Api<ApproverKey> = Api::all(state.client.0.clone());
+    Ok(Keyring::new(
+        &access::list(&api, &format!("spec.username={}", by.username)).await?,
+    ))
 }
 
 /// The plan, if it still waits for a decision.
@@ -106,20 +143,15 @@ async fn waiting_plan(state: &State, namespace: &str, spec: &ApprovalSpec) -> Re
     Ok(plan)
 }
 
-fn live_requirement(state: &State, plan: &CommandPlan) -> Result<Vec<Requirement>, Refusal> {
-    let policies = Effective::from_policies(&state.policies()?);
-    Ok(binding_requirement(&plan.spec, policies.as_ref(), State::now()))
-}
-
 /// Judges without asking the API server where that suffices; else asks for the right in every touched namespace.
 async fn with_right(
     state: &State,
     review: &Review,
     plan: &CommandPlan,
-    requirement: &[Requirement],
+    terms: &Terms,
     mut facts: Facts,
 ) -> Result<Facts, Refusal> {
-    match judge(&plan.spec, requirement, &facts, State::now()) {
+    match judge(&plan.spec, terms, &facts, State::now()) {
         Ok(Via::Self_ | Via::Direct | Via::GitOps | Via::BreakGlass) => return Ok(facts),
         Err(NotCounted {
             unknown: false,
@@ -130,19 +162,17 @@ async fn with_right(
     }
     let questions = authz::approver_questions(&plan.spec);
     facts.right = Some(access::all_allowed(state, review.user(), questions).await?);
-    match judge(&plan.spec, requirement, &facts, State::now()) {
+    match judge(&plan.spec, terms, &facts, State::now()) {
         Ok(_) => Ok(facts),
         Err(NotCounted { reason, message, .. }) => Err(refusal(reason, &message)),
     }
 }
 
 /// A decision of somebody whom no entry of the requirement names would count for nothing.
-fn needed(plan: &CommandPlan, requirement: &[Requirement], facts: &Facts) -> Result<(), Refusal> {
-    if requirement.is_empty()
-        || requirement
-            .iter()
-            .any(|entry| counts_for(entry, &plan.spec, facts))
-    {
+fn needed(plan: &CommandPlan, terms: &Terms, facts: &Facts) -> Result<(), Refusal> {
+    let requirement = &terms.requirement;
+    let counts = |entry: &Requirement| counts_for(entry, &plan.spec, facts) || breaks(entry, terms, facts);
+    if requirement.is_empty() || facts.spec.decision == DecisionKind::Deny || requirement.iter().any(counts) {
         return Ok(());
     }
     let who: Vec<String> = requirement.iter().map(describe).collect();

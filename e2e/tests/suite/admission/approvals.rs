@@ -36,7 +36,7 @@ pub(super) fn tests() -> Vec<Test> {
         a_plan_past_its_time_is_not_executed_and_takes_no_approval,
         a_finished_plan_or_none_takes_no_decision,
         an_approver_needs_the_right_in_every_touched_namespace,
-        what_this_version_does_not_support_is_refused,
+        what_counts_for_nothing_is_refused_with_the_reason,
     ]
 }
 
@@ -327,26 +327,42 @@ async fn an_approver_needs_the_right_in_every_touched_namespace(ctx: Arc<Ctx>) -
     Ok(())
 }
 
-async fn what_this_version_does_not_support_is_refused(ctx: Arc<Ctx>) -> Result<()> {
+async fn what_counts_for_nothing_is_refused_with_the_reason(ctx: Arc<Ctx>) -> Result<()> {
     ctx.product().await?;
     let namespace = ctx.namespace("special").await?;
     let (alice, bob) = (ctx.client("alice").await?, ctx.client("bob").await?);
     let plan = plan_for(&alice, &namespace, "scale nginx to 3 replicas").await?;
-    for (what, field, value) in [
-        ("a review", "decision", json!("Review")),
-        ("break-glass", "breakGlass", json!({"incident": "INC-1"})),
-        ("a claim", "approver", json!({"username": "carol"})),
+    for (what, field, value, said) in [
         (
-            "a signature",
+            "a review of what was not executed by break-glass",
+            "decision",
+            json!("Review"),
+            "a Review is for a plan that was executed by break-glass",
+        ),
+        (
+            "break-glass that no policy allows",
+            "breakGlass",
+            json!({"incident": "INC-1"}),
+            "bob may not break the glass",
+        ),
+        (
+            "a claim",
+            "approver",
+            json!({"username": "carol"}),
+            "approver is only for what a trusted applier brings from Git",
+        ),
+        (
+            "no signature",
             "signature",
             json!({"format": "sshsig", "value": "x"}),
+            "the signature cannot be read",
         ),
     ] {
         let tried = approval(&plan, |spec| spec[field] = value)?;
         let tried = raw(&bob, "Approval", &namespace)
             .create(&PostParams::default(), &tried)
             .await;
-        refused(what, tried, 403, &["not supported in this version"])?;
+        refused(what, tried, 403, &[said])?;
     }
     Ok(())
 }

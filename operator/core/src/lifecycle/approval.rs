@@ -5,7 +5,10 @@ use jiff::Timestamp;
 use kubechat_crds::command_plan::Requirement;
 use kubechat_crds::{ApprovalSpec, CommandPlanSpec, DecisionKind, Via};
 
-use crate::reason;
+use super::command_plan::binding_requirement;
+use crate::decider::Decider;
+use crate::policy::{Effective, PolicyProblem};
+use crate::{reason, shown};
 
 /// A decision as the shell gathered it.
 #[derive(Clone, Debug)]
@@ -20,9 +23,19 @@ pub struct Facts {
     pub sealed: bool,
     /// Why it was finally refused before, if it was: what the record calls refused never counts later.
     pub refused: Option<String>,
+    /// Whose decision it is ([`crate::decider::decider`]).
+    pub decider: Result<Decider, NotCounted>,
     /// Whether the API server says that the person may decide on this plan, in every touched namespace: `Err` names the
     /// missing right; `None` when it was not asked or did not answer.
     pub right: Option<Result<(), String>>,
+}
+
+impl Facts {
+    /// Username of the person it counts for.
+    #[must_use]
+    pub fn username(&self) -> Option<&str> {
+        self.decider.as_ref().ok().map(|d| d.person.username.as_str())
+    }
 }
 
 /// Why a decision does not count.
@@ -36,55 +49,74 @@ pub struct NotCounted {
     pub unknown: bool,
 }
 
-/// Judges one decision on one plan.
+impl NotCounted {
+    /// For good.
+    #[must_use]
+    pub fn no(reason: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            reason,
+            message: message.into(),
+            unknown: false,
+        }
+    }
+}
+
+/// What a plan's decisions are measured by, read from the policies once for all of them.
+#[derive(Clone, Debug, Default)]
+pub struct Terms {
+    /// Every entry must be met.
+    pub requirement: Vec<Requirement>,
+    /// Packs that let members of some groups break the glass.
+    glass: Vec<Glass>,
+}
+
+#[derive(Clone, Debug)]
+struct Glass {
+    policy: String,
+    groups: Vec<String>,
+}
+
+impl Terms {
+    /// The stricter of the recorded and the live requirement, and who may break the glass now.
+    #[must_use]
+    pub fn of(plan: &CommandPlanSpec, policies: Result<&Effective, &PolicyProblem>, now: Timestamp) -> Self {
+        let packs = policies.map(Effective::packs).unwrap_or_default();
+        let glass = packs.iter().filter_map(|pack| {
+            Some(Glass {
+                policy: pack.metadata.name.clone().unwrap_or_default(),
+                groups: pack.spec.break_glass.as_ref()?.groups.clone(),
+            })
+        });
+        Self {
+            glass: glass.collect(),
+            requirement: binding_requirement(plan, policies, now),
+        }
+    }
+
+    fn may_break(&self, decider: &Decider, policy: Option<&str>) -> bool {
+        self.glass
+            .iter()
+            .filter(|g| policy.is_none_or(|p| p == g.policy))
+            .any(|g| g.groups.iter().any(|group| decider.person.groups.contains(group)))
+    }
+}
+
+/// Judges one decision on one plan that waits.
 ///
 /// # Errors
 /// Why it does not count.
 pub fn judge(
     plan: &CommandPlanSpec,
-    requirement: &[Requirement],
+    terms: &Terms,
     facts: &Facts,
     now: Timestamp,
 ) -> Result<Via, NotCounted> {
-    let no = |reason, message: &str| {
-        Err(NotCounted {
-            reason,
-            message: message.to_owned(),
-            unknown: false,
-        })
-    };
-    let Some(by) = facts.spec.submitted_by.as_ref().filter(|_| facts.sealed) else {
+    let no = |reason, message: &str| Err(NotCounted::no(reason, message));
+    let decider = decided_by(plan, facts)?;
+    if facts.spec.decision == DecisionKind::Review {
         return no(
-            reason::UNTRUSTED_ORIGIN,
-            "the Approval carries no valid seal of KubeChat's webhook, so nobody can be held to it. Delete it and create it again",
-        );
-    };
-    if by.is_service_account() || by.username.starts_with("system:") {
-        return no(
-            reason::NOT_A_PERSON,
-            "a service account or system user never counts as an approver. A person must create the Approval",
-        );
-    }
-    if let Some(why) = &facts.refused {
-        return no(
-            reason::NOT_ELIGIBLE,
-            &format!("refused before ({why}). Create another Approval"),
-        );
-    }
-    if facts.spec.plan_digest != plan.digest {
-        return no(
-            reason::DIGEST_MISMATCH,
-            "the Approval names another digest than the plan has: it was given for something else. Look at the plan again and approve that",
-        );
-    }
-    let special = facts.spec.decision == DecisionKind::Review
-        || facts.spec.break_glass.is_some()
-        || facts.spec.signature.is_some()
-        || facts.spec.approver.is_some();
-    if special {
-        return no(
-            reason::NOT_SUPPORTED,
-            "Review, breakGlass, signature and approver are not supported in this version",
+            reason::NOT_BREAK_GLASS,
+            "a Review is for a plan that was executed by break-glass, and this one was not",
         );
     }
     if facts.spec.expires_at.as_ref().is_some_and(|t| t.0 <= now) {
@@ -103,13 +135,16 @@ pub fn judge(
             "the plan had expired when this was decided. Ask again: kubechat again PLAN",
         );
     }
-    if by.username == plan.requester.username {
+    let own = decider.person.username == plan.requester.username;
+    if facts.spec.break_glass.is_some() {
+        broken_glass(terms, decider, facts, own)?;
+    } else if own {
         return match facts.spec.decision {
             DecisionKind::Approve
                 if plan.risk.level <= kubechat_crds::Level::Caution
-                    && requirement.iter().any(|r| r.self_confirm) =>
+                    && terms.requirement.iter().any(|r| r.self_confirm) =>
             {
-                Ok(Via::Self_)
+                Ok(if decider.git { Via::GitOps } else { Via::Self_ })
             }
             DecisionKind::Approve => no(
                 reason::SELF_APPROVAL,
@@ -121,15 +156,88 @@ pub fn judge(
             ),
         };
     }
-    match &facts.right {
-        Some(Ok(())) => Ok(Via::Direct),
-        Some(Err(missing)) => no(
-            reason::FORBIDDEN,
-            &format!(
-                "{} lacks the right to {missing}. Ask for the role kubechat-approver-{} there",
-                by.username, plan.risk.level
-            ),
+    holds_right(plan, decider, facts)?;
+    Ok(if facts.spec.break_glass.is_some() {
+        Via::BreakGlass
+    } else if decider.git {
+        Via::GitOps
+    } else {
+        Via::Direct
+    })
+}
+
+/// The person, where the decision is somebody's and about this very plan.
+fn decided_by<'a>(plan: &CommandPlanSpec, facts: &'a Facts) -> Result<&'a Decider, NotCounted> {
+    if !facts.sealed {
+        return Err(NotCounted::no(
+            reason::UNTRUSTED_ORIGIN,
+            "the Approval carries no valid seal of KubeChat's webhook, so nobody can be held to it. Delete it and create it again",
+        ));
+    }
+    if let Some(why) = &facts.refused {
+        return Err(NotCounted::no(
+            reason::NOT_ELIGIBLE,
+            format!("refused before ({why}). Create another Approval"),
+        ));
+    }
+    let decider = facts.decider.as_ref().map_err(Clone::clone)?;
+    if facts.spec.plan_digest != plan.digest {
+        return Err(NotCounted::no(
+            reason::DIGEST_MISMATCH,
+            "the Approval names another digest than the plan has: it was given for something else. Look at the plan again and approve that",
+        ));
+    }
+    Ok(decider)
+}
+
+/// Whether this person may break the glass at all.
+fn broken_glass(terms: &Terms, decider: &Decider, facts: &Facts, own: bool) -> Result<(), NotCounted> {
+    if facts.spec.decision != DecisionKind::Approve {
+        return Err(NotCounted::no(
+            reason::INVALID,
+            "only an Approve breaks the glass: a Deny needs no incident. Leave breakGlass out",
+        ));
+    }
+    if own {
+        return Err(NotCounted::no(
+            reason::SELF_APPROVAL,
+            "nobody breaks the glass for a plan of his own: another person must",
+        ));
+    }
+    if terms.may_break(decider, None) {
+        return Ok(());
+    }
+    let groups: Vec<_> = terms
+        .glass
+        .iter()
+        .flat_map(|g| &g.groups)
+        .map(|g| shown::identity(g))
+        .collect();
+    let who = if groups.is_empty() {
+        "no RiskPolicy allows it to anybody (breakGlass)".to_owned()
+    } else {
+        format!("only members of {} may", groups.join(", "))
+    };
+    Err(NotCounted::no(
+        reason::NOT_ELIGIBLE,
+        format!(
+            "{} may not break the glass: {who}. Approve without breakGlass, or ask one of them",
+            shown::identity(&decider.person.username)
         ),
+    ))
+}
+
+fn holds_right(plan: &CommandPlanSpec, decider: &Decider, facts: &Facts) -> Result<(), NotCounted> {
+    match &facts.right {
+        Some(Ok(())) => Ok(()),
+        Some(Err(missing)) => Err(NotCounted::no(
+            reason::FORBIDDEN,
+            format!(
+                "{} lacks the right to {missing}. Ask for the role kubechat-approver-{} there",
+                shown::identity(&decider.person.username),
+                plan.risk.level
+            ),
+        )),
         None => Err(NotCounted {
             reason: reason::UNREACHABLE,
             message: "the API server did not say whether this person may decide; it will be asked again"
@@ -142,12 +250,23 @@ pub fn judge(
 /// Whether an accepted Approve of this person counts for one entry of the requirement.
 #[must_use]
 pub fn counts_for(entry: &Requirement, plan: &CommandPlanSpec, facts: &Facts) -> bool {
-    let Some(by) = facts.spec.submitted_by.as_ref() else {
+    let Ok(decider) = &facts.decider else {
         return false;
     };
-    let own = by.username == plan.requester.username;
+    let person = &decider.person;
+    let own = person.username == plan.requester.username;
     (!own || entry.self_confirm)
-        && !entry.signature
-        && (entry.users.is_empty() || entry.users.contains(&by.username))
-        && (entry.groups.is_empty() || entry.groups.iter().any(|g| by.groups.contains(g)))
+        && (!entry.signature || decider.signed)
+        && (entry.users.is_empty() || entry.users.contains(&person.username))
+        && (entry.groups.is_empty() || entry.groups.iter().any(|g| person.groups.contains(g)))
+}
+
+/// Whether an accepted Approve meets the whole entry by itself: it broke the glass, in a group the entry's own pack trusts
+/// with that. A pack that allows no break-glass, or is gone, is not loosened by another; a signature stays required.
+#[must_use]
+pub fn breaks(entry: &Requirement, terms: &Terms, facts: &Facts) -> bool {
+    facts.spec.break_glass.is_some()
+        && facts.decider.as_ref().is_ok_and(|decider| {
+            (!entry.signature || decider.signed) && terms.may_break(decider, Some(&entry.policy))
+        })
 }

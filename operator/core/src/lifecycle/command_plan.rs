@@ -7,9 +7,9 @@ use kubechat_crds::command_plan::Requirement;
 use kubechat_crds::common::DecisionRecord;
 use kubechat_crds::{ApprovalSummary, CommandPlanSpec, DecisionKind, Mode};
 
-use super::approval::{self, Facts};
+use super::approval::{self, Facts, Terms};
 use crate::policy::{Effective, PolicyProblem, at_least};
-use crate::{authz, gitops, reason};
+use crate::{authz, gitops, reason, shown};
 
 /// What the shell gathered about a plan that has not been begun.
 #[derive(Debug)]
@@ -63,12 +63,15 @@ pub struct Ending {
     pub message: String,
 }
 
+/// Decisions a plan's status lists; all are counted.
+const MAX_DECISIONS: usize = 64;
+
 /// Decides, and says how far the approvals are.
 #[must_use]
 pub fn decide(seen: &Observed<'_>) -> (Verdict, ApprovalSummary) {
     use kubechat_crds::PlanPhase::{Blocked, Cancelled, Denied, Expired};
-    let requirement = binding_requirement(seen.plan, seen.policies, seen.now);
-    let count = count(seen, &requirement);
+    let terms = Terms::of(seen.plan, seen.policies, seen.now);
+    let count = count(seen, &terms);
     let end = |phase, reason, message: String| {
         Verdict::End(Ending {
             phase,
@@ -93,7 +96,7 @@ pub fn decide(seen: &Observed<'_>) -> (Verdict, ApprovalSummary) {
             end(
                 Denied,
                 reason::DENIED,
-                format!("{by} denied it{why}. Nothing was executed"),
+                format!("{} denied it{why}. Nothing was executed", shown::identity(by)),
             ),
             count.summary,
         );
@@ -207,20 +210,18 @@ struct Count {
     denied: Option<(String, String)>,
 }
 
-fn count(seen: &Observed<'_>, requirement: &[Requirement]) -> Count {
+fn count(seen: &Observed<'_>, terms: &Terms) -> Count {
+    let requirement = &terms.requirement;
     let mut accepted: Vec<&Facts> = vec![];
     let mut decisions = vec![];
     let mut denied = None;
     for facts in seen.approvals {
-        let Ok(via) = approval::judge(seen.plan, requirement, facts, seen.now) else {
+        let (Ok(via), Some(by)) = (
+            approval::judge(seen.plan, terms, facts, seen.now),
+            facts.username().map(str::to_owned),
+        ) else {
             continue;
         };
-        let by = facts
-            .spec
-            .submitted_by
-            .as_ref()
-            .map(|i| i.username.clone())
-            .unwrap_or_default();
         decisions.push(DecisionRecord {
             name: facts.name.clone(),
             username: by.clone(),
@@ -234,19 +235,28 @@ fn count(seen: &Observed<'_>, requirement: &[Requirement]) -> Count {
             DecisionKind::Review => {}
         }
     }
+    // One person who may break the glass meets an entry alone.
+    let needed = |entry: &Requirement| {
+        let broken = accepted.iter().any(|f| approval::breaks(entry, terms, f));
+        if broken { (1, true) } else { (entry.count, false) }
+    };
     let lacking = |entry: &Requirement| {
+        let (needed, broken) = needed(entry);
+        if broken {
+            return 0;
+        }
         let people: BTreeSet<&str> = accepted
             .iter()
             .filter(|f| approval::counts_for(entry, seen.plan, f))
-            .filter_map(|f| f.spec.submitted_by.as_ref().map(|i| i.username.as_str()))
+            .filter_map(|f| f.username())
             .collect();
-        (entry.count - i32::try_from(people.len()).unwrap_or(i32::MAX)).max(0)
+        (needed - i32::try_from(people.len()).unwrap_or(i32::MAX)).max(0)
     };
-    let required = requirement.iter().map(|r| r.count).max().unwrap_or(0);
+    let required = requirement.iter().map(|r| needed(r).0).max().unwrap_or(0);
     let missing = requirement.iter().map(lacking).max().unwrap_or(0);
     let received = (required - missing).max(0);
     let open: Vec<&Requirement> = requirement.iter().filter(|r| lacking(r) > 0).collect();
-    decisions.truncate(64);
+    decisions.truncate(MAX_DECISIONS);
     let eligible = if missing > 0 {
         eligible(seen.plan, &open)
     } else {
@@ -271,10 +281,18 @@ fn eligible(plan: &CommandPlanSpec, open: &[&Requirement]) -> Vec<String> {
     let mut who = BTreeSet::new();
     for entry in open {
         if entry.self_confirm {
-            who.insert(format!("user {} (the requester)", plan.requester.username));
+            who.insert(format!(
+                "user {} (the requester)",
+                shown::identity(&plan.requester.username)
+            ));
         }
-        who.extend(entry.users.iter().map(|u| format!("user {u}")));
-        who.extend(entry.groups.iter().map(|g| format!("group {g}")));
+        who.extend(entry.users.iter().map(|u| format!("user {}", shown::identity(u))));
+        who.extend(
+            entry
+                .groups
+                .iter()
+                .map(|g| format!("group {}", shown::identity(g))),
+        );
         if entry.users.is_empty() && entry.groups.is_empty() {
             who.extend(
                 authz::approver_questions(plan)

@@ -3,6 +3,9 @@ use kubechat_crds::risk_policy::{ApprovalRule, LevelApprovals};
 use kubechat_crds::{ApprovalSpec, Identity, Level, PlanPhase, RiskPolicy, RiskPolicySpec};
 
 use super::*;
+use crate::decider::{Decider, Origin, decider};
+use crate::lifecycle::approval::NotCounted;
+use crate::sshsig::Keyring;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
@@ -46,24 +49,39 @@ fn plan(level: Level, policies: &Effective) -> CommandPlanSpec {
     plan
 }
 
+/// Whose decision it is where no policy trusts an applier and no key is registered.
+fn decided(spec: &ApprovalSpec, by: &Identity) -> Result<Decider, NotCounted> {
+    let policies = Effective::from_policies(&[pack(1, &[])]).unwrap();
+    let origin = Origin {
+        namespace: "demo",
+        policies: Ok(&policies),
+        keys: &Keyring::default(),
+        now: at(20),
+    };
+    decider(&CommandPlanSpec::default(), spec, by, &origin)
+}
+
 fn by(name: &str, decision: DecisionKind) -> Facts {
     let groups = if name == "bob" {
         vec!["ops".to_owned()]
     } else {
         vec![]
     };
+    let person = Identity {
+        username: name.into(),
+        groups,
+        ..Default::default()
+    };
+    let spec = ApprovalSpec {
+        plan_digest: "sha256:d".into(),
+        decision,
+        submitted_by: Some(person.clone()),
+        ..Default::default()
+    };
     Facts {
         name: format!("a-{name}"),
-        spec: ApprovalSpec {
-            plan_digest: "sha256:d".into(),
-            decision,
-            submitted_by: Some(Identity {
-                username: name.into(),
-                groups,
-                ..Default::default()
-            }),
-            ..Default::default()
-        },
+        decider: decided(&spec, &person),
+        spec,
         created: at(10),
         sealed: true,
         refused: None,
@@ -131,7 +149,6 @@ fn refuses_decisions_that_cannot_be_held_against_a_person() {
     };
     let cases = [
         (change(|f| f.sealed = false), reason::UNTRUSTED_ORIGIN),
-        (change(|f| f.spec.submitted_by = None), reason::UNTRUSTED_ORIGIN),
         (
             change(|f| f.spec.plan_digest = "sha256:x".into()),
             reason::DIGEST_MISMATCH,
@@ -142,7 +159,7 @@ fn refuses_decisions_that_cannot_be_held_against_a_person() {
         ),
         (
             by("system:serviceaccount:a:b", DecisionKind::Approve),
-            reason::NOT_A_PERSON,
+            reason::UNTRUSTED_APPLIER,
         ),
         (by("system:admin", DecisionKind::Approve), reason::NOT_A_PERSON),
         (
@@ -163,13 +180,14 @@ fn refuses_decisions_that_cannot_be_held_against_a_person() {
         ),
         (
             change(|f| f.spec.break_glass = Some(Default::default())),
-            reason::NOT_SUPPORTED,
+            reason::NOT_ELIGIBLE,
         ),
-        (by("bob", DecisionKind::Review), reason::NOT_SUPPORTED),
+        (by("bob", DecisionKind::Review), reason::NOT_BREAK_GLASS),
         (by("alice", DecisionKind::Deny), reason::SELF_APPROVAL),
     ];
     for (facts, want) in cases {
-        let refused = approval::judge(&plan, &plan.requirement, &facts, at(20)).unwrap_err();
+        let refused =
+            approval::judge(&plan, &Terms::of(&plan, Ok(&one), at(20)), &facts, at(20)).unwrap_err();
         assert_eq!(refused.reason, want, "{facts:?}");
         assert!(waits(&verdict(&plan, &[facts], &one)));
     }

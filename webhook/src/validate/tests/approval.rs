@@ -140,19 +140,109 @@ async fn confirming_ones_own_plan_asks_for_no_verb() {
 #[tokio::test]
 async fn refuses_decisions_by_anything_but_a_person() {
     let spec = plan();
-    for name in [
-        "system:serviceaccount:flux-system:kustomize-controller",
-        "system:serviceaccount:kubechat-system:kubechat-operator",
-        "system:admin",
-        "system:anonymous",
-        "",
+    for (name, expected) in [
+        (
+            "system:serviceaccount:flux-system:kustomize-controller",
+            "UntrustedApplier",
+        ),
+        (
+            "system:serviceaccount:kubechat-system:kubechat-operator",
+            "UntrustedApplier",
+        ),
+        ("system:admin", "NotAPerson"),
+        ("system:anonymous", "NotAPerson"),
+        ("", "NotAPerson"),
     ] {
         let request = decision(
             &json!({"username": name, "groups": ["system:masters"]}),
             &spec,
             "Approve",
         );
-        assert_eq!(reason(&spec, &["demo"], &request).await, "NotAPerson", "{name}");
+        assert_eq!(reason(&spec, &["demo"], &request).await, expected, "{name}");
+    }
+}
+
+/// A policy that trusts Flux in namespace `demo`.
+fn trusting() -> Value {
+    let mut policy = baseline();
+    policy["metadata"]["name"] = json!("git");
+    policy["spec"]["gitops"] = json!({"trustedAppliers": [
+        {"serviceAccount": "flux-system/kustomize-controller", "namespaces": ["demo"]}
+    ]});
+    policy
+}
+
+#[tokio::test]
+async fn what_a_trusted_applier_brings_is_stored_whatever_it_says_and_asks_nothing() {
+    let spec = destructive();
+    let user = |name: &str| json!({"username": format!("system:serviceaccount:{name}")});
+    let flux = user("flux-system:kustomize-controller");
+    let broken: Answer = Arc::new(|_, _, _| (500, json!({})));
+    let fixture = Fixture::new(&[baseline(), trusting()], broken);
+    let mut odd = decision(&flux, &spec, "Approve");
+    odd["object"]["spec"] = json!({
+        "planRef": {"name": "not-there-yet"}, "planDigest": format!("sha256:{}", "0".repeat(64)), "decision": "Review",
+        "approver": {"username": "carol"}, "signature": {"format": "sshsig", "value": "nonsense"},
+        "expiresAt": "2020-01-01T00:00:00Z", "breakGlass": {"incident": "-"}
+    });
+    for request in [&decision(&flux, &spec, "Approve"), &odd] {
+        assert_eq!(fixture.reason(request).await, "");
+    }
+    assert!(fixture.asked.lock().unwrap().is_empty());
+    // Its schema and its namespace are looked at.
+    let mut unread = odd.clone();
+    unread["object"]["spec"]["signature"] = json!({"format": "pgp", "value": "x"});
+    assert_eq!(fixture.reason(&unread).await, "Invalid");
+    let mut elsewhere = odd.clone();
+    elsewhere["namespace"] = json!("prod");
+    elsewhere["object"]["metadata"]["namespace"] = json!("prod");
+    assert_eq!(fixture.reason(&elsewhere).await, "UntrustedApplier");
+    for other in [
+        "flux-system:other",
+        "demo:kustomize-controller",
+        "x:flux-system/kustomize-controller",
+    ] {
+        let request = decision(&user(other), &spec, "Approve");
+        assert_eq!(fixture.reason(&request).await, "UntrustedApplier", "{other}");
+    }
+}
+
+/// What `ssh-keygen -Y sign` made with the key of [`KEY`], over something else.
+const SIGNATURE: &str = "-----BEGIN SSH SIGNATURE-----\nU1NIU0lHAAAAAQAAADMAAAALc3NoLWVkMjU1MTkAAAAgknBBvtvEKqBHJWW4uAvERO2Z3h\nobjipAOnrquo3VMqgAAAARa3ViZWNoYXQtYXBwcm92YWwAAAAAAAAABnNoYTUxMgAAAFMA\nAAALc3NoLWVkMjU1MTkAAABA0r1n5w3Xr/qYtC+OLjOXqOXwv+ND87UBWO10Qt7qnP2pBE\n9LO0z9IX9/FrKF7hT926YCoQk+/yvb95Y3es/GDg==\n-----END SSH SIGNATURE-----\n";
+const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJJwQb7bxCqgRyVluLgLxETtmd4aG44qQDp66rqN1TKo";
+
+#[tokio::test]
+async fn a_person_hears_at_once_that_his_signature_does_not_hold() {
+    let spec = plan();
+    for (keys, value, expected) in [
+        (json!([]), SIGNATURE, "UnknownKey"),
+        (
+            json!([{"username": "bob", "publicKey": KEY}]),
+            SIGNATURE,
+            "SignatureInvalid",
+        ),
+        (
+            json!([{"username": "bob", "publicKey": KEY, "revokedAt": "2020-01-01T00:00:00Z"}]),
+            SIGNATURE,
+            "KeyRevoked",
+        ),
+        (json!([]), "nonsense", "SignatureInvalid"),
+    ] {
+        let (answer, _) = cluster(&spec, json!({}), &["demo"]);
+        let items: Vec<Value> = keys
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|spec| json!({"metadata": {"name": "k"}, "spec": spec}))
+            .collect();
+        let with_keys: Answer = Arc::new(move |method, path, body| match path {
+            "/apis/kubechat.io/v1beta1/approverkeys" => (200, json!({"metadata": {}, "items": items})),
+            _ => answer(method, path, body),
+        });
+        let mut request = decision(&bob(), &spec, "Approve");
+        request["object"]["spec"]["signature"] = json!({"format": "sshsig", "value": value});
+        let fixture = Fixture::new(&[baseline()], with_keys);
+        assert_eq!(fixture.reason(&request).await, expected);
     }
 }
 
@@ -210,17 +300,12 @@ async fn refuses_decisions_on_plans_that_do_not_wait() {
 }
 
 #[tokio::test]
-async fn refuses_what_is_not_supported_and_what_is_past() {
+async fn refuses_what_counts_for_nothing_and_what_is_past() {
     let spec = plan();
     for (field, value, expected) in [
-        ("decision", json!("Review"), "NotSupported"),
-        ("breakGlass", json!({"incident": "INC-1"}), "NotSupported"),
-        (
-            "signature",
-            json!({"format": "sshsig", "value": "x"}),
-            "NotSupported",
-        ),
-        ("approver", json!({"username": "carol"}), "NotSupported"),
+        ("decision", json!("Review"), "NotBreakGlass"),
+        ("breakGlass", json!({"incident": "INC-1"}), "NotEligible"),
+        ("approver", json!({"username": "carol"}), "ClaimMismatch"),
         ("expiresAt", json!("2020-01-01T00:00:00Z"), "Expired"),
         ("planRef", json!({"name": "none"}), "PlanNotFound"),
         ("decision", json!("Maybe"), "Invalid"),
@@ -256,6 +341,8 @@ async fn refuses_people_whom_no_requirement_names_and_says_who_is_needed() {
     ] {
         assert_eq!(fixture.reason(&decision(&good, &spec, "Approve")).await, "");
     }
+    // One Deny by a person with the right ends a plan, whoever else is waited for.
+    assert_eq!(fixture.reason(&decision(&bob(), &spec, "Deny")).await, "");
 }
 
 #[tokio::test]

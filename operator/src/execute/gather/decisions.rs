@@ -1,0 +1,187 @@
+//! Reading the decisions on a plan: their seals, the keys that signed them, the rights of the people behind them.
+//!
+//! **Invariant:** keys and rights are read from the API server each time, never from a cache that outlives the reading.
+
+use std::collections::HashMap;
+use std::fmt::Debug;
+
+use jiff::Timestamp;
+use kube::api::ListParams;
+use kube::{Api, Resource, ResourceExt};
+use kubechat_core::authz::approver_questions;
+use kubechat_core::decider::{Decider, Origin, decider};
+use kubechat_core::lifecycle::approval::{Facts, NotCounted, Terms, judge};
+use kubechat_core::policy::{Effective, PolicyProblem};
+use kubechat_core::reason;
+use kubechat_core::sshsig::Keyring;
+use kubechat_crds::condition::{find, types};
+use kubechat_crds::{Approval, ApproverKey, CommandPlanSpec, Identity};
+use serde::de::DeserializeOwned;
+
+use crate::cluster::access::{Subject, first_refused};
+use crate::cluster::client::call;
+use crate::context::Context;
+use crate::error::Error;
+
+/// Objects a page of a list holds.
+const PAGE: u32 = 500;
+/// Most objects of a kind that are read for one plan; with more, nothing is decided.
+const MAX_READ: usize = 5_000;
+
+/// Reads all objects of a list, page by page.
+///
+/// # Errors
+/// When the API server does not answer, or there are more than [`MAX_READ`].
+pub(crate) async fn read_all<K>(
+    what: &'static str,
+    api: &Api<K>,
+    mut params: ListParams,
+) -> Result<Vec<K>, Error>
+where
+    K: Resource + Clone + DeserializeOwned + Debug,
+{
+    params = params.limit(PAGE);
+    let mut all = vec![];
+    loop {
+        let page = call(what, api.list(&params)).await?;
+        all.extend(page.items);
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            None => return Ok(all),
+            Some(_) if all.len() >= MAX_READ => {
+                return Err(Error::Dependency {
+                    reason: reason::LIMIT_EXCEEDED,
+                    message: format!(
+                        "could not {what}: there are more than {MAX_READ}, so nothing is executed. Remove what is not needed"
+                    ),
+                });
+            }
+            Some(token) => params.continue_token = Some(token),
+        }
+    }
+}
+
+/// Judges the decisions on one plan; answers of the authorizer are asked for once a person.
+pub struct Bench<'a> {
+    ctx: &'a Context,
+    namespace: &'a str,
+    plan: &'a CommandPlanSpec,
+    policies: Result<&'a Effective, &'a PolicyProblem>,
+    keys: Keyring,
+    terms: Terms,
+    now: Timestamp,
+    answers: HashMap<(String, String, Vec<String>), Result<(), String>>,
+}
+
+impl Debug for Bench<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Bench")
+    }
+}
+
+impl<'a> Bench<'a> {
+    /// Reads what these decisions need to be judged.
+    ///
+    /// # Errors
+    /// When the API server does not answer.
+    pub async fn open(
+        ctx: &'a Context,
+        namespace: &'a str,
+        plan: &'a CommandPlanSpec,
+        policies: Result<&'a Effective, &'a PolicyProblem>,
+        decisions: &[Approval],
+    ) -> Result<Self, Error> {
+        let keys = if decisions.iter().any(|d| d.spec.signature.is_some()) {
+            let api: Api<ApproverKey> = Api::all(ctx.client.clone());
+            Keyring::new(&read_all("list ApproverKeys", &api, ListParams::default()).await?)
+        } else {
+            Keyring::default()
+        };
+        let now = Timestamp::now();
+        Ok(Self {
+            terms: Terms::of(plan, policies, now),
+            answers: HashMap::new(),
+            ctx,
+            namespace,
+            plan,
+            policies,
+            keys,
+            now,
+        })
+    }
+
+    /// What the plan's decisions are measured by.
+    #[must_use]
+    pub fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
+    /// A decision with its seal checked, its author found and his rights asked.
+    ///
+    /// # Errors
+    /// When the API server does not answer.
+    pub async fn facts(&mut self, approval: &Approval) -> Result<Facts, Error> {
+        let conditions = approval
+            .status
+            .as_ref()
+            .map(|s| s.conditions.as_slice())
+            .unwrap_or_default();
+        let refused = find(conditions, types::ACCEPTED)
+            .filter(|c| c.status == "False")
+            .map(|c| c.message.clone());
+        let by = approval.spec.submitted_by.as_ref();
+        let ctx = self.ctx;
+        // What was refused for good is not looked at again, however many there are.
+        let sealed = refused.is_none()
+            && approval.metadata.deletion_timestamp.is_none()
+            && ctx
+                .sealed("Approval", "approvals", &approval.metadata, &approval.spec, by)
+                .await?;
+        let decider = match by.filter(|_| sealed) {
+            Some(by) => {
+                let origin = Origin {
+                    namespace: self.namespace,
+                    policies: self.policies,
+                    keys: &self.keys,
+                    now: self.now,
+                };
+                decider(self.plan, &approval.spec, by, &origin)
+            }
+            None => Err(NotCounted::no(reason::UNTRUSTED_ORIGIN, "it has no valid seal")),
+        };
+        let mut facts = Facts {
+            refused,
+            name: approval.name_any(),
+            spec: approval.spec.clone(),
+            created: approval
+                .creation_timestamp()
+                .map_or(Timestamp::UNIX_EPOCH, |t| t.0),
+            sealed,
+            decider,
+            right: None,
+        };
+        // The authorizer is asked only where its answer decides.
+        let open = judge(self.plan, &self.terms, &facts, self.now).is_err_and(|no| no.unknown);
+        if let Some(Decider { person, .. }) = facts.decider.as_ref().ok().filter(|_| open) {
+            facts.right = Some(self.right(person).await?);
+        }
+        Ok(facts)
+    }
+
+    /// Whether this person holds the verb wherever the plan reaches.
+    ///
+    /// # Errors
+    /// When the API server does not answer.
+    pub async fn right(&mut self, person: &Identity) -> Result<Result<(), String>, Error> {
+        let who = (person.username.clone(), person.uid.clone(), person.groups.clone());
+        // Extra attributes may differ between two logins of a person, and an authorizer may look at them.
+        let known = self.answers.get(&who).filter(|_| person.extra.is_empty());
+        if let Some(answer) = known {
+            return Ok(answer.clone());
+        }
+        let questions = approver_questions(self.plan);
+        let refused = first_refused(&self.ctx.client, &Subject::stamped(person), &questions).await?;
+        let answer = refused.map_or(Ok(()), |q| Err(q.describe()));
+        self.answers.insert(who, answer.clone());
+        Ok(answer)
+    }
+}
