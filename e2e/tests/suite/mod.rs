@@ -1,6 +1,7 @@
 //! The tests, one file per subject. A new file gets a `tests()` and a line here.
 
 mod admission;
+mod approvals;
 mod audit;
 mod bad_input;
 mod cli;
@@ -28,6 +29,7 @@ use crate::runner::Test;
 pub(crate) fn all() -> Vec<Test> {
     [
         admission::tests(),
+        approvals::tests(),
         audit::tests(),
         bad_input::tests(),
         cli::tests(),

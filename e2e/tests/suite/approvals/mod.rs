@@ -1,0 +1,11 @@
+//! Decisions beyond the plain yes: signed ones, through Git, in an emergency, and many of them.
+
+mod keys;
+mod signed;
+
+use crate::runner::Test;
+
+/// Every test of this subject.
+pub(super) fn tests() -> Vec<Test> {
+    signed::tests()
+}
