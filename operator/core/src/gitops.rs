@@ -73,6 +73,7 @@ mod tests {
     use kubechat_crds::{ApprovalSpec, CommandPlanSpec, DecisionKind, Level, PlanPhase, RiskPolicy};
 
     use super::*;
+    use crate::decider::Decider;
     use crate::lifecycle::approval::Facts;
     use crate::lifecycle::command_plan::{Observed, Verdict, decide};
     use crate::policy::Effective;
@@ -160,6 +161,10 @@ mod tests {
             created: at(1),
             sealed: true,
             refused: None,
+            decider: Ok(Decider {
+                person: who("bob"),
+                ..Decider::default()
+            }),
             right: Some(Ok(())),
         };
         let seen = Observed {
