@@ -409,6 +409,8 @@ fn seal(
         spec.risk.score = spec.risk.score.max(found.level.score_floor());
         spec.risk.level = found.level;
         spec.requirement = found.requirement;
+        spec.notes.extend(found.notes);
+        spec.notes.truncate(20);
         spec.policies = found.records;
         age = policies.max_plan_age(found.level);
     }

@@ -109,7 +109,14 @@ fn requirement(state: &State, plan: &CommandPlanSpec) -> Result<(), Refusal> {
     }
     let asked: Vec<String> = live
         .iter()
-        .map(|r| format!("{} asks for {}", r.policy, r.count))
+        .map(|r| {
+            let rule = r
+                .rule
+                .as_deref()
+                .map(|r| format!(", rule {r}"))
+                .unwrap_or_default();
+            format!("{}{rule} asks for {}", r.policy, r.count)
+        })
         .collect();
     Err(Refusal::forbidden(
         reason::REQUIREMENT_TOO_LOW,

@@ -1,4 +1,5 @@
-//! CREATE and UPDATE RiskPolicy: contradictions are refused, a change that asks for less is warned about.
+//! CREATE and UPDATE RiskPolicy: what cannot be used is refused with its place, a change that asks for
+//! less is warned about.
 
 use std::time::Duration;
 
@@ -17,13 +18,12 @@ pub(super) fn write(review: &Review) -> Verdict {
     let raw = review.spec()?;
     let spec: RiskPolicySpec = Review::typed(raw)?;
     refuse_inline(raw)?;
-    let mut problems = policy::invalid(&spec);
-    problems.extend(contradictions(&spec));
+    let problems = policy::invalid(&spec);
     if !problems.is_empty() {
         return Err(Refusal::invalid(
             core_reason::INVALID,
             format!(
-                "the RiskPolicy contradicts itself: {}. Nothing was stored. Correct it",
+                "the RiskPolicy cannot be used: {}. Nothing was stored. Correct it",
                 problems.join("; ")
             ),
         ));
@@ -44,43 +44,12 @@ pub(super) fn write(review: &Review) -> Verdict {
         .into_iter()
         .map(|field| format!("{field} is not supported yet: while this policy stands it is not Ready, and no plan is approved or executed"))
         .collect();
+    warnings.extend(policy::doubtful(&spec));
     warnings.extend(stored(review).map(|old| weaker(&old, &spec)).unwrap_or_default());
     Ok(Allowed {
         patch: None,
         warnings,
     })
-}
-
-fn contradictions(spec: &RiskPolicySpec) -> Vec<String> {
-    let mut problems = vec![];
-    for (i, rule) in spec.rules.iter().enumerate() {
-        if spec.rules.iter().take(i).any(|other| other.name == rule.name) {
-            problems.push(format!("two rules are named {}", rule.name));
-        }
-        if rule.require.is_some() && rule.effect != RuleEffect::RequireApproval {
-            problems.push(format!(
-                "rule {} has require, which only effect RequireApproval reads",
-                rule.name
-            ));
-        }
-    }
-    for freeze in &spec.freezes {
-        if freeze.effect == RuleEffect::Allow {
-            problems.push("a freeze has effect Allow; it is RequireApproval or Deny".to_owned());
-        }
-        if let (Some(from), Some(to)) = (&freeze.from, &freeze.to)
-            && from.0 >= to.0
-        {
-            problems.push("a freeze ends before it begins".to_owned());
-        }
-    }
-    for applier in spec.gitops.iter().flat_map(|gitops| &gitops.trusted_appliers) {
-        let halves = applier.service_account.split_once('/');
-        if !halves.is_some_and(|(ns, name)| !ns.is_empty() && !name.is_empty() && !name.contains('/')) {
-            problems.push("gitops.trustedAppliers: serviceAccount is written NAMESPACE/NAME".to_owned());
-        }
-    }
-    problems
 }
 
 /// What a change takes back, one line each.
@@ -98,15 +67,49 @@ fn weaker(old: &RiskPolicySpec, new: &RiskPolicySpec) -> Vec<String> {
         &old.limits.clone().unwrap_or_default(),
         &new.limits.clone().unwrap_or_default(),
     );
-    let binding = |rule: &&PolicyRule| rule.effect != RuleEffect::Allow;
-    for rule in old.rules.iter().filter(binding) {
+    weaker_rules(&mut found, old, new);
+    weaker_trust(&mut found, old, new);
+    found.warnings()
+}
+
+fn weaker_rules(found: &mut Weaker, old: &RiskPolicySpec, new: &RiskPolicySpec) {
+    for rule in &old.rules {
+        let kept = new.rules.iter().any(|other| no_less(rule, other));
+        let binds = rule.effect != RuleEffect::Allow || rule.at_least.is_some();
         found.when(
-            !new.rules.contains(rule),
+            binds && !kept,
             format!("rule {} was removed or changed", rule.name),
         );
     }
-    weaker_trust(&mut found, old, new);
-    found.warnings()
+    for rule in new.rules.iter().filter(|r| r.effect == RuleEffect::Allow) {
+        found.when(
+            !old.rules.contains(rule),
+            format!(
+                "rule {} allows without approval what was not allowed so before",
+                rule.name
+            ),
+        );
+    }
+}
+
+/// Whether a rule asks for no less than another did, wherever that one matched.
+fn no_less(old: &PolicyRule, new: &PolicyRule) -> bool {
+    let rank = |effect: RuleEffect| match effect {
+        RuleEffect::Allow => 0,
+        RuleEffect::RequireApproval => 1,
+        RuleEffect::Deny => 2,
+    };
+    let people = match (&old.require, &new.require) {
+        _ if new.effect == RuleEffect::Deny => true,
+        (None, _) => true,
+        (Some(_), None) => false,
+        (Some(before), Some(after)) => {
+            let mut less = Weaker::default();
+            weaker_approvals(&mut less, Level::Caution, before, after);
+            less.warnings().is_empty()
+        }
+    };
+    old.when == new.when && rank(old.effect) <= rank(new.effect) && old.at_least <= new.at_least && people
 }
 
 fn weaker_trust(found: &mut Weaker, old: &RiskPolicySpec, new: &RiskPolicySpec) {
@@ -144,6 +147,9 @@ fn weaker_trust(found: &mut Weaker, old: &RiskPolicySpec, new: &RiskPolicySpec) 
         has_more(&before.groups, &after.groups),
         "breakGlass.groups has more groups",
     );
+    let within = |text: &str| kubechat_core::duration::parse(text);
+    let later = old.break_glass.is_some() && within(&after.review_within) > within(&before.review_within);
+    found.when(later, "breakGlass.reviewWithin is longer");
 }
 
 /// What the pack asks for a level, with the defaults that bind where it says nothing.

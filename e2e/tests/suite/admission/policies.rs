@@ -27,7 +27,7 @@ async fn policies_that_contradict_themselves_or_switch_the_record_off_are_refuse
     let always = "command_execution, approval, outbound and configuration_change are always recorded";
     // Put together here, so that no scanner takes this file for a leak.
     let token = format!("ghp_{}", "a1B2".repeat(9));
-    let cases: [(&str, &str, &str, Value, &[&str]); 15] = [
+    let cases: [(&str, &str, &str, Value, &[&str]); 20] = [
         (
             "a second one",
             "AuditPolicy",
@@ -68,7 +68,7 @@ async fn policies_that_contradict_themselves_or_switch_the_record_off_are_refuse
             "RiskPolicy",
             "r",
             json!({"approvals": {"destructive": {"count": 1, "selfConfirm": true}}}),
-            &["contradicts itself"],
+            &["cannot be used", "nobody confirms a destructive plan of his own"],
         ),
         (
             "no number",
@@ -92,6 +92,41 @@ async fn policies_that_contradict_themselves_or_switch_the_record_off_are_refuse
                 {"name": "a", "when": "true", "effect": "Deny"}, {"name": "a", "when": "true", "effect": "Deny"},
             ]}),
             &["two rules are named a"],
+        ),
+        (
+            "bad CEL",
+            "RiskPolicy",
+            "r",
+            json!({"rules": [{"name": "a", "when": "plan.level == 'caution' &&\n  step.acton == 'scale'", "effect": "Deny"}]}),
+            &["rule a: when, 2:8: step has no field acton"],
+        ),
+        (
+            "a looping rule",
+            "RiskPolicy",
+            "r",
+            json!({"rules": [{"name": "a", "when": "requester.groups.all(a, requester.groups.all(b, requester.groups.all(c, a == b)))", "effect": "Deny"}]}),
+            &["rule a: when, 1:1: costs too much"],
+        ),
+        (
+            "no cron",
+            "RiskPolicy",
+            "r",
+            json!({"freezes": [{"cron": "61 * * * *", "duration": "1h", "effect": "Deny"}]}),
+            &["freeze 1: cron", "cannot be read"],
+        ),
+        (
+            "no time zone",
+            "RiskPolicy",
+            "r",
+            json!({"freezes": [{"cron": "0 0 * * *", "duration": "1h", "timeZone": "Mars/Olympus", "effect": "Deny"}]}),
+            &["no IANA time zone"],
+        ),
+        (
+            "more people than it names",
+            "RiskPolicy",
+            "r",
+            json!({"approvals": {"caution": {"count": 2, "users": ["bob"]}}}),
+            &["nothing could ever be approved"],
         ),
         (
             "a secret",
@@ -156,7 +191,7 @@ async fn policies_that_contradict_themselves_or_switch_the_record_off_are_refuse
 
 async fn a_change_that_weakens_a_policy_is_warned_about(ctx: Arc<Ctx>) -> Result<()> {
     ctx.product().await?;
-    let cases: [(&str, &str, Value, Option<&str>); 8] = [
+    let cases: [(&str, &str, Value, Option<&str>); 9] = [
         (
             "riskpolicy",
             "baseline",
@@ -190,7 +225,13 @@ async fn a_change_that_weakens_a_policy_is_warned_about(ctx: Arc<Ctx>) -> Result
         (
             "riskpolicy",
             "baseline",
-            json!({"rules": [{"name": "a", "when": "true", "effect": "Deny"}]}),
+            json!({"rules": [{"name": "a", "when": "step.action == 'scale'", "effect": "Allow"}]}),
+            Some("rule a allows"),
+        ),
+        (
+            "riskpolicy",
+            "baseline",
+            json!({"egressHosts": ["example.org"]}),
             Some("not supported yet"),
         ),
         (

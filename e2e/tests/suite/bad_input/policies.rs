@@ -115,9 +115,8 @@ async fn unsupported_is_not_ready(people: &People) -> Result<()> {
     let packs = raw(&people.admin, "RiskPolicy", "");
     let plan = plan_for(&people.alice, DEMO, "scale nginx to 4 replicas").await?;
     for spec in [
-        json!({"rules": [{"name": "a", "when": "true", "effect": "Allow"}]}),
-        json!({"freezes": [{"from": "2020-01-01T00:00:00Z", "to": "2020-01-02T00:00:00Z", "effect": "Deny"}]}),
-        json!({"breakGlass": {"groups": ["approvers"], "reviewWithin": "24h"}}),
+        json!({"egressHosts": ["example.org"]}),
+        json!({"notifiers": [{"name": "n", "type": "Email", "endpoint": "ops@example.org"}]}),
     ] {
         packs
             .create(&PostParams::default(), &object("RiskPolicy", "later", &spec)?)
@@ -141,9 +140,9 @@ async fn unsupported_is_not_ready(people: &People) -> Result<()> {
         waits_for(people, &plan, "AwaitingApproval").await?;
     }
     // A decision that came while the pack stood counts as soon as it is gone.
-    let rules = json!({"rules": [{"name": "a", "when": "true", "effect": "Allow"}]});
+    let hosts = json!({"egressHosts": ["example.org"]});
     packs
-        .create(&PostParams::default(), &object("RiskPolicy", "later", &rules)?)
+        .create(&PostParams::default(), &object("RiskPolicy", "later", &hosts)?)
         .await?;
     waits_for(people, &plan, "PolicyNotReady").await?;
     approve(&people.bob, &plan).await?;

@@ -26,9 +26,30 @@ pub fn verdict(spec: &RiskPolicySpec) -> Result<&'static str, (&'static str, Str
             ),
         ));
     }
-    Ok(match (spec.suspend, spec.protected_namespaces.is_some()) {
-        (true, _) => "the kill switch is on: no step is sent",
-        (false, true) => "honoured, except protectedNamespaces, which nothing reads before the risk engine",
-        (false, false) => "honoured",
+    Ok(if spec.suspend {
+        "the kill switch is on: no step is sent"
+    } else {
+        "honoured"
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn says_ready_or_where_the_mistake_is() {
+        let verdict = |text: &str| verdict(&serde_json::from_str(text).unwrap());
+        assert_eq!(verdict("{}"), Ok("honoured"));
+        assert_eq!(
+            verdict(r#"{"suspend": true}"#),
+            Ok("the kill switch is on: no step is sent")
+        );
+        let bad = verdict(r#"{"rules": [{"name": "r", "when": "plan.level ==", "effect": "Deny"}]}"#);
+        let (reason, message) = bad.unwrap_err();
+        assert_eq!(reason, reason::INVALID);
+        assert!(message.contains("rule r: when, 1:14"), "{message}");
+        let (reason, _) = verdict(r#"{"egressHosts": ["example.com"]}"#).unwrap_err();
+        assert_eq!(reason, reason::NOT_SUPPORTED);
+    }
 }

@@ -135,7 +135,7 @@ async fn warns_when_a_risk_policy_asks_for_less_and_only_then() {
         with("/maxPlanAge/caution", json!("30m")),
         with(
             "/approvals/caution",
-            json!({"count": 2, "groups": ["sre"], "users": ["carol"]}),
+            json!({"count": 2, "groups": ["sre"], "users": ["carol", "dave"]}),
         ),
     ] {
         assert_eq!(
@@ -147,10 +147,99 @@ async fn warns_when_a_risk_policy_asks_for_less_and_only_then() {
 
 #[tokio::test]
 async fn warns_of_fields_that_keep_a_risk_policy_from_being_ready() {
-    let with_rule = json!({"rules": [{"name": "a", "when": "true", "effect": "Deny"}]});
-    let told = warnings("RiskPolicy", &json!({}), &with_rule).await;
+    let hosts = json!({"egressHosts": ["example.org"]});
+    let told: Vec<_> = warnings("RiskPolicy", &hosts, &hosts).await;
     assert_eq!(told.len(), 1);
     assert!(told[0].contains("not supported yet"), "{told:?}");
+}
+
+#[tokio::test]
+async fn refuses_rules_and_freezes_that_cannot_be_used_and_says_where() {
+    let rule = |when: &str| json!({"rules": [{"name": "a", "when": when, "effect": "Deny"}]});
+    let freeze = |freeze: Value| json!({"freezes": [freeze]});
+    let costly = "requester.groups.all(a, requester.groups.all(b, requester.groups.all(c, a == b)))";
+    for (spec, words) in [
+        (rule("plan.level =="), "rule a: when, 1:14"),
+        (
+            rule("plan.level == 'x' &&\n step.acton == 'y'"),
+            "2:7: step has no field acton",
+        ),
+        (rule(costly), "costs too much"),
+        (rule("plan.level"), "not true or false"),
+        (rule("plan.steps[7].action == 'x'"), "can never be judged"),
+        (
+            freeze(json!({"cron": "0 0 * *", "duration": "1h", "effect": "Deny"})),
+            "freeze 1: cron",
+        ),
+        (
+            freeze(json!({"cron": "0 0 * * *", "duration": "1h", "timeZone": "Mars/X", "effect": "Deny"})),
+            "no IANA time zone",
+        ),
+    ] {
+        let request = create("RiskPolicy", &alice(), &spec);
+        let response = Fixture::unready(nothing()).review("/validate", &request).await;
+        let message = response["status"]["message"].as_str().unwrap_or_default();
+        assert_eq!(response["allowed"], false, "{spec}");
+        assert!(
+            message.contains(words) && message.contains("Nothing was stored"),
+            "{spec}: {message}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn warns_when_rules_ask_for_less_and_only_then() {
+    let pack = |rules: Value| json!({"rules": rules});
+    let rule = |when: &str, effect: &str| json!({"name": "a", "when": when, "effect": effect});
+    let two = |count: i32| json!({"name": "a", "when": "plan.protected", "effect": "RequireApproval", "require": {"count": count}});
+    let mut raised = rule("plan.protected", "RequireApproval");
+    raised["atLeast"] = json!("destructive");
+    let ask = || rule("plan.protected", "RequireApproval");
+    let glass = |within: &str| json!({"breakGlass": {"groups": ["sre"], "reviewWithin": within}});
+    for (old, new, expected) in [
+        (
+            pack(json!([ask()])),
+            pack(json!([rule("plan.protected", "Deny")])),
+            "",
+        ),
+        (pack(json!([ask()])), pack(json!([raised.clone()])), ""),
+        (pack(json!([two(1)])), pack(json!([two(2)])), ""),
+        (pack(json!([ask()])), pack(json!([two(2)])), ""),
+        (pack(json!([])), pack(json!([ask()])), ""),
+        (
+            pack(json!([rule("plan.protected", "Allow")])),
+            pack(json!([])),
+            "",
+        ),
+        (glass("24h"), glass("8h"), ""),
+        (
+            pack(json!([rule("plan.protected", "Deny")])),
+            pack(json!([ask()])),
+            "rule a",
+        ),
+        (pack(json!([raised])), pack(json!([ask()])), "rule a"),
+        (pack(json!([two(2)])), pack(json!([two(1)])), "rule a"),
+        (pack(json!([two(2)])), pack(json!([ask()])), "rule a"),
+        (
+            pack(json!([ask()])),
+            pack(json!([rule("plan.incident", "RequireApproval")])),
+            "rule a",
+        ),
+        (pack(json!([ask()])), pack(json!([])), "rule a"),
+        (
+            pack(json!([])),
+            pack(json!([rule("plan.protected", "Allow")])),
+            "rule a allows",
+        ),
+        (glass("8h"), glass("24h"), "breakGlass.reviewWithin"),
+        (json!({}), glass("24h"), "breakGlass.groups"),
+    ] {
+        let told = warnings("RiskPolicy", &old, &new).await;
+        match expected {
+            "" => assert_eq!(told, Vec::<String>::new(), "{new}"),
+            about => assert!(told.len() == 1 && told[0].contains(about), "{new}: {told:?}"),
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,128 @@
+use super::*;
+
+#[test]
+fn the_glass_is_broken_only_by_groups_that_every_pack_names() {
+    let glass = |name: &str, groups: &[&str], within: &str| {
+        let spec = RiskPolicySpec {
+            break_glass: Some(BreakGlassPolicy {
+                groups: groups.iter().map(|g| (*g).to_owned()).collect(),
+                review_within: within.into(),
+            }),
+            ..RiskPolicySpec::default()
+        };
+        pack(name, spec)
+    };
+    let of = |packs: &[RiskPolicy]| Effective::from_policies(packs).unwrap().break_glass();
+    let silent = pack("z", RiskPolicySpec::default());
+    assert_eq!(of(std::slice::from_ref(&silent)), None);
+    let one = glass("a", &["sre", "cto"], "24h");
+    assert_eq!(of(&[one.clone(), silent]).unwrap().groups, ["sre", "cto"]);
+    let both = of(&[one.clone(), glass("b", &["sre"], "8h")]).unwrap();
+    assert_eq!(
+        (both.groups, both.review_within),
+        (vec!["sre".to_owned()], Duration::from_secs(8 * 3600))
+    );
+    assert_eq!(
+        of(&[one, glass("b", &["dba"], "8h")]).unwrap().groups,
+        Vec::<String>::new()
+    );
+}
+
+#[test]
+fn a_pack_that_was_compiled_is_not_confused_with_another_of_the_same_name_and_generation() {
+    let of = |effect| {
+        let mut policy = with_rules("p", vec![rule("r", "true", effect)]);
+        policy.metadata.uid = Some("u".into());
+        policy.metadata.generation = Some(1);
+        policy
+    };
+    let scale = plan(Level::Caution, vec![step("scale", &[deployment("dev", "web")])]);
+    assert!(judge(&[of(RuleEffect::Deny)], &scale).denied.is_some());
+    assert_eq!(judge(&[of(RuleEffect::Allow)], &scale).denied, None);
+    assert!(judge(&[of(RuleEffect::Deny)], &scale).denied.is_some());
+}
+
+#[test]
+fn warns_of_rules_that_deny_by_accident() {
+    let doubts =
+        |when: &str, effect| doubtful(&with_rules("p", vec![rule("r", when, effect)]).spec).join("|");
+    assert!(
+        doubts(
+            "namespaceObject.labels.env == 'prod'",
+            RuleEffect::RequireApproval
+        )
+        .contains("without labels")
+    );
+    assert_eq!(
+        doubts(
+            "has(namespaceObject.labels.env) && namespaceObject.labels.env == 'prod'",
+            RuleEffect::Deny
+        ),
+        ""
+    );
+    assert_eq!(doubts("'env' in namespaceObject.labels", RuleEffect::Deny), "");
+    assert!(doubts("plan.score >= 0", RuleEffect::Deny).contains("denies every plan"));
+}
+
+#[test]
+fn a_recorded_requirement_below_the_live_one_is_seen() {
+    let live = Requirement {
+        policy: "p".into(),
+        count: 1,
+        groups: vec!["a".into(), "b".into()],
+        ..Default::default()
+    };
+    let ok = Requirement {
+        groups: vec!["a".into()],
+        count: 2,
+        ..live.clone()
+    };
+    assert!(at_least(std::slice::from_ref(&ok), std::slice::from_ref(&live)));
+    let weaker = [
+        vec![],
+        vec![Requirement {
+            count: 0,
+            ..ok.clone()
+        }],
+        vec![Requirement {
+            groups: vec![],
+            ..ok.clone()
+        }],
+        vec![Requirement {
+            groups: vec!["c".into()],
+            ..ok.clone()
+        }],
+        vec![Requirement {
+            self_confirm: true,
+            ..ok.clone()
+        }],
+        vec![Requirement {
+            policy: "other".into(),
+            ..ok
+        }],
+    ];
+    for recorded in weaker {
+        assert!(!at_least(&recorded, std::slice::from_ref(&live)), "{recorded:?}");
+    }
+}
+
+#[test]
+fn levels_of_people_are_those_of_the_pack() {
+    let spec = RiskPolicySpec {
+        approvals: Some(LevelApprovals {
+            caution: Some(ApprovalRule {
+                count: 2,
+                groups: vec!["ops".into()],
+                ..ApprovalRule::default()
+            }),
+            destructive: None,
+        }),
+        ..RiskPolicySpec::default()
+    };
+    let found = judge(
+        &[pack("p", spec)],
+        &plan(Level::Caution, vec![step("scale", &[deployment("dev", "web")])]),
+    );
+    assert_eq!(asked(&found), ["p:2"]);
+    assert_eq!(found.requirement[0].groups, ["ops"]);
+}
