@@ -5,12 +5,12 @@ use std::time::Duration;
 use kubechat_core::plan::actions::create_namespace;
 use kubechat_core::plan::{self, Draft, Found, Revision, Sidecar, access_needed};
 use kubechat_core::{gitops, reason, risk};
-use kubechat_crds::command_plan::{Access, CommandPlanSpec, RequestRef, Risk, Rollback, RollbackKind};
+use kubechat_crds::command_plan::{Access, CommandPlanSpec, RequestRef, Rollback, RollbackKind};
 use kubechat_crds::intent::{Action, Intent};
-use kubechat_crds::{Level, Mode, Step};
+use kubechat_crds::{Mode, Step};
 use serde_json::Value;
 
-use super::{Outcome, Stop, Turn, dry_run, resolve, selected, text};
+use super::{Outcome, Stop, Turn, dry_run, facts, resolve, selected, text};
 use crate::cluster::access::{Subject, ask};
 use crate::cluster::objects::{ClientDebug, Objects, Query};
 use crate::error::Error;
@@ -61,7 +61,7 @@ pub(super) async fn what_if(turn: &Turn<'_>, intents: &[Intent]) -> Result<Outco
         ));
     }
     for factor in &spec.risk.factors {
-        words.push_str(&format!("\n- {} ({})", factor.text, factor.evidence));
+        words.push_str(&format!("\n- {}", kubechat_core::risk::told(factor)));
     }
     Ok(Outcome::Answer(text(&words)))
 }
@@ -217,7 +217,9 @@ pub(super) async fn assemble(
     }
     let sidecars: Vec<Sidecar> = drafts.iter().flat_map(|d| d.sidecars.clone()).collect();
     let steps: Vec<Step> = drafts.into_iter().map(|d| d.step).collect();
-    let spec = seal(turn, steps, mode, rollback_of, notes)?;
+    let mut spec = unsealed(turn, steps, mode, rollback_of, notes);
+    spec.facts = facts::gather(turn, &spec.steps).await?;
+    seal(turn, &mut spec)?;
     let size = serde_json::to_vec(&spec).map_or(usize::MAX, |text| text.len());
     if size > MAX_PLAN {
         let message = format!(
@@ -375,15 +377,14 @@ async fn rights(turn: &Turn<'_>, draft: &mut Draft) -> Result<(), Stop> {
     Ok(())
 }
 
-/// The finished spec: judged, with requirement, expiry and digest.
-fn seal(
+/// The plan without judgement, requirement, expiry and digest.
+fn unsealed(
     turn: &Turn<'_>,
     steps: Vec<Step>,
     mode: Mode,
     rollback_of: Option<RequestRef>,
     mut notes: Vec<String>,
-) -> Result<CommandPlanSpec, Stop> {
-    let risk = risk::judge_steps(&steps);
+) -> CommandPlanSpec {
     for owner in steps.iter().flat_map(|s| &s.owners).filter(|o| o.will_be_undone) {
         notes.push(format!(
             "{} is managed by {}, which will put it back",
@@ -391,13 +392,28 @@ fn seal(
         ));
     }
     notes.truncate(20);
-    let mut spec = unsealed(turn, steps, mode, risk);
-    spec.rollback_of = rollback_of;
-    spec.notes = notes;
+    CommandPlanSpec {
+        chat_request_ref: RequestRef {
+            name: turn.request.metadata.name.clone().unwrap_or_default(),
+            uid: turn.request.metadata.uid.clone().unwrap_or_default(),
+        },
+        requester: turn.request.spec.requester.clone().unwrap_or_default(),
+        mode,
+        steps,
+        rollback_of,
+        notes,
+        cluster_uid: turn.ctx.cluster_uid.clone(),
+        ..CommandPlanSpec::default()
+    }
+}
+
+/// Judges a plan whose steps, blast radius and facts stand, and closes it with requirement, expiry and digest.
+fn seal(turn: &Turn<'_>, spec: &mut CommandPlanSpec) -> Result<(), Stop> {
+    spec.risk = risk::judge(spec);
     // Without a usable policy the plan waits; the requirement that counts is then the live one.
     let mut age = Duration::from_secs(4 * 3600);
     if let Ok(policies) = &turn.policies {
-        let found = policies.evaluate(&spec, turn.now);
+        let found = policies.evaluate(spec, turn.now);
         if let Some(denial) = found.denied {
             return Err(Stop::blocked(
                 reason::POLICY_DENIED,
@@ -432,24 +448,5 @@ fn seal(
         .compute_digest()
         .map_err(|e| Stop::Retry(e.into()))?
         .to_string();
-    Ok(spec)
-}
-
-/// The plan without what the policies say of it.
-fn unsealed(turn: &Turn<'_>, steps: Vec<Step>, mode: Mode, mut risk: Risk) -> CommandPlanSpec {
-    // A plan changes something, so it is never less than caution.
-    risk.level = risk.level.max(Level::Caution);
-    risk.score = risk.score.max(risk.level.score_floor());
-    CommandPlanSpec {
-        chat_request_ref: RequestRef {
-            name: turn.request.metadata.name.clone().unwrap_or_default(),
-            uid: turn.request.metadata.uid.clone().unwrap_or_default(),
-        },
-        requester: turn.request.spec.requester.clone().unwrap_or_default(),
-        mode,
-        steps,
-        risk,
-        cluster_uid: turn.ctx.cluster_uid.clone(),
-        ..CommandPlanSpec::default()
-    }
+    Ok(())
 }

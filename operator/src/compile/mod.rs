@@ -6,6 +6,7 @@
 mod answer;
 mod change;
 mod dry_run;
+mod facts;
 mod reads;
 mod resolve;
 mod rollback;

@@ -1,0 +1,247 @@
+//! Floor rules: what a change is at least, whatever its score. The first column of design "Risk".
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kubechat_crds::command_plan::{Effect, RiskFactor};
+use kubechat_crds::intent::Action;
+use kubechat_crds::{CommandPlanSpec, Level, Step};
+
+use super::kinds::{self, Class};
+use super::{changes, combination, name, tell};
+
+/// A rule: what it finds is at least of this level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Floor {
+    /// Id.
+    pub id: &'static str,
+    /// The level.
+    pub level: Level,
+    /// What a person reads.
+    pub text: &'static str,
+}
+
+macro_rules! floors {
+    ($($name:ident = $level:ident, $id:literal, $text:literal;)*) => {
+        $(const $name: Floor = Floor { id: $id, level: Level::$level, text: $text };)*
+        /// Every rule, in the order of the documentation.
+        pub const ALL: &[Floor] = &[$($name),*];
+    };
+}
+
+floors! {
+    READ = Safe, "read", "only reads";
+    SCALE_UP = Caution, "scale-up", "adds replicas";
+    SCALE_DOWN = Caution, "scale-down", "takes replicas away, and leaves some";
+    RESTARTS = Caution, "restart", "replaces the running pods one by one";
+    SET_IMAGE = Caution, "set-image", "changes what code runs";
+    SET_RESOURCES = Caution, "set-resources", "changes requests or limits and replaces the pods";
+    LABEL = Caution, "label", "changes labels";
+    ANNOTATE = Caution, "annotate", "changes annotations";
+    CORDON = Caution, "cordon", "takes a node out of scheduling";
+    UNCORDON = Caution, "uncordon", "puts a node back into scheduling";
+    CREATE_NAMESPACE = Caution, "create-namespace", "makes a namespace";
+    RECREATE = Caution, "recreate", "creates an object again from its recorded manifest";
+    SCALE_TO_ZERO = Destructive, "scale-to-zero", "leaves no replica running";
+    SCALE_UNKNOWN = Destructive, "scale-unknown", "does not say how many replicas are left";
+    REMOVES = Destructive, "delete", "removes objects";
+    ROLLOUT_UNDO = Destructive, "rollout-undo", "puts an earlier revision back";
+    STORAGE = Destructive, "storage-change", "changes what holds data (volumes, claims, storage classes)";
+    SECRET = Destructive, "secret-change", "changes a Secret";
+    RBAC = Destructive, "rbac-change", "changes who may do what";
+    ADMISSION = Destructive, "admission-change", "changes what the API server checks before it stores";
+    DEFINITION = Destructive, "definition-change", "changes a kind that other objects are made of";
+    NAMESPACE = Destructive, "namespace-change", "changes a namespace itself, its labels or annotations too";
+    NODE = Destructive, "node-change", "changes a node itself, its labels or annotations too";
+    SELECTOR_LABEL = Destructive, "selector-label", "changes a label that a selector uses, or may use";
+    GUARD_KEY = Destructive, "guard-annotation", "changes a label or annotation that guards the object or says who manages it";
+    GUARD_THEN_USE = Destructive, "guard-then-use", "takes a guard away and does what it guarded against";
+    UNKNOWN_KIND = Destructive, "unknown-kind", "changes a kind KubeChat does not know";
+    UNKNOWN_SUBRESOURCE = Destructive, "unknown-subresource", "writes to a subresource KubeChat does not know";
+    MISLABELLED = Destructive, "mislabelled", "calls itself a read but changes objects, or the other way round";
+    NO_TARGET = Destructive, "no-target", "names no target, so it could be any";
+    NO_RIGHT = Destructive, "no-right", "needs a right that the requester does not have";
+}
+
+/// A rule that fired, with what it fired on.
+#[derive(Clone, Debug)]
+pub(super) struct Fired {
+    /// The rule.
+    pub(super) floor: Floor,
+    /// On what.
+    pub(super) evidence: BTreeSet<String>,
+}
+
+impl Fired {
+    /// The rule as a factor: it sets the level and weighs nothing in the score.
+    pub(super) fn told(self) -> RiskFactor {
+        RiskFactor {
+            id: format!("floor-{}", self.floor.id),
+            weight: 0,
+            text: self.floor.text.to_owned(),
+            evidence: tell(&self.evidence),
+        }
+    }
+}
+
+/// Every rule that fires on a plan.
+pub(super) fn of(plan: &CommandPlanSpec) -> BTreeMap<&'static str, Fired> {
+    let whole = combination::guards_used(&plan.steps)
+        .into_iter()
+        .map(|evidence| (GUARD_THEN_USE, evidence));
+    let mut fired: BTreeMap<&'static str, Fired> = BTreeMap::new();
+    for (floor, evidence) in plan.steps.iter().flat_map(of_step).chain(whole) {
+        fired
+            .entry(floor.id)
+            .or_insert_with(|| Fired {
+                floor,
+                evidence: BTreeSet::new(),
+            })
+            .evidence
+            .insert(evidence);
+    }
+    fired
+}
+
+/// The floor level of one step.
+#[must_use]
+pub fn floor_level(step: &Step) -> Level {
+    of_step(step)
+        .into_iter()
+        .map(|(floor, _)| floor.level)
+        .max()
+        .unwrap_or(Level::Safe)
+}
+
+fn of_step(step: &Step) -> Vec<(Floor, String)> {
+    let mut found = vec![];
+    let by_action = action(step);
+    for target in &step.targets {
+        found.push((by_action, name(target)));
+        if changes(step) {
+            found.extend(kind(step, target.group.as_str(), &target.kind).map(|floor| (floor, name(target))));
+        }
+    }
+    if step.targets.is_empty() {
+        found.push((by_action, format!("step {}", step.id)));
+        found.push((NO_TARGET, format!("step {}", step.id)));
+    }
+    if !changes(step) {
+        return found;
+    }
+    if step.effect == Effect::Read {
+        found.push((MISLABELLED, format!("step {}", step.id)));
+    }
+    if step.effect == Effect::Delete && step.action != Action::Delete {
+        found.push((REMOVES, format!("step {}", step.id)));
+    }
+    found.extend(subresource(step).map(|name| (UNKNOWN_SUBRESOURCE, name)));
+    found.extend(keys(step));
+    let missing = step.access.iter().filter(|access| !access.allowed);
+    found.extend(missing.map(|a| (NO_RIGHT, format!("{} {}", a.verb, a.resource))));
+    found
+}
+
+fn action(step: &Step) -> Floor {
+    match step.action {
+        Action::List
+        | Action::Get
+        | Action::Describe
+        | Action::Logs
+        | Action::Events
+        | Action::Count
+        | Action::RolloutStatus => {
+            if step.effect == Effect::Read {
+                READ
+            } else {
+                MISLABELLED
+            }
+        }
+        Action::Scale => match step.params.replicas {
+            Some(n) if n > 0 && Replicas::of(step).adds() => SCALE_UP,
+            Some(n) if n > 0 => SCALE_DOWN,
+            Some(_) => SCALE_TO_ZERO,
+            None => SCALE_UNKNOWN,
+        },
+        Action::Restart => RESTARTS,
+        Action::SetImage => SET_IMAGE,
+        Action::SetResources => SET_RESOURCES,
+        Action::Delete => REMOVES,
+        Action::Label => LABEL,
+        Action::Annotate => ANNOTATE,
+        Action::Cordon => CORDON,
+        Action::Uncordon => UNCORDON,
+        Action::CreateNamespace => CREATE_NAMESPACE,
+        Action::RolloutUndo => ROLLOUT_UNDO,
+        Action::Recreate => RECREATE,
+    }
+}
+
+/// Floors by what kind of object is changed.
+fn kind(step: &Step, group: &str, kind: &str) -> Option<Floor> {
+    match kinds::class(group, kind) {
+        Class::Storage => Some(STORAGE),
+        Class::Secret => Some(SECRET),
+        Class::Rbac => Some(RBAC),
+        Class::Admission => Some(ADMISSION),
+        Class::Definition => Some(DEFINITION),
+        Class::Unknown => Some(UNKNOWN_KIND),
+        Class::Namespace => (step.action != Action::CreateNamespace).then_some(NAMESPACE),
+        Class::Node => (!matches!(step.action, Action::Cordon | Action::Uncordon)).then_some(NODE),
+        Class::Stateless | Class::Stateful | Class::Guard => None,
+    }
+}
+
+/// The subresource of a step that no rule knows.
+pub(super) fn subresource(step: &Step) -> Option<String> {
+    let known = |name: &str| name == "scale" && step.action == Action::Scale;
+    step.subresource.clone().filter(|name| !known(name))
+}
+
+/// Floors of label and annotation changes by what reads them.
+fn keys(step: &Step) -> Vec<(Floor, String)> {
+    if !matches!(step.action, Action::Label | Action::Annotate) {
+        return vec![];
+    }
+    let guards = kinds::guard_keys(step)
+        .into_iter()
+        .map(|key| (GUARD_KEY, key.clone()));
+    let selected = step.selected_by.iter().map(|by| (SELECTOR_LABEL, by.clone()));
+    guards.chain(selected).collect()
+}
+
+/// Replicas before a scale, as far as the step records them, and after it.
+#[derive(Clone, Debug)]
+pub(super) struct Replicas {
+    /// Of each target; `None` where nothing records it.
+    before: Vec<Option<i64>>,
+    after: i64,
+}
+
+impl Replicas {
+    /// Read from the diff and from what undoes the step; of two that differ, the one that loses more counts.
+    pub(super) fn of(step: &Step) -> Self {
+        let shown = |index: usize| {
+            let line = step
+                .diff
+                .iter()
+                .find(|l| usize::try_from(l.target) == Ok(index) && l.path == "/spec/replicas")?;
+            line.before.as_deref()?.parse::<i64>().ok()
+        };
+        let undone = |index: usize| step.rollback.undo_of(index)?.params.replicas.map(i64::from);
+        Self {
+            before: (0..step.targets.len()).map(|i| shown(i).max(undone(i))).collect(),
+            after: step.params.replicas.map_or(0, i64::from),
+        }
+    }
+
+    /// Whether every target gets more than it had.
+    pub(super) fn adds(&self) -> bool {
+        !self.before.is_empty() && self.before.iter().all(|b| b.is_some_and(|b| b <= self.after))
+    }
+
+    /// Replicas that go; an unknown number counts as one.
+    pub(super) fn lost(&self) -> i64 {
+        let lost = |before: &Option<i64>| before.map_or(1, |b| b.saturating_sub(self.after).max(0));
+        self.before.iter().map(lost).fold(0, i64::saturating_add)
+    }
+}

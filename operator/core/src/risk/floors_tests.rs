@@ -1,0 +1,421 @@
+use kubechat_crds::command_plan::Access;
+use kubechat_crds::intent::Action;
+
+use super::testing::*;
+use super::*;
+
+fn ids(step: &Step) -> Vec<&'static str> {
+    floors::of(&plan(vec![step.clone()])).into_keys().collect()
+}
+
+#[test]
+fn every_floor_rule_fires_on_what_it_is_for_and_says_how_dangerous_that_is() {
+    use Action::{
+        Annotate, Cordon, CreateNamespace, Label, List, Recreate, RolloutUndo, SetImage, SetResources,
+        Uncordon,
+    };
+    use Level::{Caution, Destructive, Safe};
+    const RBAC: &str = "rbac.authorization.k8s.io";
+    const ADMISSION: &str = "admissionregistration.k8s.io";
+    let update = Effect::Update;
+    let with = |mut step: Step, change: fn(&mut Step)| {
+        change(&mut step);
+        step
+    };
+    let label = |key: &'static str, action| {
+        let mut labelled = step(action, update, "apps", "Deployment", "web");
+        labelled.params.remove = vec![key.into()];
+        labelled
+    };
+    let deployment = |action| step(action, update, "apps", "Deployment", "a");
+    let cases = [
+        (step(List, Effect::Read, "", "Pod", "a"), Safe, "read"),
+        (step(List, Effect::Read, "", "Secret", "a"), Safe, "read"),
+        (scale(Some(2), Some(5)), Caution, "scale-up"),
+        (scale(Some(5), Some(2)), Caution, "scale-down"),
+        (scale(None, Some(5)), Caution, "scale-down"),
+        (restart("a"), Caution, "restart"),
+        (deployment(SetImage), Caution, "set-image"),
+        (deployment(SetResources), Caution, "set-resources"),
+        (deployment(Label), Caution, "label"),
+        (deployment(Annotate), Caution, "annotate"),
+        (step(Cordon, update, "", "Node", "a"), Caution, "cordon"),
+        (step(Uncordon, update, "", "Node", "a"), Caution, "uncordon"),
+        (
+            step(CreateNamespace, Effect::Create, "", "Namespace", "a"),
+            Caution,
+            "create-namespace",
+        ),
+        (
+            step(Recreate, Effect::Create, "", "ConfigMap", "a"),
+            Caution,
+            "recreate",
+        ),
+        (scale(Some(5), Some(0)), Destructive, "scale-to-zero"),
+        (scale(Some(5), Some(-1)), Destructive, "scale-to-zero"),
+        (scale(Some(5), None), Destructive, "scale-unknown"),
+        (delete("", "ConfigMap", "a"), Destructive, "delete"),
+        (
+            with(restart("a"), |s| s.effect = Effect::Delete),
+            Destructive,
+            "delete",
+        ),
+        (deployment(RolloutUndo), Destructive, "rollout-undo"),
+        (
+            step(Label, update, "", "PersistentVolumeClaim", "a"),
+            Destructive,
+            "storage-change",
+        ),
+        (
+            step(Label, update, "", "PersistentVolume", "a"),
+            Destructive,
+            "storage-change",
+        ),
+        (
+            step(Label, update, "storage.k8s.io", "StorageClass", "a"),
+            Destructive,
+            "storage-change",
+        ),
+        (
+            step(Label, update, "", "Secret", "a"),
+            Destructive,
+            "secret-change",
+        ),
+        (
+            step(Recreate, Effect::Create, "", "Secret", "a"),
+            Destructive,
+            "secret-change",
+        ),
+        (
+            step(Recreate, Effect::Create, RBAC, "Role", "a"),
+            Destructive,
+            "rbac-change",
+        ),
+        (
+            step(Label, update, RBAC, "ClusterRoleBinding", "a"),
+            Destructive,
+            "rbac-change",
+        ),
+        (
+            step(Label, update, ADMISSION, "MutatingWebhookConfiguration", "a"),
+            Destructive,
+            "admission-change",
+        ),
+        (
+            step(Label, update, ADMISSION, "ValidatingAdmissionPolicy", "a"),
+            Destructive,
+            "admission-change",
+        ),
+        (
+            step(
+                Label,
+                update,
+                "apiextensions.k8s.io",
+                "CustomResourceDefinition",
+                "a",
+            ),
+            Destructive,
+            "definition-change",
+        ),
+        (
+            step(Label, update, "", "Namespace", "a"),
+            Destructive,
+            "namespace-change",
+        ),
+        (
+            step(Annotate, update, "", "Namespace", "a"),
+            Destructive,
+            "namespace-change",
+        ),
+        (
+            step(Annotate, update, "", "Node", "a"),
+            Destructive,
+            "node-change",
+        ),
+        (
+            with(step(Label, update, "", "Pod", "web-1"), |s| {
+                s.selected_by = vec!["service/web".into()]
+            }),
+            Destructive,
+            "selector-label",
+        ),
+        (
+            with(step(Label, update, "", "Pod", "web-1"), |s| {
+                s.selected_by = vec!["unreadable: services".into()]
+            }),
+            Destructive,
+            "selector-label",
+        ),
+        (
+            label("argocd.argoproj.io/sync-options", Annotate),
+            Destructive,
+            "guard-annotation",
+        ),
+        (
+            label("policy.kruise.io/delete-protection", Label),
+            Destructive,
+            "guard-annotation",
+        ),
+        (
+            label("kustomize.toolkit.fluxcd.io/prune", Annotate),
+            Destructive,
+            "guard-annotation",
+        ),
+        (
+            label("kubechat.io/step-id", Annotate),
+            Destructive,
+            "guard-annotation",
+        ),
+        (
+            step(Label, update, "example.com", "Widget", "a"),
+            Destructive,
+            "unknown-kind",
+        ),
+        (
+            with(restart("a"), |s| s.subresource = Some("status".into())),
+            Destructive,
+            "unknown-subresource",
+        ),
+        (
+            with(restart("a"), |s| s.subresource = Some("scale".into())),
+            Destructive,
+            "unknown-subresource",
+        ),
+        (step(List, update, "", "Pod", "a"), Destructive, "mislabelled"),
+        (
+            with(restart("a"), |s| s.effect = Effect::Read),
+            Destructive,
+            "mislabelled",
+        ),
+        (
+            with(restart("a"), |s| s.targets.clear()),
+            Destructive,
+            "no-target",
+        ),
+        (
+            with(restart("a"), |s| {
+                s.access = vec![Access {
+                    verb: "patch".into(),
+                    ..Access::default()
+                }];
+            }),
+            Destructive,
+            "no-right",
+        ),
+    ];
+    for (step, level, rule) in cases {
+        assert_eq!(floor_level(&step), level, "{rule}: {step:?}");
+        assert!(ids(&step).contains(&rule), "{rule}: {:?}", ids(&step));
+        let risk = judge(&plan(vec![step]));
+        assert!(
+            risk.level >= level && risk.score >= level.score_floor(),
+            "{rule}: {risk:?}"
+        );
+        if level == Level::Destructive {
+            let told = risk.factors.iter().find(|f| f.id == format!("floor-{rule}"));
+            assert!(
+                told.is_some_and(|f| f.weight == 0 && !f.evidence.is_empty()),
+                "{rule}: {risk:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn no_rule_is_without_a_case() {
+    let source = include_str!("floors_tests.rs");
+    for floor in floors::ALL {
+        assert!(
+            source.contains(&format!("\"{}\"", floor.id)),
+            "{} is not tested",
+            floor.id
+        );
+    }
+}
+
+#[test]
+fn an_ordinary_scale_is_caution_and_far_from_destructive() {
+    let risk = judge(&plan(vec![scale(Some(2), Some(5))]));
+    assert_eq!((risk.level, risk.score), (Level::Caution, 28), "{risk:?}");
+    let down = judge(&plan(vec![scale(Some(5), Some(2))]));
+    assert_eq!((down.level, down.score), (Level::Caution, 43), "{down:?}");
+}
+
+#[test]
+fn the_stricter_of_two_records_of_the_old_number_counts() {
+    let mut lied = scale(Some(2), Some(5));
+    lied.rollback.params = Some(kubechat_crds::intent::IntentParams {
+        replicas: Some(9),
+        ..Default::default()
+    });
+    assert!(ids(&lied).contains(&"scale-down"));
+    let mut two = scale(Some(2), Some(5));
+    two.targets.push(two.targets[0].clone());
+    assert!(
+        ids(&two).contains(&"scale-down"),
+        "the second target's number is not known"
+    );
+}
+
+#[test]
+fn a_plan_that_takes_a_guard_away_and_uses_that_is_destructive_in_any_order() {
+    let pdb = || delete("policy", "PodDisruptionBudget", "web");
+    let mut elsewhere = restart("web");
+    elsewhere.targets[0].namespace = Some("other".into());
+    let webhook = || {
+        let mut step = delete(
+            "admissionregistration.k8s.io",
+            "ValidatingWebhookConfiguration",
+            "checks",
+        );
+        step.targets[0].namespace = None;
+        step
+    };
+    let mut unguarded = step(Action::Annotate, Effect::Update, "apps", "Deployment", "web");
+    unguarded.params.remove = vec!["policy.kruise.io/delete-protection".into()];
+    let mut relabelled = step(Action::Label, Effect::Update, "", "Namespace", "demo");
+    relabelled.params.remove = vec!["team".into()];
+    let guards_used = [
+        (vec![pdb(), restart("web")], true),
+        (
+            vec![
+                delete("networking.k8s.io", "NetworkPolicy", "web"),
+                restart("web"),
+            ],
+            true,
+        ),
+        (
+            vec![delete("", "ResourceQuota", "web"), scale(Some(5), Some(2))],
+            true,
+        ),
+        (vec![webhook(), elsewhere.clone()], true),
+        (vec![unguarded, delete("apps", "Deployment", "web")], true),
+        (vec![relabelled, restart("web")], true),
+        (vec![pdb(), elsewhere.clone()], false),
+        (vec![pdb(), scale(Some(2), Some(5))], false),
+        (vec![pdb(), delete("policy", "PodDisruptionBudget", "db")], false),
+        (vec![pdb()], false),
+        (vec![restart("web"), elsewhere], false),
+    ];
+    for (mut steps, expected) in guards_used {
+        for _ in 0..2 {
+            let risk = judge(&plan(steps.clone()));
+            let told = risk.factors.iter().any(|f| f.id == "floor-guard-then-use");
+            assert_eq!(told, expected, "{steps:?}");
+            assert_eq!(weight(&risk, "guard-then-use"), if expected { 60 } else { 0 });
+            assert!(!expected || risk.level == Level::Destructive);
+            steps.reverse();
+        }
+    }
+}
+
+fn at(mut step: Step, namespace: Option<&str>) -> Step {
+    step.targets[0].namespace = namespace.map(str::to_owned);
+    step
+}
+
+#[test]
+fn forbids_changes_of_kubechat_itself_of_the_control_plane_and_ways_around_all_guards() {
+    const RBAC: &str = "rbac.authorization.k8s.io";
+    let label = |group, kind, name| step(Action::Label, Effect::Update, group, kind, name);
+    let binding = |manifest: &str| {
+        let mut made = step(Action::Recreate, Effect::Create, RBAC, "ClusterRoleBinding", "b");
+        made.manifest = Some(manifest.into());
+        made
+    };
+    let mut long = binding("{}");
+    long.manifest_digest = Some("sha256:00".into());
+    let mut patched = label(RBAC, "RoleBinding", "b");
+    patched.patch = Some(r#"{"subjects":[{"kind":"Group","name":"system:masters"}]}"#.into());
+    let mut role = step(Action::Recreate, Effect::Create, RBAC, "ClusterRole", "r");
+    role.manifest =
+        Some(r#"{"rules":[{"apiGroups":[""],"resources":["nodes/proxy"],"verbs":["get"]}]}"#.into());
+    let mut proxy = label("", "Node", "n");
+    proxy.subresource = Some("proxy".into());
+    let mut disguised = delete("kubechat.io", "Approval", "a");
+    disguised.effect = Effect::Read;
+    let forbidden = [
+        (label("kubechat.io", "RiskPolicy", "baseline"), "own-objects"),
+        (delete("kubechat.io", "Approval", "a"), "own-objects"),
+        (disguised, "own-objects"),
+        (
+            delete(
+                "admissionregistration.k8s.io",
+                "MutatingWebhookConfiguration",
+                "kubechat",
+            ),
+            "own-guards",
+        ),
+        (
+            label(
+                "admissionregistration.k8s.io",
+                "ValidatingAdmissionPolicy",
+                "kubechat-approvers",
+            ),
+            "own-guards",
+        ),
+        (
+            label(
+                "apiextensions.k8s.io",
+                "CustomResourceDefinition",
+                "approvals.kubechat.io",
+            ),
+            "own-guards",
+        ),
+        (label(RBAC, "ClusterRole", "kubechat-operator"), "own-guards"),
+        (
+            label(RBAC, "ClusterRoleBinding", "kubechat-webhook"),
+            "own-guards",
+        ),
+        (
+            at(label("", "Secret", "kubechat-seal"), Some("kubechat-system")),
+            "own-guards",
+        ),
+        (
+            at(
+                label("apps", "Deployment", "kubechat-webhook"),
+                Some("kubechat-system"),
+            ),
+            "own-guards",
+        ),
+        (label("", "Namespace", "kubechat-system"), "own-guards"),
+        (delete("", "Namespace", "kubechat-system"), "own-guards"),
+        (
+            at(delete("", "Pod", "dns"), Some("kube-system")),
+            "system-namespace",
+        ),
+        (
+            at(delete("", "ConfigMap", "cluster-info"), Some("kube-public")),
+            "system-namespace",
+        ),
+        (delete("", "Namespace", "kube-system"), "system-namespace"),
+        (
+            binding(r#"{"subjects":[{"kind":"Group","name":"system:masters"}]}"#),
+            "system-masters",
+        ),
+        (patched, "system-masters"),
+        (long, "system-masters"),
+        (role, "nodes-proxy"),
+        (proxy, "nodes-proxy"),
+    ];
+    for (step, rule) in forbidden {
+        let refused = check_forbidden(&step).map_err(|f| f.rule);
+        assert_eq!(refused, Err(rule), "{step:?}");
+    }
+    let allowed = [
+        scale(Some(2), Some(5)),
+        step(Action::List, Effect::Read, "kubechat.io", "CommandPlan", "p"),
+        at(restart("coredns"), Some("kube-system")),
+        binding(r#"{"subjects":[{"kind":"Group","name":"developers"}]}"#),
+        label(RBAC, "ClusterRole", "team"),
+        label("", "Node", "n"),
+        label(
+            "apiextensions.k8s.io",
+            "CustomResourceDefinition",
+            "widgets.example.com",
+        ),
+    ];
+    for step in allowed {
+        assert!(check_forbidden(&step).is_ok(), "{step:?}");
+    }
+}

@@ -1,0 +1,128 @@
+//! The forbidden class: changes nobody gets a plan for. It is no level; no policy and no approval opens it.
+
+use kubechat_crds::command_plan::{Effect, Target};
+use kubechat_crds::intent::Action;
+use kubechat_crds::{GROUP, Step};
+
+use super::kinds::{self, Class};
+use super::{changes, name};
+
+/// A change nobody gets a plan for, whoever asks.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text}. No plan was made, and no policy or approval can allow it")]
+pub struct Forbidden {
+    /// Rule id.
+    pub rule: &'static str,
+    /// Why.
+    pub text: String,
+}
+
+/// A rule of the class, as the documentation shows it.
+pub(super) const RULES: &[(&str, &str)] = &[
+    (
+        "own-objects",
+        "any change of an object of group kubechat.io: a plan never changes its own judge",
+    ),
+    (
+        "own-guards",
+        "any change of KubeChat's webhooks, admission policies, CRDs, roles and bindings, or of its namespace and what is in it",
+    ),
+    (
+        "system-namespace",
+        "deleting kube-system, kube-public or kube-node-lease, or anything in them",
+    ),
+    (
+        "system-masters",
+        "binding anybody to the group system:masters, or to a list of subjects too long to be read",
+    ),
+    (
+        "nodes-proxy",
+        "nodes/proxy, and roles that grant it: it is root on every node, unseen by admission",
+    ),
+];
+
+/// Whether a step belongs to the forbidden class.
+///
+/// # Errors
+/// The rule that forbids it.
+pub fn check_forbidden(step: &Step) -> Result<(), Forbidden> {
+    if !changes(step) {
+        return Ok(());
+    }
+    step.targets.iter().try_for_each(|target| check(step, target))
+}
+
+fn check(step: &Step, target: &Target) -> Result<(), Forbidden> {
+    let what = name(target);
+    let forbid = |rule, text| Err(Forbidden { rule, text });
+    if target.group == GROUP {
+        return forbid(
+            "own-objects",
+            format!("{what} is one of KubeChat's own objects: a plan never changes its own judge"),
+        );
+    }
+    if is_own_guard(target) {
+        return forbid("own-guards", format!("{what} guards KubeChat itself"));
+    }
+    let removes = step.effect == Effect::Delete || step.action == Action::Delete;
+    if removes && super::place(target).is_some_and(kinds::is_system) {
+        return forbid("system-namespace", format!("{what} belongs to the control plane"));
+    }
+    if kinds::of(target) == Class::Rbac {
+        if binds_masters(step, target) {
+            return forbid(
+                "system-masters",
+                format!(
+                    "{what} would bind system:masters, or a list of subjects that cannot be read in full"
+                ),
+            );
+        }
+        if texts(step).any(grants_proxy) {
+            return forbid("nodes-proxy", format!("{what} would grant nodes/proxy"));
+        }
+    }
+    if is_node(target) && step.subresource.as_deref() == Some("proxy") {
+        return forbid(
+            "nodes-proxy",
+            format!("{what} would be reached through nodes/proxy"),
+        );
+    }
+    Ok(())
+}
+
+fn is_node(target: &Target) -> bool {
+    target.group.is_empty() && (target.kind == "Node" || target.resource == "nodes")
+}
+
+/// KubeChat's own webhooks, policies, kinds, roles and namespace.
+fn is_own_guard(target: &Target) -> bool {
+    let ours = target.name.starts_with("kubechat");
+    let guards = matches!(
+        target.group.as_str(),
+        "admissionregistration.k8s.io" | "rbac.authorization.k8s.io"
+    );
+    let definition = kinds::of(target) == Class::Definition && target.name.ends_with(".kubechat.io");
+    (guards && ours) || definition || super::place(target) == Some(kinds::OWN_NAMESPACE)
+}
+
+fn binds_masters(step: &Step, target: &Target) -> bool {
+    let binding = target.kind.ends_with("Binding");
+    // Longer than a plan holds: the subjects stand elsewhere, where no judge of the plan sees them.
+    let unread = step.manifest_digest.is_some() && step.effect != Effect::Delete;
+    binding && (unread || texts(step).any(|text| text.contains("system:masters")))
+}
+
+fn grants_proxy(text: &str) -> bool {
+    ["nodes/proxy", "nodes/*", "*/proxy"]
+        .iter()
+        .any(|r| text.contains(r))
+}
+
+/// Everything a step writes, as text.
+fn texts(step: &Step) -> impl Iterator<Item = &str> {
+    let after = step.diff.iter().filter_map(|line| line.after.as_deref());
+    [step.manifest.as_deref(), step.patch.as_deref()]
+        .into_iter()
+        .flatten()
+        .chain(after)
+}

@@ -1,0 +1,127 @@
+//! Classes of kinds: what an object is to the rest of the cluster.
+
+use kubechat_crds::Step;
+use kubechat_crds::command_plan::Target;
+
+use super::weights::{self, Weight};
+
+/// What a kind is to others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    /// Quickly made again.
+    Stateless,
+    /// Pods with names and data.
+    Stateful,
+    /// Protects others.
+    Guard,
+    /// A Namespace.
+    Namespace,
+    /// A Node.
+    Node,
+    /// Holds data.
+    Storage,
+    /// Holds secrets.
+    Secret,
+    /// Decides who may do what.
+    Rbac,
+    /// Decides what is stored.
+    Admission,
+    /// What objects are made of.
+    Definition,
+    /// Not known: every change of it is destructive.
+    Unknown,
+}
+
+impl Class {
+    /// What a change of such an object weighs.
+    pub(super) const fn weight(self) -> Weight {
+        match self {
+            Self::Stateless => weights::STATELESS,
+            Self::Stateful => weights::STATEFUL,
+            Self::Guard => weights::GUARD,
+            Self::Namespace | Self::Node => weights::CLUSTER_UNIT,
+            Self::Storage => weights::STORAGE,
+            Self::Secret | Self::Rbac | Self::Admission | Self::Definition => weights::IDENTITY,
+            Self::Unknown => weights::UNKNOWN_KIND,
+        }
+    }
+}
+
+/// The class of a kind.
+pub(super) fn class(group: &str, kind: &str) -> Class {
+    match (group, kind) {
+        ("", "Pod" | "Service" | "ConfigMap" | "ReplicationController")
+        | ("apps", "Deployment" | "DaemonSet" | "ReplicaSet")
+        | ("batch", "Job" | "CronJob")
+        | ("autoscaling", "HorizontalPodAutoscaler")
+        | ("networking.k8s.io", "Ingress") => Class::Stateless,
+        ("apps", "StatefulSet") => Class::Stateful,
+        ("", "ResourceQuota" | "LimitRange" | "ServiceAccount")
+        | ("networking.k8s.io", "NetworkPolicy")
+        | ("policy", "PodDisruptionBudget") => Class::Guard,
+        ("", "Namespace") => Class::Namespace,
+        ("", "Node") => Class::Node,
+        ("", "PersistentVolumeClaim" | "PersistentVolume")
+        | ("storage.k8s.io", "StorageClass")
+        | ("snapshot.storage.k8s.io", "VolumeSnapshot" | "VolumeSnapshotContent" | "VolumeSnapshotClass") => {
+            Class::Storage
+        }
+        ("", "Secret") => Class::Secret,
+        ("rbac.authorization.k8s.io", "Role" | "RoleBinding" | "ClusterRole" | "ClusterRoleBinding") => {
+            Class::Rbac
+        }
+        (
+            "admissionregistration.k8s.io",
+            "ValidatingWebhookConfiguration"
+            | "MutatingWebhookConfiguration"
+            | "ValidatingAdmissionPolicy"
+            | "ValidatingAdmissionPolicyBinding"
+            | "MutatingAdmissionPolicy"
+            | "MutatingAdmissionPolicyBinding",
+        ) => Class::Admission,
+        ("apiextensions.k8s.io", "CustomResourceDefinition") | ("apiregistration.k8s.io", "APIService") => {
+            Class::Definition
+        }
+        _ => Class::Unknown,
+    }
+}
+
+/// The class of a target.
+pub(super) fn of(target: &Target) -> Class {
+    class(&target.group, &target.kind)
+}
+
+/// Keys of labels and annotations that guard an object against deletion or eviction, or say who manages it.
+const GUARD_KEYS: &[&str] = &[
+    "policy.kruise.io/",
+    "argocd.argoproj.io/",
+    "kustomize.toolkit.fluxcd.io/",
+    "helm.toolkit.fluxcd.io/",
+    "fluxcd.io/",
+    "meta.helm.sh/",
+    "helm.sh/",
+    "kubechat.io/",
+    "pod-security.kubernetes.io/",
+    "cluster-autoscaler.kubernetes.io/safe-to-evict",
+    "karpenter.sh/do-not-disrupt",
+    "app.kubernetes.io/managed-by",
+    "app.kubernetes.io/instance",
+];
+
+/// The guard keys among the labels or annotations a step sets or removes.
+pub(super) fn guard_keys(step: &Step) -> Vec<&String> {
+    step.params
+        .set
+        .keys()
+        .chain(&step.params.remove)
+        .filter(|key| GUARD_KEYS.iter().any(|guard| key.starts_with(guard)))
+        .collect()
+}
+
+/// Namespaces of the control plane.
+pub(super) fn is_system(namespace: &str) -> bool {
+    matches!(namespace, "kube-system" | "kube-public" | "kube-node-lease") || namespace == OWN_NAMESPACE
+}
+
+/// KubeChat's namespace.
+pub(super) const OWN_NAMESPACE: &str = "kubechat-system";

@@ -1,0 +1,92 @@
+//! Plans for the tests of this module.
+
+use kubechat_crds::command_plan::{DiffLine, NamespaceFact, Rollback, RollbackKind};
+use kubechat_crds::intent::{Action, IntentParams};
+
+use super::*;
+
+/// A step on one object in namespace `demo` that something undoes.
+pub(crate) fn step(action: Action, effect: Effect, group: &str, kind: &str, name: &str) -> Step {
+    Step {
+        id: "s1".into(),
+        action,
+        effect,
+        targets: vec![Target {
+            group: group.into(),
+            version: "v1".into(),
+            kind: kind.into(),
+            resource: format!("{}s", kind.to_lowercase()),
+            namespace: (!matches!(kind, "Node" | "Namespace" | "PersistentVolume")).then(|| "demo".into()),
+            name: name.into(),
+            ..Target::default()
+        }],
+        params: IntentParams::default(),
+        command: String::new(),
+        patch: None,
+        subresource: None,
+        manifest: None,
+        manifest_digest: None,
+        diff: vec![],
+        access: vec![],
+        selected_by: vec![],
+        selector: None,
+        owners: vec![],
+        level: Level::Safe,
+        rollback: Rollback {
+            kind: RollbackKind::Inverse,
+            ..Rollback::default()
+        },
+    }
+}
+
+/// Deployment web from some replicas to others.
+pub(crate) fn scale(from: Option<i32>, to: Option<i32>) -> Step {
+    let mut step = step(Action::Scale, Effect::Update, "apps", "Deployment", "web");
+    step.params.replicas = to;
+    step.subresource = Some("scale".into());
+    step.diff = from
+        .map(|from| DiffLine {
+            target: 0,
+            path: "/spec/replicas".into(),
+            before: Some(from.to_string()),
+            after: to.map(|n| n.to_string()),
+        })
+        .into_iter()
+        .collect();
+    step
+}
+
+/// A Deployment restarted.
+pub(crate) fn restart(name: &str) -> Step {
+    step(Action::Restart, Effect::Update, "apps", "Deployment", name)
+}
+
+/// An object removed that can be made again.
+pub(crate) fn delete(group: &str, kind: &str, name: &str) -> Step {
+    let mut step = step(Action::Delete, Effect::Delete, group, kind, name);
+    step.rollback.kind = RollbackKind::Recreate;
+    step
+}
+
+/// A plan of these steps; namespaces `demo` and `other` are ordinary ones.
+pub(crate) fn plan(steps: Vec<Step>) -> CommandPlanSpec {
+    let mut plan = CommandPlanSpec {
+        steps,
+        ..CommandPlanSpec::default()
+    };
+    plan.facts.namespaces = ["demo", "other", "kube-system", "a", "prod-eu"]
+        .map(|name| NamespaceFact {
+            name: name.into(),
+            ..NamespaceFact::default()
+        })
+        .into();
+    plan
+}
+
+/// The weight of a factor in a judgement; 0 where it does not apply.
+pub(crate) fn weight(risk: &Risk, factor: &str) -> i32 {
+    risk.factors
+        .iter()
+        .find(|f| f.id == factor)
+        .map_or(0, |f| f.weight)
+}

@@ -1,0 +1,160 @@
+//! What of the cluster the judgement of a plan rests on, beside its steps and its blast radius: gathered once, recorded
+//! in the plan, and from then on the same for planner, webhook and executor.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::future::try_join_all;
+use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
+use kubechat_core::{policy, risk};
+use kubechat_crds::command_plan::{Effect, NamespaceFact, PlanFacts, WindowFact};
+use kubechat_crds::intent::Action;
+use kubechat_crds::{CommandPlan, Mode, PlanPhase, Step};
+use serde_json::Value;
+
+use super::{Stop, Turn};
+use crate::cluster::objects::Objects;
+use crate::execute::did_something;
+
+/// How far back a person's changes are added up.
+const WINDOW: SignedDuration = SignedDuration::from_hours(1);
+/// Labels of a namespace that a plan holds; one with more counts as unread.
+const MAX_LABELS: usize = 64;
+
+/// The facts for these steps.
+pub(super) async fn gather(turn: &Turn<'_>, steps: &[Step]) -> Result<PlanFacts, Stop> {
+    let mut namespaces = vec![];
+    for name in risk::namespaces_changed(steps) {
+        namespaces.push(namespace(turn, steps, name));
+    }
+    // No more at a time than a plan has steps.
+    let mut namespaces = try_join_all(namespaces).await?;
+    namespaces.sort();
+    let own = turn.request.metadata.uid.as_deref().unwrap_or_default();
+    let plans = turn.ctx.stores.plans.state();
+    let window = window(
+        plans
+            .iter()
+            .map(AsRef::as_ref)
+            .filter(|plan| plan.spec.chat_request_ref.uid != own),
+        &turn.acting.username,
+        turn.now,
+    );
+    Ok(PlanFacts {
+        namespaces,
+        window,
+        untrusted_text: false,
+        incident: false,
+    })
+}
+
+/// One touched namespace, read as the requester. What cannot be read counts as protected.
+async fn namespace(turn: &Turn<'_>, steps: &[Step], name: &str) -> Result<NamespaceFact, Stop> {
+    let labels = match turn.kinds.known("", "Namespace") {
+        None => None,
+        Some(kind) if !is_new(steps, name) => match Objects::new(&turn.person, kind, None).find(name).await {
+            Ok(object) => object.as_ref().and_then(labels_of),
+            Err(error) if error.status().is_some_and(|s| s.code == 403) => None,
+            Err(error) => return Err(error.into()),
+        },
+        // It is not there yet; the API server gives it this label and no other.
+        Some(_) => Some([(NAME_LABEL.to_owned(), name.to_owned())].into()),
+    };
+    Ok(fact(name, labels, turn.policies.as_ref().ok()))
+}
+
+/// The label by which a namespace bears its own name.
+const NAME_LABEL: &str = "kubernetes.io/metadata.name";
+
+/// Protected where a policy says so, and where nobody can say: labels unread, or no policy that can be honoured.
+fn fact(
+    name: &str,
+    labels: Option<BTreeMap<String, String>>,
+    policies: Option<&policy::Effective>,
+) -> NamespaceFact {
+    let labels = labels.filter(|l| l.len() <= MAX_LABELS);
+    let protected = match (&labels, policies) {
+        (Some(labels), Some(policies)) => policies.protects_labels(labels),
+        (None, _) | (_, None) => true,
+    };
+    NamespaceFact {
+        name: name.to_owned(),
+        labels: labels.unwrap_or_default(),
+        protected,
+    }
+}
+
+fn labels_of(object: &Value) -> Option<BTreeMap<String, String>> {
+    let labels = object.pointer("/metadata/labels");
+    labels.map_or_else(
+        || Some(BTreeMap::new()),
+        |l| serde_json::from_value(l.clone()).ok(),
+    )
+}
+
+/// Whether a step makes this namespace.
+fn is_new(steps: &[Step], name: &str) -> bool {
+    steps
+        .iter()
+        .filter(|s| s.action == Action::CreateNamespace)
+        .flat_map(|s| &s.targets)
+        .any(|t| t.name == name)
+}
+
+/// What one person changed, or still may change, by the plans of the last hour. Objects changed twice count once: many
+/// small changes of one object reach no further than one.
+fn window<'a>(plans: impl Iterator<Item = &'a CommandPlan>, username: &str, now: Timestamp) -> WindowFact {
+    let since = now.checked_sub(WINDOW).unwrap_or(Timestamp::MIN);
+    let recent = plans.filter(|plan| {
+        plan.spec.requester.username == username
+            && plan.creation_timestamp().is_none_or(|t| t.0 > since)
+            && may_have_effect(plan)
+    });
+    let (mut count, mut changed, mut deleted) = (0_i32, BTreeSet::new(), BTreeSet::new());
+    for plan in recent {
+        count = count.saturating_add(1);
+        for step in &plan.spec.steps {
+            let removes = step.effect == Effect::Delete;
+            for target in &step.targets {
+                let object = (&target.group, &target.kind, &target.namespace, &target.name);
+                changed.insert(object);
+                if removes {
+                    // The same name made and removed again and again is removed as often.
+                    deleted.insert((object, &target.uid));
+                }
+            }
+        }
+    }
+    WindowFact {
+        plans: count,
+        objects: i64::try_from(changed.len()).unwrap_or(i64::MAX),
+        deleted: i64::try_from(deleted.len()).unwrap_or(i64::MAX),
+    }
+}
+
+/// Whether a plan changed something, or still may: one that ended before its first step does not count.
+fn may_have_effect(plan: &CommandPlan) -> bool {
+    let Some(status) = &plan.status else {
+        return plan.spec.mode != Mode::PlanOnly;
+    };
+    match status.phase {
+        Some(PlanPhase::PlanOnly) => false,
+        Some(
+            PlanPhase::Failed
+            | PlanPhase::Denied
+            | PlanPhase::Blocked
+            | PlanPhase::Expired
+            | PlanPhase::Cancelled
+            | PlanPhase::Stale
+            | PlanPhase::Interrupted,
+        ) => status.steps.iter().any(did_something),
+        Some(
+            PlanPhase::AwaitingApproval | PlanPhase::Approved | PlanPhase::Executing | PlanPhase::Succeeded,
+        )
+        | None => plan.spec.mode != Mode::PlanOnly,
+    }
+}
+
+#[cfg(test)]
+#[path = "facts_tests.rs"]
+mod tests;

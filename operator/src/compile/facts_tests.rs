@@ -1,0 +1,181 @@
+use kube::core::ObjectMeta;
+use kubechat_core::policy::Effective;
+use kubechat_crds::command_plan::{StepStatus, Target};
+use kubechat_crds::{CommandPlanSpec, CommandPlanStatus, RiskPolicy, RiskPolicySpec, StepState};
+use serde_json::json;
+
+use super::*;
+use crate::cli::testing::plan as scale;
+
+fn now() -> Timestamp {
+    "2026-05-01T10:00:00Z".parse().unwrap()
+}
+
+/// A plan of alice's, so many minutes old, on these Deployments.
+fn plan(age: i64, names: &[&str], effect: Effect) -> CommandPlan {
+    let mut plan = scale();
+    plan.metadata = ObjectMeta {
+        creation_timestamp: Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(
+            now().checked_sub(SignedDuration::from_mins(age)).unwrap(),
+        )),
+        ..ObjectMeta::default()
+    };
+    plan.status = None;
+    let step = &mut plan.spec.steps[0];
+    step.effect = effect;
+    let one = step.targets[0].clone();
+    step.targets = names
+        .iter()
+        .map(|name| Target {
+            name: (*name).to_owned(),
+            ..one.clone()
+        })
+        .collect();
+    plan
+}
+
+fn ended(mut plan: CommandPlan, phase: PlanPhase, state: StepState) -> CommandPlan {
+    plan.status = Some(CommandPlanStatus {
+        phase: Some(phase),
+        steps: vec![StepStatus {
+            state,
+            ..StepStatus::default()
+        }],
+        ..CommandPlanStatus::default()
+    });
+    plan
+}
+
+fn counted(plans: &[CommandPlan]) -> (i32, i64, i64) {
+    let found = window(plans.iter(), "alice", now());
+    (found.plans, found.objects, found.deleted)
+}
+
+#[test]
+fn the_window_adds_up_what_one_person_changed_within_the_hour() {
+    let update = Effect::Update;
+    assert_eq!(counted(&[]), (0, 0, 0));
+    assert_eq!(
+        counted(&[plan(59, &["a", "b"], update), plan(5, &["c"], update)]),
+        (2, 3, 0)
+    );
+    assert_eq!(
+        counted(&[plan(5, &["a"], update), plan(9, &["a"], update)]),
+        (2, 1, 0),
+        "one object"
+    );
+    assert_eq!(counted(&[plan(5, &["a", "b"], Effect::Delete)]), (1, 2, 2));
+    assert_eq!(
+        counted(&[plan(61, &["a"], update)]),
+        (0, 0, 0),
+        "older than the hour"
+    );
+    let mut bob = plan(5, &["a"], update);
+    bob.spec.requester.username = "bob".into();
+    assert_eq!(counted(&[bob]), (0, 0, 0), "somebody else's");
+    let mut undated = plan(5, &["a"], update);
+    undated.metadata.creation_timestamp = None;
+    assert_eq!(counted(&[undated]), (1, 1, 0), "of unknown age");
+}
+
+#[test]
+fn a_name_removed_again_and_again_is_counted_as_often() {
+    let removed = |uid: &str| {
+        let mut plan = plan(5, &["a"], Effect::Delete);
+        plan.spec.steps[0].targets[0].uid = Some(uid.into());
+        plan
+    };
+    assert_eq!(counted(&[removed("1"), removed("2"), removed("2")]), (3, 1, 2));
+}
+
+#[test]
+fn plans_that_ended_without_an_effect_do_not_count_and_those_that_wait_do() {
+    use PlanPhase::{
+        Approved, AwaitingApproval, Blocked, Cancelled, Denied, Executing, Expired, Failed, Interrupted,
+        PlanOnly, Stale, Succeeded,
+    };
+    use StepState::{Done, Pending, Skipped, Unknown};
+    let cases = [
+        (AwaitingApproval, Pending, 1),
+        (Approved, Pending, 1),
+        (Executing, Pending, 1),
+        (Succeeded, Done, 1),
+        (Failed, Done, 1),
+        (Interrupted, Unknown, 1),
+        (Failed, Skipped, 0),
+        (Interrupted, Skipped, 0),
+        (Denied, Skipped, 0),
+        (Blocked, Skipped, 0),
+        (Expired, Skipped, 0),
+        (Cancelled, Skipped, 0),
+        (Stale, Skipped, 0),
+        (PlanOnly, Skipped, 0),
+    ];
+    for (phase, state, expected) in cases {
+        let plans = [ended(plan(5, &["a"], Effect::Update), phase, state)];
+        assert_eq!(counted(&plans).0, expected, "{phase:?} {state:?}");
+    }
+    let mut shown = plan(5, &["a"], Effect::Update);
+    shown.spec.mode = Mode::PlanOnly;
+    assert_eq!(counted(&[shown]).0, 0, "never executed");
+}
+
+fn policies(selector: serde_json::Value) -> Effective {
+    let spec: RiskPolicySpec = serde_json::from_value(json!({"protectedNamespaces": selector})).unwrap();
+    let open = RiskPolicy::new("open", RiskPolicySpec::default());
+    Effective::from_policies(&[open, RiskPolicy::new("p", spec)]).unwrap()
+}
+
+#[test]
+fn a_namespace_is_protected_where_any_policy_says_so_or_nobody_can_say() {
+    let labels = |pairs: &[(&str, &str)]| -> Option<BTreeMap<String, String>> {
+        Some(
+            pairs
+                .iter()
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                .collect(),
+        )
+    };
+    let some = policies(json!({"matchLabels": {"tier": "gold"}}));
+    let cases = [
+        (labels(&[("tier", "gold")]), Some(&some), true),
+        (labels(&[("tier", "tin")]), Some(&some), false),
+        (labels(&[]), Some(&some), false),
+        (None, Some(&some), true),
+        (labels(&[]), None, true),
+    ];
+    for (given, policies, protected) in cases {
+        let found = fact("demo", given.clone(), policies);
+        assert_eq!(found.protected, protected, "{given:?}");
+        assert_eq!(found.labels, given.unwrap_or_default());
+        assert_eq!(found.name, "demo");
+    }
+}
+
+#[test]
+fn more_labels_than_a_plan_holds_count_as_unread() {
+    let many = (0..65).map(|n| (format!("k{n}"), String::new())).collect();
+    let found = fact(
+        "demo",
+        Some(many),
+        Some(&policies(json!({"matchLabels": {"a": "b"}}))),
+    );
+    assert!(found.protected && found.labels.is_empty());
+}
+
+#[test]
+fn labels_that_are_no_strings_are_not_labels() {
+    assert_eq!(labels_of(&json!({"metadata": {}})), Some(BTreeMap::new()));
+    assert_eq!(labels_of(&json!({"metadata": {"labels": {"a": 1}}})), None);
+    let named = labels_of(&json!({"metadata": {"labels": {"a": "b"}}}));
+    assert_eq!(named, Some([("a".to_owned(), "b".to_owned())].into()));
+}
+
+#[test]
+fn a_namespace_that_the_plan_makes_is_not_read() {
+    let mut made = scale().spec;
+    made.steps[0].action = Action::CreateNamespace;
+    made.steps[0].targets[0].name = "new".into();
+    let CommandPlanSpec { steps, .. } = made;
+    assert!(is_new(&steps, "new") && !is_new(&steps, "demo"));
+}
