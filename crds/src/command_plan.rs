@@ -390,7 +390,7 @@ pub struct RiskFactor {
     /// Stable id.
     #[schemars(length(max = 63))]
     pub id: String,
-    /// Weight in percent.
+    /// Weight in the score, in percent; 0 where it is a floor rule, which sets the level.
     #[schemars(range(min = 0, max = 100))]
     pub weight: i32,
     /// What a person reads.

@@ -273,11 +273,12 @@ async fn plans_are_listed_explained_approved_denied_and_withdrawn(ctx: Arc<Ctx>)
     let scale = plan_for(&client, &namespace, "scale nginx to 4 replicas").await?;
     let (delete_name, scale_name) = (delete.name_any(), scale.name_any());
     let (listed, _) = bob.ends(&["plans"], 0).await?;
+    let judged = [&delete, &scale].map(|p| format!("{} {}", p.spec.risk.level, p.spec.risk.score));
     for words in [
         [
             delete_name.as_str(),
             "AwaitingApproval",
-            "destructive 70",
+            &judged[0],
             "0/1",
             "alice",
             "kubectl delete service/nginx",
@@ -285,7 +286,7 @@ async fn plans_are_listed_explained_approved_denied_and_withdrawn(ctx: Arc<Ctx>)
         [
             &scale_name,
             "AwaitingApproval",
-            "caution 25",
+            &judged[1],
             "0/1",
             "alice",
             "kubectl scale deployment/nginx --replicas=4",

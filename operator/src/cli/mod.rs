@@ -18,7 +18,7 @@ mod plans;
 mod render;
 mod service;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod turn;
 mod ui;
 

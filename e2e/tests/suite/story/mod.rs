@@ -87,13 +87,24 @@ async fn a_sentence_becomes_an_approved_executed_audited_change_and_is_rolled_ba
 fn shows_the_change(plan: &CommandPlan) -> Result<()> {
     let spec = &plan.spec;
     ensure!(
-        spec.risk.level == Level::Caution && spec.risk.score == 25,
+        spec.risk.level == Level::Caution && (25..70).contains(&spec.risk.score),
         "{:?}",
         spec.risk
     );
+    let verb = spec.risk.factors.iter().find(|factor| factor.id == "verb");
     ensure!(
-        !spec.risk.factors.is_empty(),
-        "nothing says why it is that dangerous"
+        verb.is_some_and(|f| f.weight == 20
+            && f.text.contains("adds replicas")
+            && f.evidence.contains("nginx")),
+        "nothing says why it is that dangerous: {:?}",
+        spec.risk.factors
+    );
+    let [namespace] = spec.facts.namespaces.as_slice() else {
+        anyhow::bail!("the namespaces are {:?}", spec.facts.namespaces);
+    };
+    ensure!(
+        namespace.name == DEMO && !namespace.protected && !namespace.labels.is_empty(),
+        "{namespace:?}"
     );
     let [step] = spec.steps.as_slice() else {
         anyhow::bail!("{} steps", spec.steps.len());

@@ -3,7 +3,9 @@
 
 use jiff::Timestamp;
 use kube::ResourceExt;
-use kubechat_crds::command_plan::{Access, FieldOwner, RequestRef, Requirement, RollbackKind, Target};
+use kubechat_crds::command_plan::{
+    Access, FieldOwner, RequestRef, Requirement, RiskFactor, RollbackKind, Target,
+};
 use kubechat_crds::{CommandPlan, Level, Step};
 
 use super::{Hints, Look, Page, Tone, count, left, status};
@@ -215,17 +217,23 @@ fn risk(page: &mut Page<'_>, plan: &CommandPlan) {
         ],
     );
     for factor in &risk.factors {
-        let evidence = if factor.evidence.is_empty() {
+        let RiskFactor {
+            id: _,
+            weight,
+            text,
+            evidence,
+        } = factor;
+        let evidence = if evidence.is_empty() {
             String::new()
         } else {
-            format!(" ({})", factor.evidence)
+            format!(" ({evidence})")
         };
-        page.field(
-            2,
-            &format!("{:>3}", factor.weight),
-            Tone::Plain,
-            &format!("{}{evidence}", factor.text),
-        );
+        // A floor rule sets the level and weighs nothing in the score.
+        let label = match weight {
+            0 => format!("at least {}", risk.level),
+            weight => format!("{weight:>3}"),
+        };
+        page.field(2, &label, Tone::Plain, &format!("{text}{evidence}"));
     }
 }
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::cli::testing::{decision, now, plan as waiting, set_plan};
 use kubechat_crds::PlanPhase;
-use kubechat_crds::command_plan::DiffLine;
+use kubechat_crds::command_plan::{DiffLine, RiskFactor};
 
 const LOOK: Look = Look {
     width: Some(100),
@@ -66,6 +66,28 @@ Notes
         "Approve: kubectl kubechat approve ask-1-plan -n demo\n\
          Deny:    kubectl kubechat deny ask-1-plan --reason '...' -n demo\n"
     );
+}
+
+#[test]
+fn a_rule_that_sets_the_level_says_so_and_weights_stand_before_their_reasons() {
+    let mut shown = waiting();
+    shown.spec.risk.level = Level::Destructive;
+    shown.spec.risk.score = 70;
+    shown.spec.risk.factors = [("floor-delete", 0), ("verb", 55)]
+        .map(|(id, weight)| RiskFactor {
+            id: id.into(),
+            weight,
+            text: "removes objects".into(),
+            evidence: "service/web".into(),
+        })
+        .into();
+    let text = plan(&LOOK, &shown, now());
+    let risk = "\
+Risk  destructive  score 70 of 100
+  at least destructive: removes objects (service/web)
+   55: removes objects (service/web)
+";
+    assert!(text.contains(risk), "{text}");
 }
 
 #[test]

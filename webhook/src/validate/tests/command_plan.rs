@@ -8,11 +8,12 @@ fn draft() -> Value {
     json!({
         "chatRequestRef": {"name": "a", "uid": "u"}, "requester": {"username": "alice"}, "mode": "Auto",
         "clusterUID": "c", "digest": "", "expiresAt": "2999-01-01T00:00:00Z",
-        "risk": {"level": "caution", "score": 25},
+        "risk": {"level": "caution", "score": 28},
+        "facts": {"namespaces": [{"name": "demo"}]},
         "requirement": [{"policy": "baseline", "count": 1, "selfConfirm": true}],
         "steps": [{
             "id": "s1", "action": "scale", "effect": "update", "command": "kubectl scale", "level": "caution",
-            "params": {"replicas": 5}, "rollback": {"kind": "None", "why": "test"},
+            "params": {"replicas": 5}, "rollback": {"kind": "Inverse", "action": "scale", "params": {"replicas": 2}, "why": "test"},
             "patch": "{\"spec\":{\"replicas\":5}}",
             "targets": [{"group": "apps", "version": "v1", "kind": "Deployment", "resource": "deployments",
                          "name": "nginx", "namespace": "demo", "uid": "u1"}]
@@ -42,7 +43,11 @@ pub(super) fn destructive() -> Value {
 }
 
 fn with(mut spec: Value, at: &str, value: Value) -> Value {
-    *spec.pointer_mut(at).unwrap() = value;
+    let (parent, key) = at.rsplit_once('/').unwrap();
+    match spec.pointer_mut(parent).unwrap() {
+        Value::Array(list) => list[key.parse::<usize>().unwrap()] = value,
+        parent => parent[key] = value,
+    }
     digested(spec)
 }
 
@@ -84,6 +89,18 @@ async fn refuses_plans_that_lower_the_judgement() {
         (none, "DigestMismatch"),
         (with(plan(), "/risk/level", json!("safe")), "RiskTooLow"),
         (with(plan(), "/risk/score", json!(24)), "RiskTooLow"),
+        (with(plan(), "/risk/score", json!(27)), "RiskTooLow"),
+        // The facts a judgement rests on are part of it: a namespace nothing is known of counts as protected.
+        (with(plan(), "/facts/namespaces", json!([])), "RiskTooLow"),
+        (
+            with(
+                plan(),
+                "/facts/namespaces/0",
+                json!({"name": "demo", "protected": true}),
+            ),
+            "RiskTooLow",
+        ),
+        (with(plan(), "/facts/incident", json!(true)), "RiskTooLow"),
         (
             with(destructive(), "/risk", json!({"level": "caution", "score": 69})),
             "RiskTooLow",
