@@ -1,4 +1,4 @@
-use kubechat_crds::command_plan::{Access, BlastRadius, DiffLine, FieldOwner, RollbackKind};
+use kubechat_crds::command_plan::{Access, BlastRadius, FieldOwner, RollbackKind};
 use kubechat_crds::intent::Action;
 
 use super::testing::*;
@@ -8,13 +8,6 @@ const UPDATE: Effect = Effect::Update;
 
 fn on(group: &str, kind: &str) -> CommandPlanSpec {
     plan(vec![step(Action::Label, UPDATE, group, kind, "x")])
-}
-
-/// A harmless plan with something worse about it.
-fn with(change: impl FnOnce(&mut CommandPlanSpec)) -> CommandPlanSpec {
-    let mut plan = plan(vec![restart("web")]);
-    change(&mut plan);
-    plan
 }
 
 fn blast(change: impl FnOnce(&mut BlastRadius)) -> CommandPlanSpec {
@@ -31,23 +24,6 @@ fn targets(number: usize) -> CommandPlanSpec {
         let one = plan.steps[0].targets[0].clone();
         plan.steps[0].targets = vec![one; number];
     })
-}
-
-fn line(path: &str, before: Option<&str>, after: Option<&str>) -> CommandPlanSpec {
-    with(|plan| {
-        plan.steps[0].diff = vec![DiffLine {
-            target: 0,
-            path: path.into(),
-            before: before.map(str::to_owned),
-            after: after.map(str::to_owned),
-        }];
-    })
-}
-
-fn manifest(text: &str) -> CommandPlanSpec {
-    let mut made = step(Action::Recreate, Effect::Create, "apps", "Deployment", "web");
-    made.manifest = Some(text.into());
-    plan(vec![made])
 }
 
 fn named(name: &str, key: &str, value: &str) -> CommandPlanSpec {
@@ -308,204 +284,11 @@ fn every_other_factor_weighs_as_the_table_says() {
 }
 
 #[test]
-fn a_new_spec_that_may_do_more_weighs_what_it_adds_and_not_what_was_there() {
-    let template = |inside: &str| {
-        format!(
-            r#"{{"spec":{{"template":{{"spec":{{"containers":[{{"image":"web:1","securityContext":{inside}}}]}}}}}}}}"#
-        )
-    };
-    let pod = |inside: &str| format!(r#"{{"spec":{{"template":{{"spec":{inside}}}}}}}"#);
-    let containers = "/spec/template/spec/containers";
-    let context = format!("{containers}/0/securityContext");
-    let patch = |text: &str| {
-        let text = text.to_owned();
-        with(|p| p.steps[0].patch = Some(text))
-    };
-    let cases = [
-        ("privileged", manifest(&template(r#"{"privileged":true}"#)), 70),
-        ("privileged", manifest(&template(r#"{"privileged":false}"#)), 0),
-        (
-            "privileged",
-            line(&format!("{context}/privileged"), Some("false"), Some("true")),
-            70,
-        ),
-        (
-            "privileged",
-            line(&format!("{context}/privileged"), Some("true"), Some("false")),
-            0,
-        ),
-        (
-            "privileged",
-            line(&context, None, Some(r#"{"privileged":true}"#)),
-            70,
-        ),
-        (
-            "privileged",
-            line(
-                containers,
-                Some(r#"[{"securityContext":{"privileged":true}}]"#),
-                Some(r#"[{"securityContext":{"privileged":true}},{}]"#),
-            ),
-            0,
-        ),
-        ("privileged", patch(&template(r#"{"privileged":true}"#)), 70),
-        (
-            "privileged",
-            patch(
-                r#"[{"op":"add","path":"/spec/template/spec/containers/0/securityContext/privileged","value":true}]"#,
-            ),
-            70,
-        ),
-        (
-            "host-path",
-            manifest(&pod(r#"{"volumes":[{"hostPath":{"path":"/"}}]}"#)),
-            50,
-        ),
-        (
-            "host-path",
-            line(
-                "/spec/template/spec/volumes/0/hostPath/path",
-                Some("/var"),
-                Some("/"),
-            ),
-            50,
-        ),
-        ("host-namespaces", manifest(&pod(r#"{"hostNetwork":true}"#)), 45),
-        (
-            "host-namespaces",
-            line("/spec/template/spec/hostPID", None, Some("true")),
-            45,
-        ),
-        (
-            "host-namespaces",
-            line("/spec/template/spec/hostIPC", None, Some("false")),
-            0,
-        ),
-        ("run-as-root", manifest(&template(r#"{"runAsUser":0}"#)), 25),
-        ("run-as-root", manifest(&template(r#"{"runAsUser":1000}"#)), 0),
-        (
-            "run-as-root",
-            line(&format!("{context}/runAsNonRoot"), Some("true"), Some("false")),
-            25,
-        ),
-        (
-            "run-as-root",
-            line(&format!("{context}/runAsNonRoot"), Some("true"), None),
-            25,
-        ),
-        (
-            "privilege-escalation",
-            line(
-                &format!("{context}/allowPrivilegeEscalation"),
-                Some("false"),
-                None,
-            ),
-            20,
-        ),
-        (
-            "privilege-escalation",
-            manifest(&template(r#"{"allowPrivilegeEscalation":true}"#)),
-            20,
-        ),
-        (
-            "capabilities",
-            manifest(&template(r#"{"capabilities":{"add":["CHOWN"]}}"#)),
-            25,
-        ),
-        (
-            "capabilities",
-            manifest(&template(r#"{"capabilities":{"drop":["ALL"]}}"#)),
-            0,
-        ),
-        (
-            "capabilities",
-            line(
-                &format!("{context}/capabilities/add"),
-                None,
-                Some(r#"["CAP_SYS_ADMIN"]"#),
-            ),
-            60,
-        ),
-        (
-            "capabilities",
-            line(
-                &format!("{context}/capabilities/add/0"),
-                Some("CHOWN"),
-                Some("ALL"),
-            ),
-            60,
-        ),
-        (
-            "image-tag",
-            line(
-                &format!("{containers}/0/image"),
-                Some("web:1"),
-                Some("web:latest"),
-            ),
-            15,
-        ),
-        (
-            "image-tag",
-            line(
-                &format!("{containers}/0/image"),
-                Some("web:1"),
-                Some("reg:5000/web"),
-            ),
-            15,
-        ),
-        (
-            "image-tag",
-            line(&format!("{containers}/0/image"), Some("web:1"), Some("web:2")),
-            0,
-        ),
-        (
-            "image-tag",
-            line(
-                &format!("{containers}/0/image"),
-                Some("web:1"),
-                Some("reg/web@sha256:00"),
-            ),
-            0,
-        ),
-        (
-            "image-tag",
-            with(|p| p.steps[0].params.image = Some(":latest".into())),
-            15,
-        ),
-        (
-            "image-tag",
-            with(|p| p.steps[0].params.image = Some(":1.28".into())),
-            0,
-        ),
-        (
-            "incomplete",
-            line(containers, None, Some(&format!("[\"{}\"]", "x".repeat(1000)))),
-            30,
-        ),
-    ];
-    for (factor, plan, expected) in cases {
-        let risk = judge(&plan);
-        assert_eq!(
-            weight(&risk, factor),
-            expected,
-            "{factor}: {:?} {risk:?}",
-            plan.steps
-        );
-    }
-}
-
-#[test]
-fn of_a_cut_diff_what_is_sent_is_read_instead() {
-    let mut plan = line("(9 more changed fields are not shown)", None, None);
-    plan.steps[0].patch = Some(r#"{"spec":{"hostNetwork":true}}"#.into());
-    assert_eq!(weight(&judge(&plan), "host-namespaces"), 45);
-    plan.steps[0].patch = Some("no json".into());
-    assert_eq!(weight(&judge(&plan), "incomplete"), 30);
-}
-
-#[test]
-fn no_case_of_the_table_is_without_a_test_and_all_are_multiples_of_five() {
-    let source = concat!(include_str!("factors_tests.rs"), include_str!("floors_tests.rs"));
+fn no_factor_is_without_a_test_and_all_weights_are_multiples_of_five() {
+    let source = concat!(
+        include_str!("factors_tests.rs"),
+        include_str!("security_tests.rs")
+    );
     let mut factors = BTreeSet::new();
     for case in weights::ALL {
         factors.insert(case.factor);

@@ -134,14 +134,14 @@ fn every_floor_rule_fires_on_what_it_is_for_and_says_how_dangerous_that_is() {
         ),
         (
             with(step(Label, update, "", "Pod", "web-1"), |s| {
-                s.selected_by = vec!["service/web".into()]
+                s.selected_by = vec!["service/web".into()];
             }),
             Destructive,
             "selector-label",
         ),
         (
             with(step(Label, update, "", "Pod", "web-1"), |s| {
-                s.selected_by = vec!["unreadable: services".into()]
+                s.selected_by = vec!["unreadable: services".into()];
             }),
             Destructive,
             "selector-label",

@@ -192,14 +192,12 @@ fn place(target: &Target) -> Option<&str> {
 }
 
 #[cfg(test)]
-#[path = "factors_tests.rs"]
 mod factors_tests;
 #[cfg(test)]
-#[path = "floors_tests.rs"]
 mod floors_tests;
 #[cfg(test)]
-#[path = "properties_tests.rs"]
 mod properties_tests;
 #[cfg(test)]
-#[path = "testing.rs"]
+mod security_tests;
+#[cfg(test)]
 pub(crate) mod testing;

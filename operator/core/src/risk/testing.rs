@@ -90,3 +90,29 @@ pub(crate) fn weight(risk: &Risk, factor: &str) -> i32 {
         .find(|f| f.id == factor)
         .map_or(0, |f| f.weight)
 }
+
+/// A harmless plan with something worse about it.
+pub(crate) fn with(change: impl FnOnce(&mut CommandPlanSpec)) -> CommandPlanSpec {
+    let mut plan = plan(vec![restart("web")]);
+    change(&mut plan);
+    plan
+}
+
+/// A plan whose only diff is this line.
+pub(crate) fn line(path: &str, before: Option<&str>, after: Option<&str>) -> CommandPlanSpec {
+    with(|plan| {
+        plan.steps[0].diff = vec![DiffLine {
+            target: 0,
+            path: path.into(),
+            before: before.map(str::to_owned),
+            after: after.map(str::to_owned),
+        }];
+    })
+}
+
+/// A plan that creates a Deployment from this manifest.
+pub(crate) fn manifest(text: &str) -> CommandPlanSpec {
+    let mut made = step(Action::Recreate, Effect::Create, "apps", "Deployment", "web");
+    made.manifest = Some(text.into());
+    plan(vec![made])
+}
