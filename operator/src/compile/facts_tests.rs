@@ -120,7 +120,7 @@ fn plans_that_ended_without_an_effect_do_not_count_and_those_that_wait_do() {
     assert_eq!(counted(&[shown]).0, 0, "never executed");
 }
 
-fn policies(selector: serde_json::Value) -> Effective {
+fn policies(selector: &serde_json::Value) -> Effective {
     let spec: RiskPolicySpec = serde_json::from_value(json!({"protectedNamespaces": selector})).unwrap();
     let open = RiskPolicy::new("open", RiskPolicySpec::default());
     Effective::from_policies(&[open, RiskPolicy::new("p", spec)]).unwrap()
@@ -136,7 +136,7 @@ fn a_namespace_is_protected_where_any_policy_says_so_or_nobody_can_say() {
                 .collect(),
         )
     };
-    let some = policies(json!({"matchLabels": {"tier": "gold"}}));
+    let some = policies(&json!({"matchLabels": {"tier": "gold"}}));
     let cases = [
         (labels(&[("tier", "gold")]), Some(&some), true),
         (labels(&[("tier", "tin")]), Some(&some), false),
@@ -158,7 +158,7 @@ fn more_labels_than_a_plan_holds_count_as_unread() {
     let found = fact(
         "demo",
         Some(many),
-        Some(&policies(json!({"matchLabels": {"a": "b"}}))),
+        Some(&policies(&json!({"matchLabels": {"a": "b"}}))),
     );
     assert!(found.protected && found.labels.is_empty());
 }
