@@ -9,6 +9,7 @@ pub mod context;
 pub mod controllers;
 pub mod error;
 pub mod execute;
+pub mod failpoint;
 pub mod http;
 pub mod leader;
 pub mod metrics;

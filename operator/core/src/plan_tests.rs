@@ -325,15 +325,21 @@ fn after_a_crash_only_a_mark_proves_the_write() {
     )
     .unwrap()
     .step;
-    let at = |generation: i64, replicas: i64| {
+    let at = |generation: i64, replicas: i64, by: &str| {
         let mut o = found.object.clone();
         o["metadata"]["generation"] = json!(generation);
         o["spec"]["replicas"] = json!(replicas);
+        o["metadata"]["managedFields"] = json!([{"manager": by, "operation": "Update", "subresource": "scale",
+            "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": {"f:replicas": {}}}}]);
         trace(&step, &step.targets[0], Some(&o), "id")
     };
-    assert_eq!(at(4, 5), Trace::Done);
-    assert_eq!(at(3, 2), Trace::Unknown);
-    assert_eq!(at(4, 7), Trace::Unknown);
+    assert_eq!(at(4, 5, "kubechat"), Trace::Done);
+    assert_eq!(at(3, 2, "kubechat"), Trace::Unknown);
+    assert_eq!(at(3, 5, "kubechat"), Trace::Unknown);
+    assert_eq!(at(4, 7, "kubechat"), Trace::Unknown);
+    // Somebody else reached the same number: that is no proof that this step did.
+    assert_eq!(at(4, 5, "kube-controller-manager"), Trace::Unknown);
+    assert_eq!(at(4, 5, "kubectl"), Trace::Unknown);
     assert_eq!(trace(&step, &step.targets[0], None, "id"), Trace::Unknown);
     let mut delete = one(Action::Delete, IntentParams::default()).unwrap().step;
     assert_eq!(trace(&delete, &delete.targets[0], None, "id"), Trace::Done);

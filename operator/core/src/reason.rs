@@ -79,6 +79,8 @@ reasons! {
     SUSPENDED = "Suspended";
     /// The plan's digest is not that of its content.
     DIGEST_MISMATCH = "DigestMismatch";
+    /// The operator's clock is behind the API server's, so no expiry can be judged.
+    CLOCK_SKEW = "ClockSkew";
     /// The API server did not answer in time.
     UNREACHABLE = "Unreachable";
     /// The session does not take turns any more.

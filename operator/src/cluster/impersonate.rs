@@ -9,7 +9,6 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::{Request, Response};
-use hyper::body::Incoming;
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use kube::api::PostParams;
 use kube::client::{Body, ConfigExt};
@@ -27,7 +26,8 @@ const MAX_CLIENTS: usize = 512;
 /// How long a proven client is used without asking again.
 const PROVEN_FOR: Duration = Duration::from_secs(300);
 
-type Http = BoxCloneSyncService<Request<Body>, Response<Incoming>, hyper_util::client::legacy::Error>;
+/// What carries requests to the API server.
+pub type Http = BoxCloneSyncService<Request<Body>, Response<axum::body::Body>, BoxError>;
 
 /// Makes clients that act as people. All share one connection pool.
 pub struct Impersonator {
@@ -52,11 +52,21 @@ impl Impersonator {
         let client: hyper_util::client::legacy::Client<_, Body> =
             hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new())
                 .build(connector);
-        Ok(Self {
+        let http = ServiceBuilder::new()
+            .map_response(|answer: Response<_>| answer.map(axum::body::Body::new))
+            .map_err(BoxError::from)
+            .service(client);
+        Ok(Self::over(config, Http::new(http)))
+    }
+
+    /// Over a connection of its own.
+    #[must_use]
+    pub fn over(config: Config, http: Http) -> Self {
+        Self {
             config,
-            http: Mutex::new(Http::new(client)),
+            http: Mutex::new(http),
             proven: Mutex::default(),
-        })
+        }
     }
 
     /// A client for reads and dry-runs as this person. Kept for a while, because many turns come from the same people.
@@ -110,7 +120,6 @@ impl Impersonator {
             .layer(config.base_uri_layer())
             .option_layer(config.auth_layer().map_err(failed)?)
             .layer(config.extra_headers_layer().map_err(failed)?)
-            .map_err(BoxError::from)
             .service(http);
         Ok(Client::new(service, config.default_namespace))
     }

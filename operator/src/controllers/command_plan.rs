@@ -21,6 +21,7 @@ use crate::audit::about_plan;
 use crate::context::Context;
 use crate::error::Error;
 use crate::execute::{self, Progress, effect};
+use crate::failpoint::{self, Point};
 
 /// Failed tries after which the plan says why it does not go on.
 const TOLD_AFTER: u32 = 2;
@@ -176,8 +177,10 @@ async fn wait_for_effect(
     mut new: CommandPlanStatus,
     cached: bool,
 ) -> Result<Action, Error> {
+    failpoint::at(Point::Waiting).await;
     let now = Timestamp::now();
-    let open = open_effects(plan, ctx).await?;
+    let seen = seen(plan, ctx).await?;
+    let open = &seen.open;
     let done = |n: &CommandPlanStatus| n.steps.iter().map(|s| s.done).sum::<i32>();
     if open.is_empty() {
         let name = plan.name_any();
@@ -197,8 +200,15 @@ async fn wait_for_effect(
             done(&new),
             plan.spec.requester.username
         );
+        let verdict = if seen.lost.is_empty() {
+            "the effect is there".to_owned()
+        } else {
+            let lost = effect::lines(&seen.lost);
+            kubechat_crds::condition::clip(format!("all was done, but since then: {lost}"), 500)
+        };
         new.evidence = Some(Evidence {
-            verdict: "the effect is there".to_owned(),
+            after: seen.evidence(),
+            verdict,
             ..new.evidence.unwrap_or_default()
         });
         execute::finish(&mut new, plan, PlanPhase::Succeeded, reason::EXECUTED, &message);
@@ -220,6 +230,7 @@ async fn wait_for_effect(
             plan.name_any()
         );
         new.evidence = Some(Evidence {
+            after: seen.evidence(),
             verdict: "the effect did not come in time".to_owned(),
             ..new.evidence.unwrap_or_default()
         });
@@ -234,6 +245,10 @@ async fn wait_for_effect(
     }
     new.phase = Some(PlanPhase::Executing);
     let text = kubechat_crds::condition::clip(open.join("; "), 1000);
+    new.evidence = Some(Evidence {
+        during: effect::lines(open),
+        ..new.evidence.unwrap_or_default()
+    });
     OneShot {
         conditions: &mut new.conditions,
         generation: plan.metadata.generation,
@@ -247,14 +262,14 @@ async fn wait_for_effect(
     Ok(Action::requeue(LOOK))
 }
 
-/// What is still waited for, read as the requester; nothing when nobody can look.
-async fn open_effects(plan: &CommandPlan, ctx: &Context) -> Result<Vec<String>, Error> {
+/// How the targets stand and what is still waited for, read as the requester; nothing when nobody can look.
+async fn seen(plan: &CommandPlan, ctx: &Context) -> Result<effect::Seen, Error> {
     let Ok(acting) = authz::acting(&plan.spec.requester) else {
-        return Ok(vec![]);
+        return Ok(effect::Seen::default());
     };
     match ctx.people.reader(&acting).await {
-        Ok(person) => effect::waiting(&person, plan).await,
-        Err(Error::Identity(_)) => Ok(vec![]),
+        Ok(person) => effect::look(&person, plan).await,
+        Err(Error::Identity(_)) => Ok(effect::Seen::default()),
         Err(error) => Err(error),
     }
 }
@@ -279,6 +294,7 @@ async fn finished(
     new: CommandPlanStatus,
     cached: bool,
 ) -> Result<Action, Error> {
+    failpoint::at(Point::BeforeEnd).await;
     report(plan, ctx, &new, cached).await?;
     ctx.handled.insert(&plan.uid().unwrap_or_default());
     let condition =

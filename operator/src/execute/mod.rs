@@ -79,6 +79,7 @@ async fn go_on(run: &mut Run<'_>) -> Result<Progress, Error> {
     if let Err(stop) = integrity(&fresh.plan, &ctx.cluster_uid) {
         return run.end(PlanPhase::Failed, stop.0, &stop.1).await;
     }
+    clock(fresh)?;
     let (verdict, approvals) = decide(&fresh.observed());
     run.status.approvals = Some(approvals);
     match verdict {
@@ -111,6 +112,23 @@ async fn go_on(run: &mut Run<'_>) -> Result<Progress, Error> {
     }
     guards(ctx).await?;
     steps::run(run).await
+}
+
+/// Fails while this machine's clock is behind what the API server has stamped: then nothing that expires can be judged.
+fn clock(fresh: &Fresh) -> Result<(), Error> {
+    let plan = fresh.plan.metadata.creation_timestamp.as_ref().map(|t| t.0);
+    let decisions = fresh.approvals.iter().map(|a| a.created);
+    let written = plan.into_iter().chain(decisions).chain([fresh.stamped]);
+    match kubechat_core::clock::behind(fresh.now, written) {
+        None => Ok(()),
+        Some(gap) => Err(Error::Dependency {
+            reason: reason::CLOCK_SKEW,
+            message: format!(
+                "the operator's clock is {} s behind the API server's, so nothing that expires can be judged and nothing is sent. Set the clock of its machine (NTP)",
+                gap.as_secs()
+            ),
+        }),
+    }
 }
 
 /// What must work before anything is sent: the audit log takes entries, admission stamps.
@@ -222,6 +240,13 @@ impl<'a> Run<'a> {
             .get(index)
             .map(|s| plans::step_id(uid, index, s))
             .unwrap_or_default()
+    }
+
+    /// Adds to the evidence how a target stood before.
+    fn was(&mut self, line: &str) {
+        let evidence = self.status.evidence.get_or_insert_default();
+        let named = effect::lines(&[std::mem::take(&mut evidence.before), line.to_owned()]);
+        evidence.before = named.trim_start_matches("; ").to_owned();
     }
 
     async fn record_result(

@@ -43,7 +43,12 @@ impl Run<'_> {
                 Some(result) => (settled(result.outcome), result.message.clone()),
                 None => self.settle_by_trace(index).await?,
             };
-            self.set(index, state, None, &message);
+            self.set(
+                index,
+                state,
+                Some(reason_of(state)).filter(|_| state != StepState::Done),
+                &message,
+            );
             if let Some(step) = self.status.steps.get_mut(index) {
                 step.audit_seq = i64::try_from(seq).ok();
             }
@@ -95,6 +100,11 @@ impl Run<'_> {
             Err(Error::Identity(_)) => step.targets.iter().map(|t| t.name.clone()).collect(),
             Err(error) => return Err(error),
         };
+        let all = step.targets.len();
+        if let Some(status) = self.status.steps.get_mut(index) {
+            status.done = i32::try_from(all - lost.len().min(all)).unwrap_or(i32::MAX);
+            status.failed = lost.iter().take(20).cloned().collect();
+        }
         let (state, outcome, message) = if lost.is_empty() {
             (
                 StepState::Done,
@@ -104,7 +114,7 @@ impl Run<'_> {
         } else {
             let message = format!(
                 "the operator was interrupted between intent and result, and the object does not tell whether the change happened: {}. It is not sent again; look at it, then roll back or ask again",
-                lost.join(", ")
+                kubechat_crds::condition::clip(lost.join(", "), 2000)
             );
             (StepState::Unknown, Outcome::Unknown, message)
         };

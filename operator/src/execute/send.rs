@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use kube::Client;
+use kubechat_core::plan::effect::standing;
 use kubechat_core::plan::{self, KindRef, Trace};
 use kubechat_core::reason;
 use kubechat_crds::Step;
@@ -12,12 +13,21 @@ use serde_json::Value;
 
 use crate::cluster::objects::{ClientDebug, Objects};
 use crate::error::Error;
+use crate::failpoint::{self, Point};
 use crate::leader::Leadership;
 
 /// How often a write that met a conflict, or too many requests, is tried.
 const MAX_CONFLICTS: u32 = 4;
 /// First wait after the API server said that there are too many requests.
-const TOO_MANY: Duration = Duration::from_secs(1);
+const TOO_MANY: Duration = if cfg!(test) {
+    Duration::from_millis(1)
+} else {
+    Duration::from_secs(1)
+};
+/// Longest wait that the API server may ask for.
+const MAX_PAUSE: u32 = 10;
+/// Targets named in a status.
+const MAX_NAMED: usize = 20;
 
 /// What came of a send.
 #[derive(Debug)]
@@ -39,6 +49,10 @@ pub(super) enum Sent {
     Unknown {
         /// Why.
         message: String,
+        /// Targets done before.
+        done: i32,
+        /// The target nobody knows of, and those not sent.
+        failed: Vec<String>,
     },
 }
 
@@ -64,9 +78,19 @@ pub(super) struct Write<'a> {
     /// Patch or manifest; `Null` for a delete.
     body: Value,
     version: Option<String>,
+    /// How the target stood when it was read last.
+    was: String,
 }
 
-fn kind_of(target: &Target) -> KindRef {
+impl Write<'_> {
+    /// How the target stood before, for the evidence.
+    pub(super) fn was(&self) -> &str {
+        &self.was
+    }
+}
+
+/// The kind of a target.
+pub(super) fn kind_of(target: &Target) -> KindRef {
     KindRef {
         group: target.group.clone(),
         version: target.version.clone(),
@@ -239,6 +263,7 @@ impl<'a> Sender<'a> {
                 kind,
                 body,
                 version,
+                was: standing(self.step.effect, target, fresh.as_ref()).line,
             }),
             Err(message) => Err(refused(reason::INVALID, message)),
         })
@@ -248,9 +273,10 @@ impl<'a> Sender<'a> {
     pub(super) async fn send(&self, writes: Vec<Write<'a>>) -> Sent {
         let names: Vec<String> = writes.iter().map(|w| label(w.target)).collect();
         for (index, write) in writes.into_iter().enumerate() {
-            let left: Vec<String> = names.iter().skip(index).take(20).cloned().collect();
+            let failed: Vec<String> = names.iter().skip(index).take(MAX_NAMED).cloned().collect();
             let done = i32::try_from(index).unwrap_or(i32::MAX);
             let tail = format!("{index} of {} target(s) were done before", names.len());
+            failpoint::at(Point::BeforeSend).await;
             if self.leadership.check().is_err() {
                 let message = format!(
                     "leadership was lost; {} was not sent. {tail}",
@@ -260,17 +286,19 @@ impl<'a> Sender<'a> {
                     reason: reason::INTERRUPTED,
                     message,
                     done,
-                    failed: left,
+                    failed,
                 };
             }
-            match self.one(write).await {
+            let sent = self.one(write).await;
+            failpoint::at(Point::AfterSend).await;
+            match sent {
                 Ok(()) => {}
                 Err(Refusal::Answered { reason, message }) => {
                     return Sent::Failed {
                         reason,
                         message: format!("{message}. {tail}"),
                         done,
-                        failed: left,
+                        failed,
                     };
                 }
                 Err(Refusal::Silent(error)) => match self.lost(index).await {
@@ -279,13 +307,21 @@ impl<'a> Sender<'a> {
                         let message = format!(
                             "{error}; whether {name} was changed cannot be known. It is not sent again. {tail}"
                         );
-                        return Sent::Unknown { message };
+                        return Sent::Unknown {
+                            message,
+                            done,
+                            failed,
+                        };
                     }
                     Err(second) => {
                         let message = format!(
                             "{error}; looking for its effect failed too ({second}). It is not sent again. {tail}"
                         );
-                        return Sent::Unknown { message };
+                        return Sent::Unknown {
+                            message,
+                            done,
+                            failed,
+                        };
                     }
                 },
             }
@@ -294,7 +330,8 @@ impl<'a> Sender<'a> {
     }
 
     /// One write. A conflict means by definition that nothing was written, so it is built anew while the object still is
-    /// what was approved; too many requests are waited for, bounded.
+    /// what was approved; too many requests are waited for, bounded. An object that bears the mark has had this very write:
+    /// something on the way repeated it.
     async fn one(&self, mut write: Write<'a>) -> Result<(), Refusal> {
         let name = label(write.target);
         let mut last = None;
@@ -309,7 +346,15 @@ impl<'a> Sender<'a> {
             };
             match error.status().map(|s| s.code) {
                 Some(404) if self.step.effect == Effect::Delete => return Ok(()),
-                Some(409) if self.step.effect != Effect::Create => {
+                Some(409) => {
+                    match bears_mark(&self.client, self.step, write.target, &self.step_id).await {
+                        Ok(true) => return Ok(()),
+                        Ok(false) if self.step.effect == Effect::Create => {
+                            return Err(answered(reason::STALE, &error));
+                        }
+                        Ok(false) => {}
+                        Err(error) => return Err(answered(reason::UNREACHABLE, &error)),
+                    }
                     write = match self.ready(write.target).await {
                         Ok(Ok(write)) => write,
                         Ok(Err(NotReady::Changed(why))) => {
@@ -324,10 +369,11 @@ impl<'a> Sender<'a> {
                         Err(error) => return Err(answered(reason::UNREACHABLE, &error)),
                     };
                 }
-                Some(429) => tokio::time::sleep(TOO_MANY * (attempt + 1)).await,
-                // An answer of the API server means that it did not happen; a server error may hide that it did.
+                Some(429) => tokio::time::sleep(pause(&error, attempt)).await,
+                // An answer of the API server means that it did not happen; a server error, or one of a proxy that
+                // waited too long (408), may hide that it did.
                 Some(403) => return Err(answered(reason::FORBIDDEN, &error)),
-                Some(code) if (400..500).contains(&code) => {
+                Some(code) if (400..500).contains(&code) && code != 408 => {
                     return Err(answered(reason::STEP_FAILED, &error));
                 }
                 _ => return Err(Refusal::Silent(error)),
@@ -359,6 +405,15 @@ enum Refusal {
     Answered { reason: &'static str, message: String },
     /// No answer, or a server error: it may have happened.
     Silent(Error),
+}
+
+/// How long to wait after a 429: as long as the API server asks for, within bounds.
+fn pause(error: &Error, attempt: u32) -> Duration {
+    let asked = error
+        .status()
+        .and_then(|s| s.details.as_ref())
+        .map_or(0, |d| d.retry_after_seconds.min(MAX_PAUSE));
+    Duration::from_secs(asked.into()).max(TOO_MANY * (attempt + 1))
 }
 
 fn refused(reason: &'static str, message: String) -> NotReady {

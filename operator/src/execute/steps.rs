@@ -13,6 +13,7 @@ use super::{Progress, Run, gather};
 use crate::audit::about_plan;
 use crate::controllers::status;
 use crate::error::Error;
+use crate::failpoint::{self, Point};
 use kubechat_core::lifecycle::OneShot;
 use kubechat_core::lifecycle::command_plan::{Verdict, decide};
 
@@ -101,6 +102,11 @@ async fn may_go_on(run: &mut Run<'_>, index: usize) -> Result<Option<Progress>, 
     let name = plan.metadata.name.as_deref().unwrap_or_default();
     let namespace = plan.metadata.namespace.as_deref().unwrap_or_default();
     let fresh = gather::fresh(run.ctx, name, namespace).await?;
+    if fresh.plan.metadata.uid != plan.metadata.uid || fresh.plan.metadata.deletion_timestamp.is_some() {
+        // Nobody is left to report to.
+        return Ok(Some(Progress::Nothing));
+    }
+    super::clock(&fresh)?;
     let verdict = decide(&fresh.observed()).0;
     if verdict != Verdict::Go && !run.begun() {
         return Ok(Some(Progress::NotYet(Box::new((verdict, run.status.clone())))));
@@ -157,13 +163,18 @@ async fn one(run: &mut Run<'_>, person: &Client, index: usize) -> Result<Option<
     if let Some(stopped) = may_go_on(run, index).await? {
         return Ok(Some(stopped));
     }
+    for write in &writes {
+        run.was(write.was());
+    }
     let draft = intent(run, step, index);
+    failpoint::at(Point::BeforeIntent).await;
     run.ctx.leadership.check()?;
     let seq = match run.ctx.audit.intent(draft, &step_id).await? {
         IntentOutcome::Recorded { seq } => seq,
         // Somebody was here before: never sent twice. The next reconcile settles it from the log.
         IntentOutcome::AlreadyThere { .. } => return Err(Error::NotLeader),
     };
+    failpoint::at(Point::AfterIntent).await;
     run.set(index, StepState::Sent, None, "");
     if let Some(status) = run.status.steps.get_mut(index) {
         status.audit_seq = i64::try_from(seq).ok();
@@ -173,8 +184,10 @@ async fn one(run: &mut Run<'_>, person: &Client, index: usize) -> Result<Option<
     if let Err(problem) = report(run, reason::EXECUTING, &progress).await {
         tracing::warn!(%problem, "progress was not reported");
     }
+    failpoint::at(Point::AfterReport).await;
     run.ctx.metrics.steps_sent.inc();
     let sent = sender.send(writes).await;
+    failpoint::at(Point::BeforeResult).await;
     settle(run, index, sent).await
 }
 
@@ -194,14 +207,25 @@ async fn settle(run: &mut Run<'_>, index: usize, sent: Sent) -> Result<Option<Pr
             }
             (StepState::Failed, Outcome::Failure, reason, message)
         }
-        Sent::Unknown { message } => (
-            StepState::Unknown,
-            Outcome::Unknown,
-            reason::OUTCOME_UNKNOWN,
+        Sent::Unknown {
             message,
-        ),
+            done,
+            failed,
+        } => {
+            if let Some(status) = run.status.steps.get_mut(index) {
+                status.done = done;
+                status.failed = failed;
+            }
+            (
+                StepState::Unknown,
+                Outcome::Unknown,
+                reason::OUTCOME_UNKNOWN,
+                message,
+            )
+        }
     };
     run.record_result(index, outcome, why, &message).await?;
+    failpoint::at(Point::AfterResult).await;
     run.set(
         index,
         state,

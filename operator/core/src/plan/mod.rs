@@ -4,6 +4,7 @@
 pub mod actions;
 pub mod contradiction;
 pub mod diff;
+pub mod effect;
 pub mod object;
 pub mod selector;
 
@@ -346,6 +347,9 @@ pub enum Trace {
 }
 
 /// Judges the trace of one target. `object` is `None` when it is not there.
+///
+/// A scale leaves no annotation, because its write goes to a subresource: its mark is the number reached, a generation that
+/// moved, and that the number was last written by KubeChat. An autoscaler that reached the same number is no proof.
 #[must_use]
 pub fn trace(step: &Step, target: &Target, object: Option<&Value>, step_id: &str) -> Trace {
     let marked = object.is_some_and(|o| object::annotation(o, STEP_ID_ANNOTATION) == Some(step_id));
@@ -369,6 +373,7 @@ pub fn trace(step: &Step, target: &Target, object: Option<&Value>, step_id: &str
             uid == target.uid.as_deref()
                 && generation > target.generation
                 && replicas == step.params.replicas.map(i64::from)
+                && object.is_some_and(object::scaled_by_us)
         }
         Effect::Update => marked && uid == target.uid.as_deref(),
     };
