@@ -6,7 +6,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use kubechat_audit::{
-    Actor, AuditStore, Draft, EventType, Ids, IntentOutcome, Outcome, ResultOutcome, Risk, Target,
+    Actor, AuditStore, Draft, EventType, Ids, IntentOutcome, Outcome, ResultOutcome, Risk, Spool, Target,
 };
 use kubechat_crds::audit_policy::AuditLevel;
 use kubechat_crds::{AuditPolicySpec, ChatRequest, CommandPlan, Identity};
@@ -19,6 +19,8 @@ use crate::metrics::Metrics;
 #[derive(Clone)]
 pub struct Audit {
     store: Arc<dyn AuditStore>,
+    /// Where results wait that the store could not take.
+    spool: Option<Spool>,
     levels: Arc<RwLock<AuditPolicySpec>>,
     metrics: Arc<Metrics>,
 }
@@ -35,8 +37,31 @@ impl Audit {
     pub fn new(store: Arc<dyn AuditStore>, metrics: Arc<Metrics>) -> Self {
         Self {
             store,
+            spool: None,
             levels: Arc::default(),
             metrics,
+        }
+    }
+
+    /// With a file beside the store for results that it cannot take.
+    #[must_use]
+    pub fn with_spool(self, spool: Spool) -> Self {
+        Self {
+            spool: Some(spool),
+            ..self
+        }
+    }
+
+    /// Records the results that wait beside the store. Cheap when there are none.
+    ///
+    /// # Errors
+    /// When they cannot be recorded: then what became of a step is not known, and nothing is decided by the log.
+    pub async fn catch_up(&self) -> Result<(), Error> {
+        match &self.spool {
+            Some(spool) if !spool.is_empty() => {
+                self.told(spool.replay(&*self.store).await).map(drop)
+            }
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -75,12 +100,27 @@ impl Audit {
         self.told(self.store.append_intent(self.leveled(draft), step_id).await)
     }
 
-    /// Records the result of a step.
+    /// Records the result of a step. When the store does not take it, it is kept beside it, on the disk, before the error is
+    /// returned: so it is not lost with this process.
     ///
     /// # Errors
     /// When it cannot be committed; it is safe to try again.
     pub async fn result(&self, draft: Draft) -> Result<ResultOutcome, Error> {
-        self.told(self.store.append_result(self.leveled(draft)).await)
+        let draft = self.leveled(draft);
+        let recorded = self.store.append_result(draft.clone()).await;
+        if let (Err(error), Some(spool)) = (&recorded, self.spool.clone())
+            && is_worth_keeping(error)
+        {
+            let kept = tokio::task::spawn_blocking(move || spool.keep(&draft)).await;
+            match kept {
+                Ok(Ok(())) => tracing::warn!(%error, "a result waits for the audit store"),
+                Ok(Err(problem)) => {
+                    tracing::error!(%error, %problem, "a result could be kept neither in the audit store nor beside it");
+                }
+                Err(problem) => tracing::error!(%problem, "a result could not be kept"),
+            }
+        }
+        self.told(recorded)
     }
 
     /// The recorded intent of a step and its result, if any.
@@ -88,6 +128,7 @@ impl Audit {
     /// # Errors
     /// When the store does not answer.
     pub async fn known(&self, step_id: &str) -> Result<Option<kubechat_audit::store::StepRecord>, Error> {
+        self.catch_up().await?;
         Ok(self.store.intent(step_id).await?)
     }
 
@@ -150,6 +191,22 @@ impl Audit {
     fn of(&self, event: EventType) -> AuditLevel {
         let levels = self.levels.read().unwrap_or_else(PoisonError::into_inner);
         levels.levels.get(event.as_str()).copied().unwrap_or_default()
+    }
+}
+
+/// Whether a result that met this error may be recorded later by the same draft.
+fn is_worth_keeping(error: &kubechat_audit::Error) -> bool {
+    use kubechat_audit::Error as E;
+    match error {
+        E::Unavailable { .. }
+        | E::Overloaded(_)
+        | E::Timeout(_)
+        | E::Unconfirmed { .. }
+        | E::Integrity { .. }
+        | E::NotALog { .. }
+        | E::Spool { .. } => true,
+        // Another leader has taken over and settles the step by what it finds.
+        E::Fenced { .. } | E::Invalid(_) | E::NotCanonical(_) | E::NoIntent { .. } | E::Rollback { .. } => false,
     }
 }
 

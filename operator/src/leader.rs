@@ -32,6 +32,23 @@ pub struct Leadership {
 }
 
 impl Leadership {
+    /// Of a process that leads from now on.
+    #[cfg(test)]
+    pub(crate) fn held(fence: u64) -> Self {
+        Self {
+            renewed: Arc::new(Mutex::new(Instant::now())),
+            lost: Arc::default(),
+            duration: Duration::from_secs(3600),
+            fence,
+        }
+    }
+
+    /// Another process leads.
+    #[cfg(test)]
+    pub(crate) fn lose(&self) {
+        self.lost.store(true, Ordering::SeqCst);
+    }
+
     /// Fails when this process may not act any more. Called right before every effect.
     ///
     /// # Errors

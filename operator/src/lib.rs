@@ -16,3 +16,5 @@ pub mod metrics;
 pub mod run;
 pub mod selfcheck;
 pub mod setup;
+#[cfg(test)]
+mod testing;

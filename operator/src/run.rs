@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::runtime::events::{Recorder, Reporter};
 use kube::{Api, Client, Config};
-use kubechat_audit::{AuditStore, SqliteOptions, SqliteStore};
+use kubechat_audit::{AuditStore, Spool, SqliteOptions, SqliteStore};
 use kubechat_crds::{
     AIProvider, Approval, ApproverKey, AuditPolicy, AuditPolicySpec, ChatRequest, ChatSession, CommandPlan,
     RiskPolicy,
@@ -173,6 +173,7 @@ async fn open_audit(
     leadership: &Leadership,
     metrics: &Arc<Metrics>,
 ) -> anyhow::Result<Audit> {
+    let spool = Spool::beside(&path, key.clone());
     let store = SqliteStore::open(SqliteOptions::new(path, key, leadership.fence))
         .await
         .context("the audit log cannot be opened; nothing will be executed")?;
@@ -180,7 +181,12 @@ async fn open_audit(
     if head.fence >= leadership.fence {
         store.raise_fence(head.fence + 1).await?;
     }
-    Ok(Audit::new(Arc::new(store), Arc::clone(metrics)))
+    let audit = Audit::new(Arc::new(store), Arc::clone(metrics)).with_spool(spool);
+    audit
+        .catch_up()
+        .await
+        .context("results of an earlier run cannot be recorded")?;
+    Ok(audit)
 }
 
 struct Parts {

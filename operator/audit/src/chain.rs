@@ -21,6 +21,7 @@ pub const KEY_BYTES: usize = 32;
 const BLOCK_BYTES: usize = 64;
 const GENESIS_LABEL: &[u8] = b"kubechat.io/audit/v1\n";
 const KEY_ID_LABEL: &[u8] = b"kubechat.io/audit/key-id/v1\n";
+const SPOOL_LABEL: &[u8] = b"kubechat.io/audit/spool/v1\n";
 const LEAF_PREFIX: [u8; 1] = [0];
 
 /// Hash of one entry's header bytes.
@@ -90,6 +91,11 @@ impl ChainKey {
     /// `mac_n` from `mac_{n-1}` and the leaf of entry n.
     pub fn link(&self, previous: ChainMac, leaf: Leaf) -> ChainMac {
         self.mac(&[&previous.0, &leaf.0])
+    }
+
+    /// The proof of a line that waits beside the log. Its label keeps it from being a link of any chain.
+    pub(crate) fn spool_line(&self, line: &[u8]) -> ChainMac {
+        self.mac(&[SPOOL_LABEL, line])
     }
 
     fn mac(&self, parts: &[&[u8]]) -> ChainMac {

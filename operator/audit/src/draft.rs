@@ -4,6 +4,7 @@
 //! which gives it its number and time. The operator is the only caller: other processes leave what happened
 //! in objects, and the operator commits it.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::record::{Actor, EventType, Ids, Outcome, Risk, Source, Target};
@@ -16,7 +17,8 @@ pub const MAX_WORD_BYTES: usize = 64;
 pub const MAX_RISK_SCORE: u8 = 100;
 
 /// An event on its way into the log.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Draft {
     /// Kind of event.
     pub event_type: EventType,

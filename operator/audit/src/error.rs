@@ -73,6 +73,14 @@ pub enum Error {
         /// What is wrong.
         why: &'static str,
     },
+    /// The file of results that wait for the store cannot be used.
+    #[error("results wait for the audit store in {path}, which cannot be used: {why}; they are recorded once it can", path = .path.display())]
+    Spool {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        why: String,
+    },
     /// The file is not an audit log that this program can use.
     #[error("{path} cannot be used as audit log: {why}; nothing was written", path = .path.display())]
     NotALog {
@@ -96,6 +104,7 @@ impl Error {
             | Self::NotCanonical(_)
             | Self::NoIntent { .. }
             | Self::Rollback { .. }
+            | Self::Spool { .. }
             | Self::NotALog { .. } => false,
         }
     }
@@ -112,6 +121,7 @@ impl Error {
             | Self::NotCanonical(_)
             | Self::NoIntent { .. }
             | Self::Rollback { .. }
+            | Self::Spool { .. }
             | Self::NotALog { .. } => false,
         }
     }

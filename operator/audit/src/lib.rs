@@ -4,6 +4,7 @@
 //! - [`entry`]: the header that is hashed and the bounds on what people control ([`Entry`]).
 //! - [`chain`]: leaf hashes and the HMAC chain. [`key`]: the key's file.
 //! - [`verify`]: from rows to a [`Report`]. Pure, like `chain`. [`report`]: what it found, and what that means.
+//! - [`spool`]: results that wait for a store that went away.
 //! - [`store`]: the [`AuditStore`] trait and SQLite behind it.
 //!
 //! Invariants: an entry's bytes are made once, stored verbatim and never serialised again to verify them; a step
@@ -20,6 +21,7 @@ pub mod error;
 pub mod key;
 pub mod record;
 pub mod report;
+pub mod spool;
 pub mod store;
 pub mod verify;
 
@@ -30,6 +32,7 @@ pub use error::Error;
 pub use key::{KeyError, init_key, read_key};
 pub use record::{Actor, EventType, Ids, Outcome, Risk, Source, Target};
 pub use report::{Report, Verdict, VerifyExit};
+pub use spool::{Replayed, Spool};
 pub use store::{
     Appended, AuditStore, Filter, Head, IntentOutcome, ResultOutcome, SqliteOptions, SqliteStore, StepRecord,
     list_file, verify_file,

@@ -44,7 +44,7 @@ pub async fn reconcile(plan: Arc<CommandPlan>, ctx: Arc<Context>) -> Result<Acti
     }
     let begun = current.steps.iter().any(|s| s.state != StepState::Pending);
     if begun && current.steps.iter().all(|s| s.state == StepState::Done) {
-        return wait_for_effect(&plan, &ctx, current, true).await;
+        return wait_for_effect(&plan, &ctx, current).await;
     }
     if !begun && !has_decision(&ctx, &plan) {
         let (verdict, approvals) = observe(&ctx, &plan);
@@ -59,11 +59,15 @@ pub async fn reconcile(plan: Arc<CommandPlan>, ctx: Arc<Context>) -> Result<Acti
     }
     let namespace = plan.namespace().unwrap_or_default();
     match execute::advance(&ctx, &plan.name_any(), &namespace).await {
-        Ok(Progress::NotYet(found)) => settle(&plan, &ctx, found.0, found.1).await,
-        Ok(Progress::Sent(new)) => wait_for_effect(&plan, &ctx, *new, false).await,
-        Ok(Progress::Finished(new)) => finished(&plan, &ctx, *new, false).await,
-        Ok(Progress::Nothing) => Ok(Action::await_change()),
-        Ok(Progress::Held(held)) => hold(&plan, &ctx, held.0, Some(held.1)).await,
+        // What was read fresh is what is reported on.
+        Ok(Some((progress, plan))) => match progress {
+            Progress::NotYet(found) => settle(&plan, &ctx, found.0, found.1).await,
+            Progress::Sent(new) => wait_for_effect(&plan, &ctx, *new).await,
+            Progress::Finished(new) => finished(&plan, &ctx, *new).await,
+            Progress::Nothing => Ok(Action::await_change()),
+            Progress::Held(held) => hold(&plan, &ctx, held.0, Some(held.1)).await,
+        },
+        Ok(None) => Ok(Action::await_change()),
         Err(error) => hold(&plan, &ctx, error, None).await,
     }
 }
@@ -163,7 +167,7 @@ async fn settle(
             draft.message.clone_from(&message);
             ctx.audit.record(draft).await?;
             execute::finish(&mut new, plan, phase, reason, &message);
-            finished(plan, ctx, new, true).await
+            finished(plan, ctx, new).await
         }
         // Seen as Go by the caches but not begun: looked at freshly at once.
         Verdict::Go => Ok(Action::requeue(Duration::ZERO)),
@@ -175,7 +179,6 @@ async fn wait_for_effect(
     plan: &CommandPlan,
     ctx: &Context,
     mut new: CommandPlanStatus,
-    cached: bool,
 ) -> Result<Action, Error> {
     failpoint::at(Point::Waiting).await;
     let now = Timestamp::now();
@@ -212,7 +215,7 @@ async fn wait_for_effect(
             ..new.evidence.unwrap_or_default()
         });
         execute::finish(&mut new, plan, PlanPhase::Succeeded, reason::EXECUTED, &message);
-        return finished(plan, ctx, new, cached).await;
+        return finished(plan, ctx, new).await;
     }
     let began = new
         .steps
@@ -241,7 +244,7 @@ async fn wait_for_effect(
             reason::EFFECT_TIMED_OUT,
             &message,
         );
-        return finished(plan, ctx, new, cached).await;
+        return finished(plan, ctx, new).await;
     }
     new.phase = Some(PlanPhase::Executing);
     let text = kubechat_crds::condition::clip(open.join("; "), 1000);
@@ -258,7 +261,7 @@ async fn wait_for_effect(
         reason::WAITING_FOR_EFFECT,
         &format!("all steps were done; waiting for the effect: {text}"),
     );
-    report(plan, ctx, &new, cached).await?;
+    status::write_onto(ctx, plan, plan.status.as_ref(), &new).await?;
     Ok(Action::requeue(LOOK))
 }
 
@@ -274,28 +277,9 @@ async fn seen(plan: &CommandPlan, ctx: &Context) -> Result<effect::Seen, Error> 
     }
 }
 
-/// Writes a status; one that was made from the cache alone only onto the version that the cache holds.
-async fn report(
-    plan: &CommandPlan,
-    ctx: &Context,
-    new: &CommandPlanStatus,
-    cached: bool,
-) -> Result<(), Error> {
-    if cached {
-        status::write_onto(ctx, plan, plan.status.as_ref(), new).await
-    } else {
-        status::write(ctx, plan, plan.status.as_ref(), new).await
-    }
-}
-
-async fn finished(
-    plan: &CommandPlan,
-    ctx: &Context,
-    new: CommandPlanStatus,
-    cached: bool,
-) -> Result<Action, Error> {
+async fn finished(plan: &CommandPlan, ctx: &Context, new: CommandPlanStatus) -> Result<Action, Error> {
     failpoint::at(Point::BeforeEnd).await;
-    report(plan, ctx, &new, cached).await?;
+    status::write_onto(ctx, plan, plan.status.as_ref(), &new).await?;
     ctx.handled.insert(&plan.uid().unwrap_or_default());
     let condition =
         kubechat_crds::condition::find(&new.conditions, kubechat_crds::condition::types::SUCCEEDED);
@@ -341,6 +325,6 @@ async fn hold(
         now: Timestamp::now(),
     }
     .working(error.reason(), &format!("{standing}: {error}. It is tried again"));
-    status::write(ctx, plan, plan.status.as_ref(), &new).await?;
+    status::write_onto(ctx, plan, plan.status.as_ref(), &new).await?;
     Err(error)
 }

@@ -24,15 +24,20 @@ where
     S: Serialize,
 {
     let api: Api<K> = Api::namespaced(ctx.client.clone(), &object.namespace().unwrap_or_default());
-    patch(ctx, &api, object, old, new, false).await
+    patch(ctx, &api, object, old, new, false).await.map(drop)
 }
 
-/// As [`write`], but only onto the very version of the object that was looked at: what was decided on an older cache must
-/// not overwrite a newer status.
+/// As [`write`], but only onto the very version of the object that was looked at: what was decided on an older cache, or
+/// by a leader whose request was late, must not overwrite a newer status. Returns the version after it, if it was written.
 ///
 /// # Errors
 /// A conflict when the object has moved on; what the API server said.
-pub async fn write_onto<K, S>(ctx: &Context, object: &K, old: Option<&S>, new: &S) -> Result<(), Error>
+pub async fn write_onto<K, S>(
+    ctx: &Context,
+    object: &K,
+    old: Option<&S>,
+    new: &S,
+) -> Result<Option<String>, Error>
 where
     K: Reported + Resource<Scope = k8s_openapi::NamespaceResourceScope>,
     S: Serialize,
@@ -50,7 +55,8 @@ where
     K: Reported + Resource<Scope = k8s_openapi::ClusterResourceScope>,
     S: Serialize,
 {
-    patch(ctx, &Api::all(ctx.client.clone()), object, old, new, false).await
+    let api = Api::all(ctx.client.clone());
+    patch(ctx, &api, object, old, new, false).await.map(drop)
 }
 
 async fn patch<K: Reported, S: Serialize>(
@@ -60,14 +66,14 @@ async fn patch<K: Reported, S: Serialize>(
     old: Option<&S>,
     new: &S,
     onto: bool,
-) -> Result<(), Error> {
+) -> Result<Option<String>, Error> {
     let old = old
         .map(serde_json::to_value)
         .transpose()?
         .unwrap_or_else(|| json!({}));
     let new = serde_json::to_value(new)?;
     let Some(change) = difference(&old, &new) else {
-        return Ok(());
+        return Ok(None);
     };
     // Another leader's report must not be overwritten by one that lost the lease meanwhile.
     ctx.leadership.check()?;
@@ -86,7 +92,12 @@ async fn patch<K: Reported, S: Serialize>(
     }
 }
 
-async fn send<K: Reported>(api: &Api<K>, object: &K, metadata: &Value, change: &Value) -> Result<(), Error> {
+async fn send<K: Reported>(
+    api: &Api<K>,
+    object: &K,
+    metadata: &Value,
+    change: &Value,
+) -> Result<Option<String>, Error> {
     let body = json!({ "metadata": metadata, "status": change });
     let params = PatchParams {
         field_manager: Some(kubechat_crds::FIELD_MANAGER.to_owned()),
@@ -98,9 +109,9 @@ async fn send<K: Reported>(api: &Api<K>, object: &K, metadata: &Value, change: &
     )
     .await
     {
-        Ok(_) => Ok(()),
+        Ok(written) => Ok(written.resource_version()),
         // Gone, or another object by now: nothing to report on.
-        Err(error) if error.is_not_found() => Ok(()),
+        Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(error),
     }
 }

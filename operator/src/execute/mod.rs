@@ -39,15 +39,20 @@ pub enum Progress {
     Sent(Box<CommandPlanStatus>),
     /// It is finished.
     Finished(Box<CommandPlanStatus>),
-    /// It was finished before, or is being deleted: nothing to do.
+    /// It is gone, or being deleted: nothing to do, and nobody to report to.
     Nothing,
 }
 
-/// Begins or goes on with a plan. `ctx` must be of a leader.
+/// Begins or goes on with a plan. `ctx` must be of a leader. Returns what came of it and the plan as it stands in the API
+/// server, onto whose version that is to be reported; `None` when it had ended before.
 ///
 /// # Errors
 /// What is worth trying again; nothing was sent, or its fate is recorded.
-pub async fn advance(ctx: &Context, name: &str, namespace: &str) -> Result<Progress, Error> {
+pub async fn advance(
+    ctx: &Context,
+    name: &str,
+    namespace: &str,
+) -> Result<Option<(Progress, CommandPlan)>, Error> {
     ctx.leadership.check()?;
     ctx.audit.head().await?;
     let fresh = gather::fresh(ctx, name, namespace).await?;
@@ -58,14 +63,17 @@ pub async fn advance(ctx: &Context, name: &str, namespace: &str) -> Result<Progr
         .as_ref()
         .is_some_and(|s| is_finished(&s.conditions));
     if ended || fresh.plan.metadata.deletion_timestamp.is_some() {
-        return Ok(Progress::Nothing);
+        return Ok(None);
     }
     let mut run = Run::new(ctx, &fresh);
-    match go_on(&mut run).await {
+    let progress = match go_on(&mut run).await {
         // Whoever reports this must not take an older status for what stands there now.
-        Err(error) if run.approved || run.begun() => Ok(Progress::Held(Box::new((error, run.status)))),
-        other => other,
-    }
+        Err(error) if run.approved || run.begun() => {
+            Progress::Held(Box::new((error, std::mem::take(&mut run.status))))
+        }
+        other => other?,
+    };
+    Ok(Some((progress, run.stands)))
 }
 
 async fn go_on(run: &mut Run<'_>) -> Result<Progress, Error> {
@@ -181,6 +189,9 @@ pub(crate) struct Run<'a> {
     ctx: &'a Context,
     fresh: &'a Fresh,
     status: CommandPlanStatus,
+    /// The plan as the API server has it: every report goes onto this very version, so that the late one of a leader that
+    /// was replaced lands on nothing.
+    stands: CommandPlan,
     /// Everything required is there.
     approved: bool,
 }
@@ -211,6 +222,7 @@ impl<'a> Run<'a> {
             ctx,
             fresh,
             status,
+            stands: fresh.plan.clone(),
             approved: false,
         }
     }
@@ -447,3 +459,8 @@ pub fn finish(
     };
     shot.finish(succeeded, reason, message);
 }
+
+#[cfg(test)]
+mod crash_tests;
+#[cfg(test)]
+mod random_tests;

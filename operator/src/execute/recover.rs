@@ -40,7 +40,14 @@ impl Run<'_> {
             forgotten |= state == StepState::Pending;
             let seq = record.seq;
             let (state, message) = match record.result {
-                Some(result) => (settled(result.outcome), result.message.clone()),
+                Some(result) => {
+                    let state = settled(result.outcome);
+                    if state != StepState::Done {
+                        // What was done of many targets is what can be undone.
+                        self.count(index).await?;
+                    }
+                    (state, result.message.clone())
+                }
                 None => self.settle_by_trace(index).await?,
             };
             self.set(
@@ -86,25 +93,31 @@ impl Run<'_> {
         self.stop(index, StepState::Unknown, message).await
     }
 
-    /// A recorded intent without result: only the object can tell.
-    async fn settle_by_trace(&mut self, index: usize) -> Result<(StepState, String), Error> {
+    /// Targets of a step that do not bear its mark, noted in its status.
+    async fn count(&mut self, index: usize) -> Result<Vec<String>, Error> {
         let plan = self.plan();
         let Some(step) = plan.spec.steps.get(index) else {
-            return Ok((StepState::Unknown, String::new()));
+            return Ok(vec![]);
         };
         let acting = authz::acting(&plan.spec.requester).map_err(|e| Error::Identity(e.to_string()))?;
         let step_id = self.step_id(index);
         let lost = match self.ctx.people.reader(&acting).await {
             Ok(person) => send::untraced(person, step, &step_id).await?,
             // Nobody can look as the requester any more, so nobody can know.
-            Err(Error::Identity(_)) => step.targets.iter().map(|t| t.name.clone()).collect(),
+            Err(Error::Identity(_)) => step.targets.iter().map(send::label).collect(),
             Err(error) => return Err(error),
         };
         let all = step.targets.len();
         if let Some(status) = self.status.steps.get_mut(index) {
             status.done = i32::try_from(all - lost.len().min(all)).unwrap_or(i32::MAX);
-            status.failed = lost.iter().take(20).cloned().collect();
+            status.failed = lost.iter().take(send::MAX_NAMED).cloned().collect();
         }
+        Ok(lost)
+    }
+
+    /// A recorded intent without result: only the object can tell.
+    async fn settle_by_trace(&mut self, index: usize) -> Result<(StepState, String), Error> {
+        let lost = self.count(index).await?;
         let (state, outcome, message) = if lost.is_empty() {
             (
                 StepState::Done,

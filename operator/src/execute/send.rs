@@ -27,7 +27,7 @@ const TOO_MANY: Duration = if cfg!(test) {
 /// Longest wait that the API server may ask for.
 const MAX_PAUSE: u32 = 10;
 /// Targets named in a status.
-const MAX_NAMED: usize = 20;
+pub(super) const MAX_NAMED: usize = 20;
 
 /// What came of a send.
 #[derive(Debug)]
@@ -420,7 +420,8 @@ fn refused(reason: &'static str, message: String) -> NotReady {
     NotReady::Refused { reason, message }
 }
 
-fn label(target: &Target) -> String {
+/// `configmap/settings`.
+pub(super) fn label(target: &Target) -> String {
     format!("{}/{}", target.kind.to_lowercase(), target.name)
 }
 

@@ -302,5 +302,10 @@ async fn report(run: &mut Run<'_>, why: &str, message: &str) -> Result<(), Error
         now: jiff::Timestamp::now(),
     };
     shot.working(why, message);
-    status::write(run.ctx, plan, plan.status.as_ref(), &run.status).await
+    let stands = run.stands.status.as_ref();
+    if let Some(version) = status::write_onto(run.ctx, &run.stands, stands, &run.status).await? {
+        run.stands.metadata.resource_version = Some(version);
+        run.stands.status = Some(run.status.clone());
+    }
+    Ok(())
 }

@@ -1,0 +1,105 @@
+//! Every action, ended or suspended at every named point, taken up by the process itself or by another leader: one effect
+//! or Unknown, never two, and a log in which every intent has one result.
+
+use kubechat_audit::Outcome;
+use kubechat_crds::{PlanPhase, StepState};
+
+use crate::failpoint::Point;
+use crate::testing::plans::Verb;
+use crate::testing::process::{Fuse, Ran, World};
+
+/// What takes the plan up after the first process was stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// The first process is dead.
+    Restart,
+    /// It hangs, and comes back after another one has led.
+    SecondLeader,
+}
+
+/// One effect was sent before this point.
+fn sent_before(point: Point) -> bool {
+    match point {
+        Point::BeforeIntent | Point::AfterIntent | Point::AfterReport | Point::BeforeSend => false,
+        Point::AfterSend
+        | Point::BeforeResult
+        | Point::AfterResult
+        | Point::Waiting
+        | Point::BeforeEnd => true,
+    }
+}
+
+async fn crash(verb: Verb, point: Point, next: Next) {
+    let what = format!("{verb:?} at {point:?}, {next:?}");
+    let mut world = World::new();
+    let steps = world.propose(&[verb]).await;
+    let first = world.start(Fuse::at(point)).await;
+    let mut hanging = match first.reconcile(world.plan()).await {
+        Ran::Stopped(hanging) => Some(hanging),
+        Ran::Ended(ended) => panic!("{what}: not passed: {ended:?}, {:?}", world.plan().status),
+    };
+    if next == Next::Restart {
+        hanging = None;
+    }
+    let second = world.start(Fuse::long()).await;
+    second.finish(&world).await;
+    if let Some(hanging) = hanging {
+        let _ = hanging.wake().await;
+    }
+    let plan = world.plan();
+    let status = plan.status.unwrap();
+    let writes: usize = world.writes(&steps[0]).iter().sum();
+    let targets = steps[0].targets.len();
+    let began = point != Point::BeforeIntent;
+    // Of many targets the first only was written when the process stopped after a write.
+    let partly = point == Point::AfterSend && targets > 1;
+    let (phase, state, expected) = if began && !sent_before(point) {
+        (PlanPhase::Interrupted, StepState::Unknown, 0)
+    } else if partly {
+        (PlanPhase::Interrupted, StepState::Unknown, 1)
+    } else {
+        (PlanPhase::Succeeded, StepState::Done, targets)
+    };
+    assert_eq!(writes, expected, "{what}: {:?}", world.server.written());
+    assert_eq!(status.phase, Some(phase), "{what}: {:?}", status.conditions);
+    assert_eq!(status.steps[0].state, state, "{what}");
+    if partly {
+        assert_eq!(status.steps[0].done, 1, "{what}");
+        assert_eq!(status.steps[0].failed.len(), targets - 1, "{what}");
+    }
+    let entries = world.entries().await;
+    let of_step: Vec<Outcome> = entries
+        .iter()
+        .filter(|e| e.ids.step_id.is_some())
+        .map(|e| e.outcome)
+        .collect();
+    let result = if state == StepState::Done {
+        Outcome::Success
+    } else {
+        Outcome::Unknown
+    };
+    assert_eq!(
+        of_step,
+        [Outcome::Intent, result],
+        "{what}: {:?}",
+        World::short(&entries)
+    );
+}
+
+#[tokio::test]
+async fn a_process_that_ends_at_any_point_of_any_action_leaves_one_effect_or_unknown() {
+    for verb in Verb::ALL {
+        for point in Point::ALL {
+            crash(verb, point, Next::Restart).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_process_that_hangs_at_any_point_and_comes_back_after_another_leader_changes_nothing() {
+    for verb in Verb::ALL {
+        for point in Point::ALL {
+            crash(verb, point, Next::SecondLeader).await;
+        }
+    }
+}
