@@ -58,9 +58,7 @@ impl Audit {
     /// When they cannot be recorded: then what became of a step is not known, and nothing is decided by the log.
     pub async fn catch_up(&self) -> Result<(), Error> {
         match &self.spool {
-            Some(spool) if !spool.is_empty() => {
-                self.told(spool.replay(&*self.store).await).map(drop)
-            }
+            Some(spool) if !spool.is_empty() => self.told(spool.replay(&*self.store).await).map(drop),
             Some(_) | None => Ok(()),
         }
     }
@@ -206,7 +204,9 @@ fn is_worth_keeping(error: &kubechat_audit::Error) -> bool {
         | E::NotALog { .. }
         | E::Spool { .. } => true,
         // Another leader has taken over and settles the step by what it finds.
-        E::Fenced { .. } | E::Invalid(_) | E::NotCanonical(_) | E::NoIntent { .. } | E::Rollback { .. } => false,
+        E::Fenced { .. } | E::Invalid(_) | E::NotCanonical(_) | E::NoIntent { .. } | E::Rollback { .. } => {
+            false
+        }
     }
 }
 

@@ -43,8 +43,7 @@ impl Point {
 }
 
 #[cfg(test)]
-pub(crate) type Hook =
-    std::sync::Arc<dyn Fn(Point) -> futures::future::BoxFuture<'static, ()> + Send + Sync>;
+pub(crate) type Hook = std::sync::Arc<dyn Fn(Point) -> futures::future::BoxFuture<'static, ()> + Send + Sync>;
 
 #[cfg(test)]
 tokio::task_local! {

@@ -62,7 +62,10 @@ async fn a_kept_result_is_recorded_once_and_the_spool_is_empty_then() {
     let done = setup.spool.replay(&setup.store).await.unwrap();
     assert_eq!((done.recorded, done.known, done.dropped), (2, 0, 0));
     assert!(setup.spool.is_empty());
-    assert_eq!(setup.spool.replay(&setup.store).await.unwrap(), Replayed::default());
+    assert_eq!(
+        setup.spool.replay(&setup.store).await.unwrap(),
+        Replayed::default()
+    );
     use Outcome::{Failure, Intent, Success};
     assert_eq!(setup.outcomes().await, [Intent, Intent, Success, Failure]);
     let entry = setup.store.list(Filter::default()).await.unwrap().remove(2);
@@ -99,8 +102,26 @@ async fn a_torn_line_is_not_believed_at_any_length_and_hurts_no_other() {
         assert_eq!(torn, usize::from(length > 0), "{length} bytes");
     }
     setup.spool.replay(&setup.store).await.unwrap();
-    assert!(setup.store.intent("whole").await.unwrap().unwrap().result.is_some());
-    assert!(setup.store.intent("torn").await.unwrap().unwrap().result.is_none());
+    assert!(
+        setup
+            .store
+            .intent("whole")
+            .await
+            .unwrap()
+            .unwrap()
+            .result
+            .is_some()
+    );
+    assert!(
+        setup
+            .store
+            .intent("torn")
+            .await
+            .unwrap()
+            .unwrap()
+            .result
+            .is_none()
+    );
 }
 
 #[tokio::test]

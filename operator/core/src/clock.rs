@@ -26,6 +26,9 @@ mod tests {
         assert_eq!(behind(at(100), []), None);
         assert_eq!(behind(at(100), [at(40), at(100)]), None);
         assert_eq!(behind(at(100), [at(105)]), None);
-        assert_eq!(behind(at(100), [at(3), at(106)]), Some(SignedDuration::from_secs(6)));
+        assert_eq!(
+            behind(at(100), [at(3), at(106)]),
+            Some(SignedDuration::from_secs(6))
+        );
     }
 }

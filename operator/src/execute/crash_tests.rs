@@ -21,11 +21,9 @@ enum Next {
 fn sent_before(point: Point) -> bool {
     match point {
         Point::BeforeIntent | Point::AfterIntent | Point::AfterReport | Point::BeforeSend => false,
-        Point::AfterSend
-        | Point::BeforeResult
-        | Point::AfterResult
-        | Point::Waiting
-        | Point::BeforeEnd => true,
+        Point::AfterSend | Point::BeforeResult | Point::AfterResult | Point::Waiting | Point::BeforeEnd => {
+            true
+        }
     }
 }
 

@@ -463,4 +463,6 @@ pub fn finish(
 #[cfg(test)]
 mod crash_tests;
 #[cfg(test)]
+mod protocol_tests;
+#[cfg(test)]
 mod random_tests;

@@ -62,7 +62,10 @@ fn ten_thousand_random_kills_leave_no_double_effect_and_no_lost_audit_entry() {
     let ends: Vec<BTreeMap<String, i32>> = threads.into_iter().map(|t| t.join().unwrap()).collect();
     println!("{} kills; plans ended: {ends:?}", killed.load(Ordering::SeqCst));
     for phase in ["Succeeded", "Interrupted"] {
-        assert!(ends.iter().any(|e| e.contains_key(phase)), "none ended as {phase}: {ends:?}");
+        assert!(
+            ends.iter().any(|e| e.contains_key(phase)),
+            "none ended as {phase}: {ends:?}"
+        );
     }
 }
 
@@ -81,7 +84,10 @@ struct Told(u64);
 impl Drop for Told {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("the case has the seed {0}: KUBECHAT_SEED={0} runs it again", self.0);
+            eprintln!(
+                "the case has the seed {0}: KUBECHAT_SEED={0} runs it again",
+                self.0
+            );
         }
     }
 }
@@ -145,7 +151,11 @@ async fn case(seed: u64) -> (u64, PlanPhase) {
         let _ = idle.reconcile(old).await;
     }
     assert_eq!(world.server.written(), written, "an ended plan was gone on with");
-    assert_eq!(world.plan().status, status, "the status of an ended plan was changed");
+    assert_eq!(
+        world.plan().status,
+        status,
+        "the status of an ended plan was changed"
+    );
     judge(&mut world, &plan, &steps).await;
     (kills, plan.status.and_then(|s| s.phase).unwrap())
 }
@@ -197,7 +207,10 @@ async fn judge(world: &mut World, plan: &CommandPlan, steps: &[Step]) {
     let status = plan.status.clone().unwrap_or_default();
     for (step, at) in steps.iter().zip(&status.steps) {
         let writes = world.writes(step);
-        let what = format!("{} {}: {writes:?} {at:?} {:?}", step.id, step.action, status.conditions);
+        let what = format!(
+            "{} {}: {writes:?} {at:?} {:?}",
+            step.id, step.action, status.conditions
+        );
         assert!(writes.iter().all(|n| *n <= 1), "double effect: {what}");
         let sum = i32::try_from(writes.iter().sum::<usize>()).unwrap();
         match at.state {
@@ -211,11 +224,17 @@ async fn judge(world: &mut World, plan: &CommandPlan, steps: &[Step]) {
         }
     }
     if status.phase == Some(PlanPhase::Succeeded) {
-        assert!(status.steps.iter().all(|s| s.state == StepState::Done), "{status:?}");
+        assert!(
+            status.steps.iter().all(|s| s.state == StepState::Done),
+            "{status:?}"
+        );
     }
     let entries = world.entries().await;
     let mut log: BTreeMap<String, (usize, Vec<Outcome>)> = BTreeMap::new();
-    for entry in entries.iter().filter(|e| e.event_type == EventType::CommandExecution) {
+    for entry in entries
+        .iter()
+        .filter(|e| e.event_type == EventType::CommandExecution)
+    {
         let Some(id) = entry.ids.step_id.clone() else {
             continue;
         };
@@ -229,7 +248,11 @@ async fn judge(world: &mut World, plan: &CommandPlan, steps: &[Step]) {
     for (index, (step, at)) in steps.iter().zip(&status.steps).enumerate() {
         let id = kubechat_core::plan::step_id(uid, index, step);
         let (intents, results) = log.remove(&id).unwrap_or_default();
-        let what = format!("{} {at:?}: {intents} {results:?} {:?}", step.id, World::short(&entries));
+        let what = format!(
+            "{} {at:?}: {intents} {results:?} {:?}",
+            step.id,
+            World::short(&entries)
+        );
         let written = world.writes(step).iter().any(|n| *n > 0);
         assert!(intents <= 1, "{what}");
         assert!(intents == 1 || !written, "written without an intent: {what}");

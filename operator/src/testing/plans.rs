@@ -102,9 +102,10 @@ impl World {
             "metadata": {"name": name, "namespace": "demo", "labels": {"app": name}},
             "spec": {"replicas": BEFORE, "selector": {"matchLabels": {"app": name}}, "template": {"metadata": {"labels": {"app": name}},
                 "spec": {"containers": [{"name": "web", "image": "nginx:1.26"}]}}}});
-        let object = self
-            .server
-            .put(&format!("/apis/apps/v1/namespaces/demo/deployments/{name}"), object);
+        let object = self.server.put(
+            &format!("/apis/apps/v1/namespaces/demo/deployments/{name}"),
+            object,
+        );
         Found {
             kind: kind("apps", "Deployment", "deployments", true),
             object,

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use http::Request;
+use http::{Method, Request};
 use kube::client::Body;
 use kube::runtime::controller::Action;
 use kube::runtime::events::{Recorder, Reporter};
@@ -14,7 +14,6 @@ use kube::{Client, Config};
 use kubechat_audit::{ChainKey, Entry, Filter, Spool, SqliteOptions, SqliteStore, verify_file};
 use kubechat_core::seal::{SealKey, SealKeys};
 use kubechat_crds::{Approval, CommandPlan};
-use serde_json::Value;
 use tokio::sync::Notify;
 use tower::BoxError;
 
@@ -31,10 +30,14 @@ use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use crate::selfcheck::Admission;
 
+/// Whether it is the request to stop at.
+type Wanted = fn(&Method, &str) -> bool;
+
 /// Counts the boundaries a process passes (requests, writes to the audit log, failpoints), and stops it at one of them.
 pub(crate) struct Fuse {
     left: AtomicI64,
     at: Mutex<Option<Point>>,
+    request: Mutex<Option<Wanted>>,
     stopped: Notify,
     woken: Notify,
 }
@@ -50,6 +53,7 @@ impl Fuse {
         Arc::new(Self {
             left: AtomicI64::new(left),
             at: Mutex::default(),
+            request: Mutex::default(),
             stopped: Notify::new(),
             woken: Notify::new(),
         })
@@ -60,6 +64,26 @@ impl Fuse {
         let fuse = Self::long();
         *fuse.at.lock().unwrap() = Some(point);
         fuse
+    }
+
+    /// Stops before the first such request reaches the server.
+    pub(crate) fn before(wanted: Wanted) -> Arc<Self> {
+        let fuse = Self::long();
+        *fuse.request.lock().unwrap() = Some(wanted);
+        fuse
+    }
+
+    async fn send(&self, method: &Method, path: &str) {
+        let here = self
+            .request
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take_if(|wanted| wanted(method, path));
+        if here.is_some() {
+            self.stop().await;
+        } else {
+            self.burn().await;
+        }
     }
 
     /// Passes one boundary. Whoever is stopped here goes on when the process is woken, if ever.
@@ -121,6 +145,12 @@ pub(crate) struct Suspended {
 }
 
 impl Suspended {
+    /// Lets it go on, leading as before.
+    pub(crate) async fn resume(self) -> Result<Action, Error> {
+        self.fuse.woken.notify_one();
+        self.running.await
+    }
+
     /// Lets it go on after another one took over.
     pub(crate) async fn wake(self) -> Result<Action, Error> {
         self.leadership.lose();
@@ -295,15 +325,11 @@ fn carrier(server: &Server, fuse: &Arc<Fuse>) -> Http {
     Http::new(tower::service_fn(move |request: Request<Body>| {
         let (server, fuse) = (server.clone(), Arc::clone(&fuse));
         async move {
-            fuse.burn().await;
+            let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+            fuse.send(&method, &path).await;
             let answer: Result<Answer, BoxError> = server.handle(request).await;
             fuse.burn().await;
             answer
         }
     }))
-}
-
-/// A value of an object, as text.
-pub(crate) fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
-    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }

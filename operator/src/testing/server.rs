@@ -225,8 +225,10 @@ impl Server {
                 review["status"] = json!({"allowed": state.allowed});
                 Ok(review)
             }
-            "/api" | "/apis" => Ok(json!({"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2",
-                "metadata": {}, "items": []})),
+            "/api" | "/apis" => Ok(
+                json!({"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2",
+                "metadata": {}, "items": []}),
+            ),
             _ => state.serve(&self.keys, &asked, &query, &body),
         };
         drop(state);
@@ -309,7 +311,12 @@ impl State {
         let at = place(path);
         let Some(name) = at.name else { return };
         let path = format!("{}/{name}", at.collection);
-        if let Some(before) = self.objects.get(&path).filter(|o| o.get("spec").is_some()).cloned() {
+        if let Some(before) = self
+            .objects
+            .get(&path)
+            .filter(|o| o.get("spec").is_some())
+            .cloned()
+        {
             let mut after = before.clone();
             after["status"]["seen"] = (self.version + 1).into();
             self.settle(&path, &before, after, false);
@@ -347,7 +354,10 @@ impl State {
     }
 
     fn create(&mut self, keys: &SealKeys, asked: &Asked, at: &Place, body: &Value) -> Outcome {
-        let name = body.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+        let name = body
+            .pointer("/metadata/name")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         let path = format!("{}/{name}", at.collection);
         let mut object = body.clone();
         if at.collection.contains("/namespaces/") {
@@ -411,7 +421,9 @@ impl State {
             if after["metadata"][field] != seen["metadata"][field] {
                 return Err(no(
                     409,
-                    format!("the object has been modified; please apply your changes to the latest version ({field})"),
+                    format!(
+                        "the object has been modified; please apply your changes to the latest version ({field})"
+                    ),
                 ));
             }
         }
@@ -433,7 +445,9 @@ impl State {
         }
         if scale {
             let replicas = &object["spec"]["replicas"];
-            return Ok(json!({"kind": "Scale", "metadata": after["metadata"], "spec": {"replicas": replicas}}));
+            return Ok(
+                json!({"kind": "Scale", "metadata": after["metadata"], "spec": {"replicas": replicas}}),
+            );
         }
         Ok(object)
     }
@@ -460,7 +474,12 @@ fn controlled(object: &mut Value) {
     }
     let replicas = object["spec"]["replicas"].clone();
     let generation = object["metadata"]["generation"].clone();
-    for field in ["replicas", "updatedReplicas", "availableReplicas", "readyReplicas"] {
+    for field in [
+        "replicas",
+        "updatedReplicas",
+        "availableReplicas",
+        "readyReplicas",
+    ] {
         object["status"][field] = replicas.clone();
     }
     object["status"]["observedGeneration"] = generation;

@@ -57,12 +57,16 @@ impl FaultyStore {
             (*luck)(what)
         };
         if luck == Luck::Away {
-            return Err(Error::Unavailable { why: "told to be away".into() });
+            return Err(Error::Unavailable {
+                why: "told to be away".into(),
+            });
         }
         let done = call.await;
         self.fuse.burn().await;
         match (luck, done) {
-            (Luck::Unconfirmed, Ok(_)) => Err(Error::Unconfirmed { why: "told so".into() }),
+            (Luck::Unconfirmed, Ok(_)) => Err(Error::Unconfirmed {
+                why: "told so".into(),
+            }),
             (_, done) => done,
         }
     }

@@ -16,7 +16,8 @@ pub fn rollout(kind: &str, object: &Value) -> Option<Result<String, String>> {
     let observed = or_zero("/status/observedGeneration") >= or_zero("/metadata/generation");
     let replicas = number("/spec/replicas").unwrap_or(1);
     // OnDelete: pods take the change when somebody deletes them, which may be never.
-    let by_hand = matches!(kind, "StatefulSet" | "DaemonSet") && text("/spec/updateStrategy/type") == "OnDelete";
+    let by_hand =
+        matches!(kind, "StatefulSet" | "DaemonSet") && text("/spec/updateStrategy/type") == "OnDelete";
     let kept_back = match kind {
         "StatefulSet" => or_zero("/spec/updateStrategy/rollingUpdate/partition").clamp(0, replicas.max(0)),
         _ => 0,
@@ -48,7 +49,9 @@ pub fn rollout(kind: &str, object: &Value) -> Option<Result<String, String>> {
         .unwrap_or(wanted);
     let mut said = format!("{ready} of {wanted} ready, {updated} updated");
     if by_hand {
-        said.push_str("; pods take a change of their template only when they are deleted (updateStrategy OnDelete)");
+        said.push_str(
+            "; pods take a change of their template only when they are deleted (updateStrategy OnDelete)",
+        );
     } else if kept_back > 0 {
         said.push_str(&format!(
             "; {kept_back} keep the earlier template (updateStrategy partition)"
@@ -167,19 +170,17 @@ mod tests {
 
     #[test]
     fn a_partition_keeps_pods_back_and_on_delete_keeps_all_of_them() {
-        let partition =
-            |n: i64| json!({"type": "RollingUpdate", "rollingUpdate": {"partition": n}});
+        let partition = |n: i64| json!({"type": "RollingUpdate", "rollingUpdate": {"partition": n}});
         let at = |strategy, updated| {
-            rollout(
-                "StatefulSet",
-                &stateful_set(strategy, updated, 3, ("a", "b")),
-            )
-            .unwrap()
+            rollout("StatefulSet", &stateful_set(strategy, updated, 3, ("a", "b"))).unwrap()
         };
         assert!(at(partition(2), 0).is_err());
         let said = at(partition(2), 1).unwrap();
         assert!(said.contains("2 keep the earlier template"), "{said}");
-        assert!(at(partition(9), 0).is_ok(), "a partition beyond all pods updates none");
+        assert!(
+            at(partition(9), 0).is_ok(),
+            "a partition beyond all pods updates none"
+        );
         let said = at(json!({"type": "OnDelete"}), 0).unwrap();
         assert!(said.contains("OnDelete"), "{said}");
         let daemons = json!({"metadata": {"generation": 1}, "spec": {"updateStrategy": {"type": "OnDelete"}},
@@ -213,12 +214,22 @@ mod tests {
         let (waits, lost, fine) = ((true, false), (false, true), (false, false));
         for (effect, found, expected, says) in [
             (Effect::Update, Some(object("u", false)), waits, "0 of 2 ready"),
-            (Effect::Update, Some(object("other", false)), lost, "another object"),
+            (
+                Effect::Update,
+                Some(object("other", false)),
+                lost,
+                "another object",
+            ),
             (Effect::Update, Some(object("u", true)), lost, "being deleted"),
             (Effect::Update, None, lost, "not there"),
             (Effect::Delete, Some(object("u", false)), waits, "there"),
             (Effect::Delete, Some(object("u", true)), waits, "being deleted"),
-            (Effect::Delete, Some(object("other", false)), fine, "another object"),
+            (
+                Effect::Delete,
+                Some(object("other", false)),
+                fine,
+                "another object",
+            ),
             (Effect::Delete, None, fine, "not there"),
         ] {
             let seen = standing(effect, &target, found.as_ref());
