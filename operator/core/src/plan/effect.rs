@@ -143,7 +143,7 @@ mod tests {
         assert!(rollout("ConfigMap", &json!({})).is_none());
     }
 
-    fn stateful_set(strategy: Value, updated: i64, ready: i64, revisions: (&str, &str)) -> Value {
+    fn stateful_set(strategy: &Value, updated: i64, ready: i64, revisions: (&str, &str)) -> Value {
         json!({"metadata": {"generation": 2}, "spec": {"replicas": 3, "updateStrategy": strategy},
             "status": {"observedGeneration": 2, "replicas": 3, "readyReplicas": ready, "updatedReplicas": updated,
                 "currentRevision": revisions.0, "updateRevision": revisions.1}})
@@ -153,11 +153,7 @@ mod tests {
     fn a_stateful_set_whose_pods_were_not_replaced_yet_is_waited_for() {
         let rolling = json!({"type": "RollingUpdate"});
         let at = |updated, ready, revisions| {
-            rollout(
-                "StatefulSet",
-                &stateful_set(rolling.clone(), updated, ready, revisions),
-            )
-            .unwrap()
+            rollout("StatefulSet", &stateful_set(&rolling, updated, ready, revisions)).unwrap()
         };
         // All pods are ready, but of the earlier revision.
         assert!(at(0, 3, ("a", "b")).is_err());
@@ -171,8 +167,8 @@ mod tests {
     #[test]
     fn a_partition_keeps_pods_back_and_on_delete_keeps_all_of_them() {
         let partition = |n: i64| json!({"type": "RollingUpdate", "rollingUpdate": {"partition": n}});
-        let at = |strategy, updated| {
-            rollout("StatefulSet", &stateful_set(strategy, updated, 3, ("a", "b"))).unwrap()
+        let at = |strategy: Value, updated| {
+            rollout("StatefulSet", &stateful_set(&strategy, updated, 3, ("a", "b"))).unwrap()
         };
         assert!(at(partition(2), 0).is_err());
         let said = at(partition(2), 1).unwrap();
