@@ -8,7 +8,7 @@ use kubechat_core::plan::effect::{Standing, standing};
 use kubechat_crds::command_plan::{Effect, Target};
 use kubechat_crds::{CommandPlan, Step};
 
-use super::send::kind_of;
+use super::mark::{key, kind_of};
 use crate::cluster::objects::{ClientDebug, Objects};
 use crate::error::Error;
 
@@ -83,8 +83,8 @@ fn has_rollout(kind: &str) -> bool {
 }
 
 fn touches(step: &Step, target: &Target) -> bool {
-    let key = super::send::key(target);
-    step.targets.iter().any(|t| super::send::key(t) == key)
+    let wanted = key(target);
+    step.targets.iter().any(|t| key(t) == wanted)
 }
 
 /// `None` for who may change but not look: he gets no progress.

@@ -6,6 +6,7 @@
 
 pub mod effect;
 pub mod gather;
+mod mark;
 mod recover;
 mod send;
 mod steps;

@@ -6,7 +6,7 @@ use kubechat_audit::{EventType, Outcome};
 use kubechat_core::{authz, reason};
 use kubechat_crds::{PlanPhase, StepState};
 
-use super::{Progress, Run, send};
+use super::{Progress, Run, mark};
 use crate::audit::about_plan;
 use crate::error::Error;
 
@@ -102,15 +102,15 @@ impl Run<'_> {
         let acting = authz::acting(&plan.spec.requester).map_err(|e| Error::Identity(e.to_string()))?;
         let step_id = self.step_id(index);
         let lost = match self.ctx.people.reader(&acting).await {
-            Ok(person) => send::untraced(person, step, &step_id).await?,
+            Ok(person) => mark::untraced(person, step, &step_id).await?,
             // Nobody can look as the requester any more, so nobody can know.
-            Err(Error::Identity(_)) => step.targets.iter().map(send::label).collect(),
+            Err(Error::Identity(_)) => step.targets.iter().map(mark::label).collect(),
             Err(error) => return Err(error),
         };
         let all = step.targets.len();
         if let Some(status) = self.status.steps.get_mut(index) {
             status.done = i32::try_from(all - lost.len().min(all)).unwrap_or(i32::MAX);
-            status.failed = lost.iter().take(send::MAX_NAMED).cloned().collect();
+            status.failed = lost.iter().take(mark::MAX_NAMED).cloned().collect();
         }
         Ok(lost)
     }

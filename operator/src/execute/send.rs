@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use kube::Client;
 use kubechat_core::plan::effect::standing;
-use kubechat_core::plan::{self, KindRef, Trace};
+use kubechat_core::plan::{self, KindRef};
 use kubechat_core::reason;
 use kubechat_crds::Step;
 use kubechat_crds::command_plan::{Effect, Target};
 use serde_json::Value;
 
+use super::mark::{Key, MAX_NAMED, bears_mark, key, kind_of, label};
 use crate::cluster::objects::{ClientDebug, Objects};
 use crate::error::Error;
 use crate::failpoint::{self, Point};
@@ -26,8 +27,6 @@ const TOO_MANY: Duration = if cfg!(test) {
 };
 /// Longest wait that the API server may ask for.
 const MAX_PAUSE: u32 = 10;
-/// Targets named in a status.
-pub(super) const MAX_NAMED: usize = 20;
 
 /// What came of a send.
 #[derive(Debug)]
@@ -89,18 +88,6 @@ impl Write<'_> {
     }
 }
 
-/// The kind of a target.
-pub(super) fn kind_of(target: &Target) -> KindRef {
-    KindRef {
-        group: target.group.clone(),
-        version: target.version.clone(),
-        kind: target.kind.clone(),
-        resource: target.resource.clone(),
-        namespaced: target.namespace.is_some(),
-        scalable: false,
-    }
-}
-
 /// Whether every target of a step that no earlier step changes is as it was planned.
 pub(super) async fn check(
     client: &Client,
@@ -140,19 +127,6 @@ fn judge(
         }
         (_, Err(error)) => return Err(error),
     })
-}
-
-/// Identifies a target within a plan.
-pub(super) type Key = (String, String, Option<String>, String);
-
-/// The key of a target.
-pub(super) fn key(target: &Target) -> Key {
-    (
-        target.group.clone(),
-        target.kind.clone(),
-        target.namespace.clone(),
-        target.name.clone(),
-    )
 }
 
 /// One step on its way, as the requester.
@@ -420,11 +394,6 @@ fn refused(reason: &'static str, message: String) -> NotReady {
     NotReady::Refused { reason, message }
 }
 
-/// `configmap/settings`.
-pub(super) fn label(target: &Target) -> String {
-    format!("{}/{}", target.kind.to_lowercase(), target.name)
-}
-
 /// What changed at a target since the plan. A target that an earlier step of the plan changed must be the same object only.
 fn changed(step: &Step, target: &Target, fresh: Option<&Value>, touched: bool) -> Option<String> {
     if step.effect == Effect::Create {
@@ -473,35 +442,5 @@ async fn execute(client: &ClientDebug, step: &Step, write: &Write<'_>, dry_run: 
                 .map(drop)
         }
         Effect::Read => Ok(()),
-    }
-}
-
-/// Targets that do not bear the step's mark.
-pub(super) async fn untraced(client: Client, step: &Step, step_id: &str) -> Result<Vec<String>, Error> {
-    let client = ClientDebug(client);
-    let mut lost = vec![];
-    for target in &step.targets {
-        if !bears_mark(&client, step, target, step_id).await? {
-            lost.push(label(target));
-        }
-    }
-    Ok(lost)
-}
-
-/// Whether the object proves that the step's write happened. Who may not look cannot know.
-async fn bears_mark(
-    client: &ClientDebug,
-    step: &Step,
-    target: &Target,
-    step_id: &str,
-) -> Result<bool, Error> {
-    let kind = kind_of(target);
-    match Objects::new(client, &kind, target.namespace.as_deref())
-        .find(&target.name)
-        .await
-    {
-        Ok(object) => Ok(plan::trace(step, target, object.as_ref(), step_id) == Trace::Done),
-        Err(error) if error.status().is_some_and(|s| s.code == 403) => Ok(false),
-        Err(error) => Err(error),
     }
 }

@@ -9,7 +9,7 @@ use kubechat_crds::{CommandPlan, PlanPhase, Step, StepState};
 use serde_json::{Value, json};
 
 use super::send::{self, Sent};
-use super::{Progress, Run, gather};
+use super::{Progress, Run, gather, mark};
 use crate::audit::about_plan;
 use crate::controllers::status;
 use crate::error::Error;
@@ -82,12 +82,12 @@ async fn stale(run: &mut Run<'_>, changed: &str) -> Result<Progress, Error> {
 }
 
 /// Targets that an earlier step of the plan changes: their own precondition is void by design.
-fn touched_before(plan: &CommandPlan, index: usize) -> BTreeSet<send::Key> {
+fn touched_before(plan: &CommandPlan, index: usize) -> BTreeSet<mark::Key> {
     plan.spec
         .steps
         .iter()
         .take(index)
-        .flat_map(|s| s.targets.iter().map(send::key))
+        .flat_map(|s| s.targets.iter().map(mark::key))
         .collect()
 }
 

@@ -3,6 +3,7 @@
 //!
 //! The code under test is the product's own, from the controller down; only what is outside the process is made up.
 
+pub(crate) mod people;
 pub(crate) mod plans;
 pub(crate) mod process;
 pub(crate) mod server;

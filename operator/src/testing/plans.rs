@@ -10,8 +10,8 @@ use kubechat_crds::intent::{Action, Intent, IntentParams, IntentTarget, Span};
 use kubechat_crds::{ApprovalSpec, ChatRequestSpec, DecisionKind, Level, LocalRef, RiskPolicy, Step};
 use serde_json::{Value, json};
 
+use super::people::{person, stamped};
 use super::process::{Fuse, World};
-use super::server::{person, stamped};
 
 /// The cluster's UID.
 pub(crate) const CLUSTER: &str = "cluster-uid";

@@ -1,0 +1,72 @@
+//! What a target is called, and the mark by which an executor recognises its own work.
+
+use kube::Client;
+use kubechat_core::plan::{self, KindRef, Trace};
+use kubechat_crds::Step;
+use kubechat_crds::command_plan::Target;
+
+use crate::cluster::objects::{ClientDebug, Objects};
+use crate::error::Error;
+
+/// Targets named in a status.
+pub(super) const MAX_NAMED: usize = 20;
+
+/// The kind of a target.
+pub(super) fn kind_of(target: &Target) -> KindRef {
+    KindRef {
+        group: target.group.clone(),
+        version: target.version.clone(),
+        kind: target.kind.clone(),
+        resource: target.resource.clone(),
+        namespaced: target.namespace.is_some(),
+        scalable: false,
+    }
+}
+
+/// Identifies a target within a plan.
+pub(super) type Key = (String, String, Option<String>, String);
+
+/// The key of a target.
+pub(super) fn key(target: &Target) -> Key {
+    (
+        target.group.clone(),
+        target.kind.clone(),
+        target.namespace.clone(),
+        target.name.clone(),
+    )
+}
+
+/// `configmap/settings`.
+pub(super) fn label(target: &Target) -> String {
+    format!("{}/{}", target.kind.to_lowercase(), target.name)
+}
+
+/// Targets that do not bear the step's mark.
+pub(super) async fn untraced(client: Client, step: &Step, step_id: &str) -> Result<Vec<String>, Error> {
+    let client = ClientDebug(client);
+    let mut lost = vec![];
+    for target in &step.targets {
+        if !bears_mark(&client, step, target, step_id).await? {
+            lost.push(label(target));
+        }
+    }
+    Ok(lost)
+}
+
+/// Whether the object proves that the step's write happened. Who may not look cannot know.
+pub(super) async fn bears_mark(
+    client: &ClientDebug,
+    step: &Step,
+    target: &Target,
+    step_id: &str,
+) -> Result<bool, Error> {
+    let kind = kind_of(target);
+    match Objects::new(client, &kind, target.namespace.as_deref())
+        .find(&target.name)
+        .await
+    {
+        Ok(object) => Ok(plan::trace(step, target, object.as_ref(), step_id) == Trace::Done),
+        Err(error) if error.status().is_some_and(|s| s.code == 403) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
