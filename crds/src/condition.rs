@@ -17,6 +17,8 @@ pub mod types {
     pub const AWAITING_APPROVAL: &str = "AwaitingApproval";
     /// Approval: whether it counts, and why not.
     pub const ACCEPTED: &str = "Accepted";
+    /// CommandPlan that was executed by break-glass: whether somebody reviewed it.
+    pub const REVIEWED: &str = "Reviewed";
     /// ChatRequest: the requester's privileged groups were dropped before acting.
     pub const RIGHTS_REDUCED: &str = "RightsReduced";
     /// AuditPolicy: the log is whole.

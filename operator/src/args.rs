@@ -14,7 +14,7 @@ mod service;
 mod values;
 
 pub use service::{LogFormat, OperatorArgs, WebhookArgs};
-use values::{duration, label, reason, scope_namespace, subdomain};
+use values::{duration, incident, label, reason, scope_namespace, subdomain};
 
 /// Longest prompt the API takes, in characters.
 pub const MAX_PROMPT: usize = 16_384;
@@ -181,6 +181,8 @@ pub enum Command {
     Approve(ApproveArgs),
     /// Deny a plan: one Deny by a person with the right ends it
     Deny(DenyArgs),
+    /// Review a plan that was executed by break-glass: by somebody who neither asked nor approved
+    Review(ReviewArgs),
     /// Withdraw a turn of yours: what has not been sent is not sent
     Cancel(CancelArgs),
     /// Ask the same again, as a new turn (after it expired or went stale)
@@ -189,6 +191,8 @@ pub enum Command {
     Watch(WatchArgs),
     /// Undo what a plan did, as a new turn under the same rules
     Rollback(RollbackArgs),
+    /// Say in plain words why a plan or a turn waits, was refused or went stale
+    Why(WhyArgs),
     /// Show all that is known of a plan or a turn
     Explain(ExplainArgs),
     /// The audit log: make its key, verify it, list it
@@ -273,9 +277,15 @@ pub struct ApproveArgs {
     /// Change ticket, for the record
     #[arg(long, value_name = "ID")]
     pub ticket: Option<String>,
+    /// Approve alone in an emergency, where a policy lets your groups; it must be reviewed afterwards
+    #[arg(long, value_name = "INCIDENT", value_parser = incident)]
+    pub break_glass: Option<String>,
     /// Do not ask back
     #[arg(short, long)]
     pub yes: bool,
+    /// Signature and Git.
+    #[command(flatten)]
+    pub sign: SignArgs,
     /// Form of the output
     #[command(flatten)]
     pub output: Output,
@@ -290,6 +300,51 @@ pub struct DenyArgs {
     /// Why: the requester reads it
     #[arg(long, value_name = "TEXT", value_parser = reason)]
     pub reason: String,
+    /// Signature and Git.
+    #[command(flatten)]
+    pub sign: SignArgs,
+    /// Form of the output
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// What every decision takes: a signature, and a file for Git instead of a request.
+#[derive(Args, Clone, Debug, Default)]
+pub struct SignArgs {
+    /// Print the decision as YAML for a file in Git, and what to sign; nothing is sent
+    #[arg(long)]
+    pub git: bool,
+    /// Sign with this OpenSSH private key (ed25519 or ecdsa, without a passphrase)
+    #[arg(long, value_name = "KEY")]
+    pub sign_with: Option<PathBuf>,
+    /// The decision counts for so long only (30m, 4h)
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub expires: Option<Duration>,
+}
+
+/// `kubechat review`.
+#[derive(Args, Debug)]
+pub struct ReviewArgs {
+    /// The plan, or its turn
+    #[arg(value_parser = subdomain)]
+    pub plan: String,
+    /// What was found, for the record
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    pub reason: String,
+    /// Signature and Git.
+    #[command(flatten)]
+    pub sign: SignArgs,
+    /// Form of the output
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `kubechat why`.
+#[derive(Args, Debug)]
+pub struct WhyArgs {
+    /// The plan, or its turn
+    #[arg(value_parser = subdomain)]
+    pub name: String,
     /// Form of the output
     #[command(flatten)]
     pub output: Output,

@@ -28,6 +28,13 @@ pub struct EndLabels {
     pub reason: String,
 }
 
+/// What became of an emergency approval.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct GlassLabels {
+    /// Reason constant: `BreakGlass`, `Reviewed`, `ReviewOverdue`.
+    pub what: &'static str,
+}
+
 /// All metrics.
 #[derive(Debug)]
 pub struct Metrics {
@@ -40,6 +47,8 @@ pub struct Metrics {
     pub ended: Family<EndLabels, Counter>,
     /// Steps sent to the API server.
     pub steps_sent: Counter,
+    /// Emergency approvals, and what became of their reviews.
+    pub break_glass: Family<GlassLabels, Counter>,
     /// 1 while admission stamps and seals.
     pub admission_healthy: Gauge,
     /// 1 while the audit log takes entries.
@@ -59,6 +68,7 @@ impl Default for Metrics {
             }),
             ended: Family::default(),
             steps_sent: Counter::default(),
+            break_glass: Family::default(),
             admission_healthy: Gauge::default(),
             audit_healthy: Gauge::default(),
             leader: Gauge::default(),
@@ -82,6 +92,11 @@ impl Default for Metrics {
             "steps_sent",
             "Steps sent to the API server",
             made.steps_sent.clone(),
+        );
+        registry.register(
+            "break_glass",
+            "Plans approved in an emergency, reviewed afterwards, or not reviewed in time",
+            made.break_glass.clone(),
         );
         registry.register(
             "admission_healthy",

@@ -111,6 +111,14 @@ reasons! {
     KEY_NOT_VALID = "KeyNotValid";
     /// The decision names another person than its signature.
     CLAIM_MISMATCH = "ClaimMismatch";
+    /// Somebody approved in an emergency, by a policy's breakGlass.
+    BREAK_GLASS = "BreakGlass";
+    /// A plan that was executed by break-glass has not been reviewed yet.
+    REVIEW_DUE = "ReviewDue";
+    /// A plan that was executed by break-glass was reviewed.
+    REVIEWED = "Reviewed";
+    /// The review of a plan that was executed by break-glass did not come in time.
+    REVIEW_OVERDUE = "ReviewOverdue";
     /// A Review of a plan that was not executed by break-glass.
     NOT_BREAK_GLASS = "NotBreakGlass";
     /// Usable.

@@ -37,6 +37,14 @@ pub(super) fn reason(text: &str) -> Result<String, String> {
     }
 }
 
+/// An incident's id: one line that a signature can hold.
+pub(super) fn incident(text: &str) -> Result<String, String> {
+    if text.is_empty() || text == "-" || text.len() > 253 || text.contains(char::is_control) {
+        return Err("an incident is one line of at most 253 bytes, and not \"-\"".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     match kubechat_core::duration::parse(text) {
         Some(length) if !length.is_zero() => Ok(length),

@@ -16,7 +16,7 @@ use kube::core::NamespaceResourceScope;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, watch_object};
 use kube::{Api, Client, Config, Resource, ResourceExt};
-use kubechat_crds::{Approval, ChatRequest, CommandPlan, GROUP, VERSION};
+use kubechat_crds::{Approval, ChatRequest, CommandPlan, GROUP, RiskPolicy, VERSION};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -173,6 +173,31 @@ impl Cluster {
                 more => return Ok((plans, more.is_some())),
             }
         }
+    }
+
+    /// Decisions on a plan; at most a page.
+    pub(crate) async fn approvals(&self, plan: &str) -> Result<Vec<Approval>, CliError> {
+        let params = ListParams::default()
+            .fields(&format!("spec.planRef.name={plan}"))
+            .limit(PAGE);
+        let call = self.about::<Approval>("list");
+        let listed = self
+            .call(call, async { self.api::<Approval>().list(&params).await })
+            .await?;
+        Ok(listed.items)
+    }
+
+    /// The policies, where this person may read them.
+    pub(crate) async fn policies(&self) -> Result<Vec<RiskPolicy>, CliError> {
+        let api: Api<RiskPolicy> = Api::all(self.client.clone());
+        let call = Call {
+            verb: "list",
+            resource: "riskpolicies",
+            namespace: None,
+        };
+        let params = ListParams::default().limit(PAGE);
+        let listed = self.call(call, async { api.list(&params).await }).await?;
+        Ok(listed.items)
     }
 
     /// The turn of this name: the name of a plan or of a request.

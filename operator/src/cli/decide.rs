@@ -1,4 +1,4 @@
-//! `kubechat approve`, `deny` and `cancel`.
+//! `kubechat approve`, `deny`, `review` and `cancel`.
 //!
 //! **Invariant:** an Approval carries the digest of the plan that was shown, so that what was seen is what is decided.
 
@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::core::ObjectMeta;
+use kubechat_crds::approval::BreakGlass;
 use kubechat_crds::condition::{self, types};
 use kubechat_crds::{Approval, ApprovalSpec, CommandPlan, DecisionKind, Level, LocalRef};
 use tokio::time::Instant;
@@ -15,9 +16,10 @@ use super::client::{Changes, Cluster, next};
 use super::error::CliError;
 use super::exit::Exit;
 use super::render::{Tone, plan as render, status};
+use super::signed;
 use super::turn::{Standing, plan_phase, takes_decisions};
 use super::ui::{Reply, Ui, is_yes};
-use crate::args::{ApproveArgs, CancelArgs, DenyArgs};
+use crate::args::{ApproveArgs, CancelArgs, DenyArgs, ReviewArgs, SignArgs};
 
 /// How long to wait for KubeChat to say whether a decision counts.
 const JUDGED_WITHIN: Duration = Duration::from_secs(15);
@@ -28,12 +30,21 @@ pub(crate) async fn approve(cluster: &Cluster, ui: &mut Ui, args: &ApproveArgs) 
         plan,
         reason,
         ticket,
+        break_glass,
         yes,
+        sign,
         output: _,
     } = args;
     let plan = waiting_plan(cluster, plan).await?;
     ui.show(&render::plan(&ui.look, &plan, Timestamp::now()));
-    if !yes {
+    if let Some(incident) = break_glass {
+        ui.say(
+            Tone::Warn,
+            &format!("Emergency ({incident}): one approval suffices, everybody hears of it, and somebody else must review it afterwards."),
+        );
+    }
+    // What is printed for Git decides nothing yet.
+    if !yes && !sign.git {
         if !ui.interactive() {
             return Err(CliError::Usage(
                 "nothing was approved: there is no terminal to ask on. Read the plan above, then add --yes"
@@ -50,13 +61,9 @@ pub(crate) async fn approve(cluster: &Cluster, ui: &mut Ui, args: &ApproveArgs) 
             Reply::Interrupted => return Ok(Exit::Interrupted),
         }
     }
-    submit(
-        cluster,
-        ui,
-        &plan,
-        approval(&plan, DecisionKind::Approve, reason, ticket.clone()),
-    )
-    .await
+    let mut made = approval(&plan, DecisionKind::Approve, reason, ticket.clone());
+    made.spec.break_glass = break_glass.clone().map(|incident| BreakGlass { incident });
+    submit(cluster, ui, &plan, made, sign).await
 }
 
 /// `kubechat deny`.
@@ -64,16 +71,43 @@ pub(crate) async fn deny(cluster: &Cluster, ui: &mut Ui, args: &DenyArgs) -> Res
     let DenyArgs {
         plan,
         reason,
+        sign,
         output: _,
     } = args;
     let plan = waiting_plan(cluster, plan).await?;
-    submit(
-        cluster,
-        ui,
-        &plan,
-        approval(&plan, DecisionKind::Deny, reason, None),
-    )
-    .await
+    let made = approval(&plan, DecisionKind::Deny, reason, None);
+    submit(cluster, ui, &plan, made, sign).await
+}
+
+/// `kubechat review`.
+pub(crate) async fn review(cluster: &Cluster, ui: &mut Ui, args: &ReviewArgs) -> Result<Exit, CliError> {
+    let ReviewArgs {
+        plan,
+        reason,
+        sign,
+        output: _,
+    } = args;
+    let Some(plan) = cluster.turn(plan).await?.plan else {
+        return Err(CliError::Other(format!(
+            "the turn {plan} has no plan; nothing was reviewed"
+        )));
+    };
+    let conditions = plan.status.as_ref().map(|s| s.conditions.as_slice());
+    let Some(standing) = condition::find(conditions.unwrap_or_default(), types::REVIEWED) else {
+        return Err(CliError::Other(format!(
+            "plan {} was not executed by break-glass, so there is nothing to review",
+            plan.name_any()
+        )));
+    };
+    if standing.status == "True" {
+        return Err(CliError::Other(format!(
+            "plan {}: {}; nothing was recorded again",
+            plan.name_any(),
+            standing.message
+        )));
+    }
+    let made = approval(&plan, DecisionKind::Review, reason, None);
+    submit(cluster, ui, &plan, made, sign).await
 }
 
 /// `kubechat cancel`.
@@ -167,13 +201,20 @@ fn agreed(plan: &CommandPlan, answer: &str) -> bool {
     }
 }
 
-/// Creates the decision and says whether it counts.
+/// Creates the decision and says whether it counts, or prints it for Git.
 async fn submit(
     cluster: &Cluster,
     ui: &mut Ui,
     plan: &CommandPlan,
     approval: Approval,
+    sign: &SignArgs,
 ) -> Result<Exit, CliError> {
+    let cluster_uid = &plan.spec.cluster_uid;
+    let approval = signed::prepare(approval, cluster_uid, sign, Timestamp::now())?;
+    if sign.git {
+        signed::print(ui, approval, cluster_uid)?;
+        return Ok(Exit::Done);
+    }
     let created = cluster.create(&approval).await?;
     ui.progress("waiting for KubeChat to count it");
     let judged = judged(cluster, created).await?;

@@ -17,16 +17,18 @@ mod follow;
 mod plans;
 mod render;
 mod service;
+mod signed;
 #[cfg(test)]
 pub(crate) mod testing;
 mod turn;
 mod ui;
+mod why;
 
 pub use exit::Exit;
 
 use kubechat_crds::install;
 
-use crate::args::{Cli, ColorChoice, Command, Connect, ManifestsArgs, Output, Program};
+use crate::args::{Cli, ColorChoice, Command, Connect, Format, ManifestsArgs, Output, Program, SignArgs};
 use client::Cluster;
 use error::CliError;
 use ui::Ui;
@@ -83,12 +85,20 @@ async fn dispatch(
             plans::plans(&cluster, &ui, &args).await
         }
         Command::Approve(args) => {
-            let (cluster, mut ui) = terminal.open(args.output).await?;
+            let (cluster, mut ui) = terminal.open(for_git(args.output, &args.sign)).await?;
             decide::approve(&cluster, &mut ui, &args).await
         }
         Command::Deny(args) => {
-            let (cluster, mut ui) = terminal.open(args.output).await?;
+            let (cluster, mut ui) = terminal.open(for_git(args.output, &args.sign)).await?;
             decide::deny(&cluster, &mut ui, &args).await
+        }
+        Command::Review(args) => {
+            let (cluster, mut ui) = terminal.open(for_git(args.output, &args.sign)).await?;
+            decide::review(&cluster, &mut ui, &args).await
+        }
+        Command::Why(args) => {
+            let (cluster, ui) = terminal.open(args.output).await?;
+            why::why(&cluster, &ui, &args).await
         }
         Command::Cancel(args) => {
             let (cluster, ui) = terminal.open(args.output).await?;
@@ -104,6 +114,14 @@ async fn dispatch(
         Command::Manifests(args) => manifests(args),
         Command::Operator(args) => service::operator(args).await,
         Command::Webhook(args) => service::webhook(args).await,
+    }
+}
+
+/// A decision for Git is an object on stdout, and nothing else.
+fn for_git(output: Output, sign: &SignArgs) -> Output {
+    match output.output {
+        Format::Table if sign.git => Output { output: Format::Yaml },
+        Format::Table | Format::Json | Format::Yaml => output,
     }
 }
 

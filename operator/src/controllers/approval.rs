@@ -8,15 +8,17 @@ use kube::{Api, ResourceExt};
 use kubechat_audit::{Actor, Draft, EventType, Outcome};
 use kubechat_core::lifecycle::approval::{NotCounted, judge};
 use kubechat_core::lifecycle::chat_request::{DEFAULT_TTL, is_tracked};
+use kubechat_core::lifecycle::review;
 use kubechat_core::{reason, shown};
 use kubechat_crds::condition::{find, is_finished, set, types};
 use kubechat_crds::{Approval, ApprovalStatus, CommandPlan, DecisionKind, Via};
 
-use super::{at, resync, status};
+use super::{at, reference, resync, status};
 use crate::cluster::client::call;
 use crate::context::Context;
 use crate::error::Error;
 use crate::execute::gather::Bench;
+use crate::metrics::GlassLabels;
 
 /// An Approval outlives its plan by so long.
 const KEPT: std::time::Duration = std::time::Duration::from_secs(30 * 24 * 3600);
@@ -59,20 +61,39 @@ pub async fn reconcile(approval: Arc<Approval>, ctx: Arc<Context>) -> Result<Act
         .and_then(|a| a.decisions.iter().find(|d| d.name == approval.name_any()));
     let verdict = match counted {
         Some(record) => Ok((record.via, record.username.clone())),
-        None if plan.status.as_ref().is_some_and(|s| is_finished(&s.conditions)) => Err(NotCounted::no(
-            reason::PLAN_FINISHED,
-            "the plan had ended when this was looked at, so it decides nothing",
-        )),
-        None => {
-            let policies = ctx.policies();
-            let only = std::slice::from_ref(&*approval);
-            let mut bench = Bench::open(&ctx, &namespace, &plan.spec, policies.as_ref(), only).await?;
-            let facts = bench.facts(&approval).await?;
-            judge(&plan.spec, bench.terms(), &facts, jiff::Timestamp::now())
-                .map(|via| (via, facts.username().unwrap_or_default().to_owned()))
+        None if approval.spec.decision != DecisionKind::Review
+            && plan.status.as_ref().is_some_and(|s| is_finished(&s.conditions)) =>
+        {
+            Err(NotCounted::no(
+                reason::PLAN_FINISHED,
+                "the plan had ended when this was looked at, so it decides nothing",
+            ))
         }
+        None => judged(&approval, &ctx, &plan).await?,
     };
     report(&approval, &ctx, verdict, Some(&plan)).await
+}
+
+/// Whether it counts, and for whom.
+async fn judged(
+    approval: &Approval,
+    ctx: &Context,
+    plan: &CommandPlan,
+) -> Result<Result<(Via, String), NotCounted>, Error> {
+    let namespace = approval.namespace().unwrap_or_default();
+    let policies = ctx.policies();
+    let only = std::slice::from_ref(approval);
+    let mut bench = Bench::open(ctx, &namespace, &plan.spec, policies.as_ref(), only).await?;
+    let facts = bench.facts(approval).await?;
+    let now = jiff::Timestamp::now();
+    let via = match approval.spec.decision {
+        DecisionKind::Review => {
+            let status = plan.status.clone().unwrap_or_default();
+            review::judge(&plan.spec, &status, &facts, now)
+        }
+        DecisionKind::Approve | DecisionKind::Deny => judge(&plan.spec, bench.terms(), &facts, now),
+    };
+    Ok(via.map(|via| (via, facts.username().unwrap_or_default().to_owned())))
 }
 
 /// The plan from the cache, else as it is stored.
@@ -136,6 +157,12 @@ async fn report(
         } else {
             Outcome::Denied
         };
+        // An emergency stands out in the log by its reason.
+        let why = if new.via == Some(Via::BreakGlass) {
+            reason::BREAK_GLASS
+        } else {
+            why
+        };
         let mut draft = Draft::new(EventType::Approval, actor, verb, outcome, why);
         draft.ids.approval = approval.metadata.name.clone();
         draft.ids.plan = Some(approval.spec.plan_ref.name.clone());
@@ -161,6 +188,9 @@ async fn report(
         now,
     );
     status::write(ctx, approval, approval.status.as_ref(), &new).await?;
+    if let (Ok((Via::BreakGlass, person)), Some(plan)) = (&verdict, plan) {
+        shout(approval, ctx, plan, person);
+    }
     if final_ {
         ctx.handled.insert(&approval.uid().unwrap_or_default());
     }
@@ -169,6 +199,24 @@ async fn report(
     } else {
         Action::requeue(std::time::Duration::from_secs(30))
     })
+}
+
+/// An emergency approval is heard of: Event and metric, beside the entry of the log.
+fn shout(approval: &Approval, ctx: &Context, plan: &CommandPlan, person: &str) {
+    let incident = approval
+        .spec
+        .break_glass
+        .as_ref()
+        .map(|b| shown::identity(&b.incident))
+        .unwrap_or_default();
+    let what = reason::BREAK_GLASS;
+    ctx.metrics.break_glass.get_or_create(&GlassLabels { what }).inc();
+    let note = format!(
+        "{} approved by break-glass, incident {incident}. It must be reviewed afterwards: kubectl kubechat review {}",
+        shown::identity(person),
+        plan.name_any()
+    );
+    ctx.events.tell(reference(plan), true, what, &note);
 }
 
 /// Removes a decision long after its plan is gone.

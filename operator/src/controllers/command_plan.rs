@@ -11,10 +11,11 @@ use kubechat_audit::{EventType, Outcome};
 use kubechat_core::authz;
 use kubechat_core::lifecycle::OneShot;
 use kubechat_core::lifecycle::command_plan::{Ending, Observed, Verdict, decide};
+use kubechat_core::lifecycle::review;
 use kubechat_core::reason;
 use kubechat_crds::command_plan::{Evidence, StepStatus};
-use kubechat_crds::condition::is_finished;
-use kubechat_crds::{CommandPlan, CommandPlanStatus, PlanPhase, StepState};
+use kubechat_crds::condition::{find, is_finished, is_true, set, types};
+use kubechat_crds::{CommandPlan, CommandPlanStatus, DecisionKind, PlanPhase, StepState};
 
 use super::{at, reference, status};
 use crate::audit::about_plan;
@@ -22,6 +23,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::execute::{self, Progress, effect};
 use crate::failpoint::{self, Point};
+use crate::metrics::GlassLabels;
 
 /// Failed tries after which the plan says why it does not go on.
 const TOLD_AFTER: u32 = 2;
@@ -36,8 +38,11 @@ const CATCH_UP: Duration = Duration::from_secs(2);
 /// What is worth trying again.
 pub async fn reconcile(plan: Arc<CommandPlan>, ctx: Arc<Context>) -> Result<Action, Error> {
     let current = plan.status.clone().unwrap_or_default();
-    if is_finished(&current.conditions) || plan.metadata.deletion_timestamp.is_some() {
+    if plan.metadata.deletion_timestamp.is_some() {
         return Ok(Action::await_change());
+    }
+    if is_finished(&current.conditions) {
+        return reviewed(&plan, &ctx, current).await;
     }
     if ctx.handled.within(&plan.uid().unwrap_or_default(), CATCH_UP) {
         return Ok(Action::requeue(CATCH_UP));
@@ -70,6 +75,58 @@ pub async fn reconcile(plan: Arc<CommandPlan>, ctx: Arc<Context>) -> Result<Acti
         Ok(None) => Ok(Action::await_change()),
         Err(error) => hold(&plan, &ctx, error, None).await,
     }
+}
+
+/// Says whether a plan that was executed by break-glass was reviewed; nothing of any other.
+async fn reviewed(plan: &CommandPlan, ctx: &Context, mut new: CommandPlanStatus) -> Result<Action, Error> {
+    let name = plan.name_any();
+    let reviewer = ctx.stores.approvals.state().into_iter().find_map(|a| {
+        let of_plan = a.metadata.namespace == plan.metadata.namespace && a.spec.plan_ref.name == name;
+        let status = a.status.as_ref()?;
+        let counts = is_true(&status.conditions, types::ACCEPTED) && a.spec.plan_digest == plan.spec.digest;
+        let is_review = of_plan && counts && a.spec.decision == DecisionKind::Review;
+        status.effective_approver.clone().filter(|_| is_review)
+    });
+    let now = Timestamp::now();
+    let policies = ctx.policies();
+    let Some(found) = review::standing(&name, &new, policies.as_ref(), reviewer.as_deref(), now) else {
+        return Ok(Action::await_change());
+    };
+    let changed = find(&new.conditions, types::REVIEWED).is_none_or(|c| c.reason != found.reason);
+    if changed && found.reason != reason::REVIEW_DUE {
+        ctx.metrics
+            .break_glass
+            .get_or_create(&GlassLabels { what: found.reason })
+            .inc();
+        ctx.events.tell(
+            reference(plan),
+            found.status != "True",
+            found.reason,
+            &found.message,
+        );
+    }
+    if changed && found.reason == reason::REVIEW_OVERDUE {
+        let mut draft = about_plan(
+            plan,
+            EventType::Approval,
+            "review",
+            Outcome::Denied,
+            reason::REVIEW_OVERDUE,
+        );
+        draft.message.clone_from(&found.message);
+        ctx.audit.record(draft).await?;
+    }
+    set(
+        &mut new.conditions,
+        types::REVIEWED,
+        found.status,
+        found.reason,
+        found.message,
+        plan.metadata.generation,
+        now,
+    );
+    status::write_onto(ctx, plan, plan.status.as_ref(), &new).await?;
+    Ok(found.changes_at.map_or_else(Action::await_change, at))
 }
 
 /// Whether a decision on the plan stands in the cache.
@@ -281,8 +338,7 @@ async fn finished(plan: &CommandPlan, ctx: &Context, new: CommandPlanStatus) -> 
     failpoint::at(Point::BeforeEnd).await;
     status::write_onto(ctx, plan, plan.status.as_ref(), &new).await?;
     ctx.handled.insert(&plan.uid().unwrap_or_default());
-    let condition =
-        kubechat_crds::condition::find(&new.conditions, kubechat_crds::condition::types::SUCCEEDED);
+    let condition = find(&new.conditions, types::SUCCEEDED);
     if let Some(condition) = condition {
         ctx.metrics.end("CommandPlan", &condition.reason);
         ctx.events.tell(

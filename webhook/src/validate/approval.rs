@@ -4,6 +4,7 @@
 use kube::Api;
 use kubechat_core::decider::{Origin, decider, trusted_applier, untrusted};
 use kubechat_core::lifecycle::approval::{Facts, NotCounted, Terms, breaks, counts_for, judge};
+use kubechat_core::lifecycle::review as reviews;
 use kubechat_core::policy::Effective;
 use kubechat_core::sshsig::Keyring;
 use kubechat_core::{authz, reason as core_reason, shown};
@@ -35,7 +36,10 @@ pub(super) async fn create(state: &State, review: &Review) -> Verdict {
         ));
     }
     spec.submitted_by = Some(by.clone());
-    let plan = waiting_plan(state, review.namespace(), &spec).await?;
+    let plan = match spec.decision {
+        DecisionKind::Review => stored_plan(state, review.namespace(), &spec).await?,
+        DecisionKind::Approve | DecisionKind::Deny => waiting_plan(state, review.namespace(), &spec).await?,
+    };
     let keys = keys(state, &spec, &by).await?;
     let policies = Effective::from_policies(&state.policies()?);
     let now = State::now();
@@ -57,7 +61,9 @@ pub(super) async fn create(state: &State, review: &Review) -> Verdict {
         right: None,
     };
     let facts = with_right(state, review, &plan, &terms, facts).await?;
-    needed(&plan, &terms, &facts)?;
+    if facts.spec.decision != DecisionKind::Review {
+        needed(&plan, &terms, &facts)?;
+    }
     Ok(Allowed::default())
 }
 
@@ -84,18 +90,24 @@ async fn keys(state: &State, spec: &ApprovalSpec, by: &Identity) -> Result<Keyri
     ))
 }
 
+/// The plan, whatever its state.
+async fn stored_plan(state: &State, namespace: &str, spec: &ApprovalSpec) -> Result<CommandPlan, Refusal> {
+    let name = &spec.plan_ref.name;
+    let api: Api<CommandPlan> = Api::namespaced(state.client.0.clone(), namespace);
+    access::get(&api, name).await?.ok_or_else(|| {
+        refusal(
+            core_reason::PLAN_NOT_FOUND,
+            &format!(
+                "there is no CommandPlan {name} in namespace {namespace}. kubectl get commandplans -n {namespace} lists them"
+            ),
+        )
+    })
+}
+
 /// The plan, if it still waits for a decision.
 async fn waiting_plan(state: &State, namespace: &str, spec: &ApprovalSpec) -> Result<CommandPlan, Refusal> {
     let name = &spec.plan_ref.name;
-    let api: Api<CommandPlan> = Api::namespaced(state.client.0.clone(), namespace);
-    let Some(plan) = access::get(&api, name).await? else {
-        return Err(Refusal::forbidden(
-            core_reason::PLAN_NOT_FOUND,
-            format!(
-                "{NOT_RECORDED}: there is no CommandPlan {name} in namespace {namespace}. kubectl get commandplans -n {namespace} lists them"
-            ),
-        ));
-    };
+    let plan = stored_plan(state, namespace, spec).await?;
     let no = |reason, why: String| Err(Refusal::forbidden(reason, format!("{NOT_RECORDED}: {why}")));
     if plan.spec.mode == Mode::PlanOnly {
         return no(
@@ -151,18 +163,25 @@ async fn with_right(
     terms: &Terms,
     mut facts: Facts,
 ) -> Result<Facts, Refusal> {
-    match judge(&plan.spec, terms, &facts, State::now()) {
+    let judged = |facts: &Facts| match facts.spec.decision {
+        DecisionKind::Review => {
+            let status = plan.status.clone().unwrap_or_default();
+            reviews::judge(&plan.spec, &status, facts, State::now())
+        }
+        DecisionKind::Approve | DecisionKind::Deny => judge(&plan.spec, terms, facts, State::now()),
+    };
+    match judged(&facts) {
         Ok(Via::Self_ | Via::Direct | Via::GitOps | Via::BreakGlass) => return Ok(facts),
         Err(NotCounted {
-            unknown: false,
-            reason,
-            message,
-        }) => return Err(refusal(reason, &message)),
-        Err(NotCounted { unknown: true, .. }) => {}
+            unknown: true,
+            reason: core_reason::UNREACHABLE,
+            ..
+        }) => {}
+        Err(NotCounted { reason, message, .. }) => return Err(refusal(reason, &message)),
     }
     let questions = authz::approver_questions(&plan.spec);
     facts.right = Some(access::all_allowed(state, review.user(), questions).await?);
-    match judge(&plan.spec, terms, &facts, State::now()) {
+    match judged(&facts) {
         Ok(_) => Ok(facts),
         Err(NotCounted { reason, message, .. }) => Err(refusal(reason, &message)),
     }

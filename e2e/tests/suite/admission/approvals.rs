@@ -337,7 +337,7 @@ async fn what_counts_for_nothing_is_refused_with_the_reason(ctx: Arc<Ctx>) -> Re
             "a review of what was not executed by break-glass",
             "decision",
             json!("Review"),
-            "a Review is for a plan that was executed by break-glass",
+            "the plan has not ended",
         ),
         (
             "break-glass that no policy allows",

@@ -1,5 +1,6 @@
 //! Decisions beyond the plain yes: signed ones, through Git, in an emergency, and many of them.
 
+mod emergency;
 mod keys;
 mod signed;
 
@@ -7,5 +8,5 @@ use crate::runner::Test;
 
 /// Every test of this subject.
 pub(super) fn tests() -> Vec<Test> {
-    signed::tests()
+    [signed::tests(), emergency::tests()].concat()
 }

@@ -167,7 +167,7 @@ pub fn judge(
 }
 
 /// The person, where the decision is somebody's and about this very plan.
-fn decided_by<'a>(plan: &CommandPlanSpec, facts: &'a Facts) -> Result<&'a Decider, NotCounted> {
+pub(super) fn decided_by<'a>(plan: &CommandPlanSpec, facts: &'a Facts) -> Result<&'a Decider, NotCounted> {
     if !facts.sealed {
         return Err(NotCounted::no(
             reason::UNTRUSTED_ORIGIN,
@@ -227,7 +227,11 @@ fn broken_glass(terms: &Terms, decider: &Decider, facts: &Facts, own: bool) -> R
     ))
 }
 
-fn holds_right(plan: &CommandPlanSpec, decider: &Decider, facts: &Facts) -> Result<(), NotCounted> {
+pub(super) fn holds_right(
+    plan: &CommandPlanSpec,
+    decider: &Decider,
+    facts: &Facts,
+) -> Result<(), NotCounted> {
     match &facts.right {
         Some(Ok(())) => Ok(()),
         Some(Err(missing)) => Err(NotCounted::no(
@@ -270,3 +274,7 @@ pub fn breaks(entry: &Requirement, terms: &Terms, facts: &Facts) -> bool {
             (!entry.signature || decider.signed) && terms.may_break(decider, Some(&entry.policy))
         })
 }
+
+#[cfg(test)]
+#[path = "approval_tests.rs"]
+mod tests;

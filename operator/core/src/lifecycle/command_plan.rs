@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use kubechat_crds::command_plan::Requirement;
 use kubechat_crds::common::DecisionRecord;
-use kubechat_crds::{ApprovalSummary, CommandPlanSpec, DecisionKind, Mode};
+use kubechat_crds::{ApprovalSummary, CommandPlanSpec, DecisionKind, Mode, Via};
 
 use super::approval::{self, Facts, Terms};
 use crate::policy::{Effective, PolicyProblem, at_least};
@@ -256,7 +256,11 @@ fn count(seen: &Observed<'_>, terms: &Terms) -> Count {
     let missing = requirement.iter().map(lacking).max().unwrap_or(0);
     let received = (required - missing).max(0);
     let open: Vec<&Requirement> = requirement.iter().filter(|r| lacking(r) > 0).collect();
-    decisions.truncate(MAX_DECISIONS);
+    if decisions.len() > MAX_DECISIONS {
+        // What must be reviewed afterwards is never pushed out by many others.
+        decisions.sort_by_key(|d| d.via != Via::BreakGlass);
+        decisions.truncate(MAX_DECISIONS);
+    }
     let eligible = if missing > 0 {
         eligible(seen.plan, &open)
     } else {

@@ -15,7 +15,7 @@ use kubechat_core::policy::{Effective, PolicyProblem};
 use kubechat_core::reason;
 use kubechat_core::sshsig::Keyring;
 use kubechat_crds::condition::{find, types};
-use kubechat_crds::{Approval, ApproverKey, CommandPlanSpec, Identity};
+use kubechat_crds::{Approval, ApproverKey, CommandPlanSpec, DecisionKind, Identity};
 use serde::de::DeserializeOwned;
 
 use crate::cluster::access::{Subject, first_refused};
@@ -160,7 +160,8 @@ impl<'a> Bench<'a> {
             right: None,
         };
         // The authorizer is asked only where its answer decides.
-        let open = judge(self.plan, &self.terms, &facts, self.now).is_err_and(|no| no.unknown);
+        let open = facts.spec.decision == DecisionKind::Review
+            || judge(self.plan, &self.terms, &facts, self.now).is_err_and(|no| no.unknown);
         if let Some(Decider { person, .. }) = facts.decider.as_ref().ok().filter(|_| open) {
             facts.right = Some(self.right(person).await?);
         }

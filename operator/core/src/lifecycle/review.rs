@@ -1,0 +1,151 @@
+//! Break-glass afterwards: who may review what was executed in an emergency, and until when.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use kubechat_crds::condition::is_finished;
+use kubechat_crds::{CommandPlanSpec, CommandPlanStatus, DecisionKind, StepState, Via};
+
+use super::approval::{Facts, NotCounted, decided_by, holds_right};
+use crate::policy::{Effective, PolicyProblem};
+use crate::{duration, reason, shown};
+
+/// When a review is due where no policy says so any more.
+const DEFAULT_WITHIN: Duration = Duration::from_secs(24 * 3600);
+
+/// Whether a plan was executed, at least in part, with a break-glass approval among those that counted.
+#[must_use]
+pub fn broke_glass(status: &CommandPlanStatus) -> bool {
+    let untouched = |s: StepState| matches!(s, StepState::Pending | StepState::Skipped);
+    let approvals = status.approvals.iter().flat_map(|a| &a.decisions);
+    approvals
+        .filter(|d| d.decision == DecisionKind::Approve)
+        .any(|d| d.via == Via::BreakGlass)
+        && status.steps.iter().any(|s| !untouched(s.state))
+}
+
+/// Judges a decision Review on a plan.
+///
+/// # Errors
+/// Why it does not count.
+pub fn judge(
+    plan: &CommandPlanSpec,
+    status: &CommandPlanStatus,
+    facts: &Facts,
+    now: Timestamp,
+) -> Result<Via, NotCounted> {
+    let decider = decided_by(plan, facts)?;
+    if !is_finished(&status.conditions) {
+        return Err(NotCounted {
+            reason: reason::EXECUTING,
+            message: "the plan has not ended: it is reviewed when it has".to_owned(),
+            unknown: true,
+        });
+    }
+    if !broke_glass(status) {
+        return Err(NotCounted::no(
+            reason::NOT_BREAK_GLASS,
+            "a Review is for a plan that was executed by break-glass, and this one was not",
+        ));
+    }
+    if facts.spec.expires_at.as_ref().is_some_and(|t| t.0 <= now) {
+        return Err(NotCounted::no(
+            reason::EXPIRED,
+            "the Review is past its own expiresAt. Create another one",
+        ));
+    }
+    let person = decider.person.username.as_str();
+    if person == plan.requester.username {
+        return Err(NotCounted::no(
+            reason::SELF_APPROVAL,
+            "who asked does not review what was done. Somebody else with the right must",
+        ));
+    }
+    let approved = status
+        .approvals
+        .iter()
+        .flat_map(|a| &a.decisions)
+        .any(|d| d.decision == DecisionKind::Approve && d.username == person);
+    if approved {
+        return Err(NotCounted::no(
+            reason::NOT_ELIGIBLE,
+            format!(
+                "{} approved it and cannot review it too. Somebody else with the right must",
+                shown::identity(person)
+            ),
+        ));
+    }
+    holds_right(plan, decider, facts)?;
+    Ok(if decider.git { Via::GitOps } else { Via::Direct })
+}
+
+/// What condition `Reviewed` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// `True`, `False` or `Unknown`.
+    pub status: &'static str,
+    /// Reason constant.
+    pub reason: &'static str,
+    /// Who reviewed it, or what to do.
+    pub message: String,
+    /// When it changes by itself.
+    pub changes_at: Option<Timestamp>,
+}
+
+/// Where the review of a finished plan stands; `None` where none is due. `reviewer` is a person whose Review counts.
+#[must_use]
+pub fn standing(
+    name: &str,
+    status: &CommandPlanStatus,
+    policies: Result<&Effective, &PolicyProblem>,
+    reviewer: Option<&str>,
+    now: Timestamp,
+) -> Option<Standing> {
+    if !is_finished(&status.conditions) || !broke_glass(status) {
+        return None;
+    }
+    if let Some(person) = reviewer {
+        return Some(Standing {
+            status: "True",
+            reason: reason::REVIEWED,
+            message: format!("executed by break-glass; reviewed by {}", shown::identity(person)),
+            changes_at: None,
+        });
+    }
+    let packs = policies.map(Effective::packs).unwrap_or_default();
+    let within = packs
+        .iter()
+        .filter_map(|p| duration::parse(&p.spec.break_glass.as_ref()?.review_within))
+        .min()
+        .unwrap_or(DEFAULT_WITHIN);
+    // A plan without an end was never finished by KubeChat: the review is due at once.
+    let ended = status
+        .completion_time
+        .as_ref()
+        .map_or(Timestamp::UNIX_EPOCH, |t| t.0);
+    let due = SignedDuration::try_from(within)
+        .ok()
+        .and_then(|w| ended.checked_add(w).ok())
+        .unwrap_or(ended);
+    let command =
+        format!("Somebody who neither asked nor approved reviews it: kubectl kubechat review {name}");
+    Some(if now >= due {
+        Standing {
+            status: "False",
+            reason: reason::REVIEW_OVERDUE,
+            message: format!("executed by break-glass; a review was due by {due} and is missing. {command}"),
+            changes_at: None,
+        }
+    } else {
+        Standing {
+            status: "Unknown",
+            reason: reason::REVIEW_DUE,
+            message: format!("executed by break-glass; a review is due by {due}. {command}"),
+            changes_at: Some(due),
+        }
+    })
+}
+
+#[cfg(test)]
+#[path = "review_tests.rs"]
+mod tests;
