@@ -79,6 +79,9 @@ pub async fn reconcile(plan: Arc<CommandPlan>, ctx: Arc<Context>) -> Result<Acti
 
 /// Says whether a plan that was executed by break-glass was reviewed; nothing of any other.
 async fn reviewed(plan: &CommandPlan, ctx: &Context, mut new: CommandPlanStatus) -> Result<Action, Error> {
+    if !review::broke_glass(&new) {
+        return Ok(Action::await_change());
+    }
     let name = plan.name_any();
     let reviewer = ctx.stores.approvals.state().into_iter().find_map(|a| {
         let of_plan = a.metadata.namespace == plan.metadata.namespace && a.spec.plan_ref.name == name;

@@ -63,6 +63,7 @@ async fn an_emergency_is_approved_alone_reviewed_afterwards_and_everything_is_ex
                 .await?;
             // The baseline allows no break-glass by itself, so it keeps asking for its one person.
             stage.printed_and_signed_for_git().await.context("for Git")?;
+            stage.taken_back_before_use().await.context("taken back")?;
             stage
                 .many_approvals_of_one_person_are_one()
                 .await
@@ -175,6 +176,7 @@ impl Stage<'_> {
         )?;
         let status = read(&self.alice, &plan).await?.status.unwrap_or_default();
         ensure!(status.phase == Some(PlanPhase::AwaitingApproval), "{status:?}");
+        self.counts(&plan, "1/2").await?;
         approve(&self.carol, &plan).await?;
         let plan = ended_as(&self.alice, &plan, PlanPhase::Succeeded).await?;
         let counted = plan.status.and_then(|s| s.approvals).context("nothing counted")?;
@@ -183,6 +185,32 @@ impl Stage<'_> {
             "{counted:?}"
         );
         Ok(())
+    }
+
+    /// What is deleted before it is used counts no longer.
+    async fn taken_back_before_use(&self) -> Result<()> {
+        let plan = plan_for(&self.alice, DEMO, "delete service nginx").await?;
+        let made = decide(&self.carol, &plan, DecisionKind::Approve).await?;
+        self.counts(&plan, "1/2").await?;
+        let approvals: Api<Approval> = Api::namespaced(self.carol.clone(), DEMO);
+        approvals
+            .delete(&made.name_any(), &kube::api::DeleteParams::default())
+            .await?;
+        self.counts(&plan, "0/2").await?;
+        approve(&self.bob, &plan).await?;
+        self.counts(&plan, "1/2").await?;
+        decide(&self.bob, &plan, DecisionKind::Deny).await?;
+        ended_as(&self.alice, &plan, PlanPhase::Denied).await.map(drop)
+    }
+
+    async fn counts(&self, plan: &CommandPlan, wanted: &str) -> Result<()> {
+        eventually(LATER, &format!("the plan counts {wanted}"), || async {
+            let status = read(&self.alice, plan).await?.status.unwrap_or_default();
+            let found = status.approvals.context("nothing was counted")?.summary;
+            ensure!(found == wanted, "it counts {found}");
+            Ok(())
+        })
+        .await
     }
 
     async fn broken_and_reviewed(&self) -> Result<()> {
@@ -211,7 +239,15 @@ impl Stage<'_> {
             "{counted:?}"
         );
         self.review_is(&plan, "Unknown", "ReviewDue").await?;
-        ensure!(metric(self.product, Part::Operator, "kubechat_break_glass_total").await? >= 1.0);
+        ensure!(
+            metric(
+                self.product,
+                Part::Operator,
+                "kubechat_break_glass_total{what=\"BreakGlass\"}"
+            )
+            .await?
+                >= 1.0
+        );
         // Time passes: the policy's time for a review is over.
         let packs = raw(&self.admin, "RiskPolicy", "");
         change(

@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** keys and rights are read from the API server each time, never from a cache that outlives the reading.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use jiff::Timestamp;
@@ -60,6 +60,8 @@ where
     }
 }
 
+type Who = (String, String, Vec<String>, BTreeMap<String, Vec<String>>);
+
 /// Judges the decisions on one plan; answers of the authorizer are asked for once a person.
 pub struct Bench<'a> {
     ctx: &'a Context,
@@ -69,7 +71,8 @@ pub struct Bench<'a> {
     keys: Keyring,
     terms: Terms,
     now: Timestamp,
-    answers: HashMap<(String, String, Vec<String>), Result<(), String>>,
+    /// By person as stamped, with everything an authorizer may look at.
+    answers: BTreeMap<Who, Result<(), String>>,
 }
 
 impl Debug for Bench<'_> {
@@ -99,7 +102,7 @@ impl<'a> Bench<'a> {
         let now = Timestamp::now();
         Ok(Self {
             terms: Terms::of(plan, policies, now),
-            answers: HashMap::new(),
+            answers: BTreeMap::new(),
             ctx,
             namespace,
             plan,
@@ -173,10 +176,13 @@ impl<'a> Bench<'a> {
     /// # Errors
     /// When the API server does not answer.
     pub async fn right(&mut self, person: &Identity) -> Result<Result<(), String>, Error> {
-        let who = (person.username.clone(), person.uid.clone(), person.groups.clone());
-        // Extra attributes may differ between two logins of a person, and an authorizer may look at them.
-        let known = self.answers.get(&who).filter(|_| person.extra.is_empty());
-        if let Some(answer) = known {
+        let who = (
+            person.username.clone(),
+            person.uid.clone(),
+            person.groups.clone(),
+            person.extra.clone(),
+        );
+        if let Some(answer) = self.answers.get(&who) {
             return Ok(answer.clone());
         }
         let questions = approver_questions(self.plan);
