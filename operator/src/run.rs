@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Client, Config};
 use kubechat_audit::{AuditStore, Spool, SqliteOptions, SqliteStore};
 use kubechat_crds::{
@@ -349,9 +350,14 @@ async fn lead(
         approvals.clone(),
         sessions.clone(),
     );
+    let (recording, left) = (Arc::clone(&ctx), stores.requests.clone());
     watch(tasks, request_stream, shutdown, move |request| {
         let (r, p, s) = (r.clone(), p.clone(), s.clone());
+        let (ctx, left) = (Arc::clone(&recording), left.clone());
         async move {
+            if left.get(&ObjectRef::from_obj(&request)).is_none() {
+                controllers::chat_request::gone(&request, &ctx).await;
+            }
             if request.spec.cancel {
                 p.touch(&controllers::chat_request::plan_name(&request), &request)
                     .await;

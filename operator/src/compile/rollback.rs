@@ -139,6 +139,16 @@ async fn reverse(
         notes.push(format!("{what} is gone, so {} of it is not undone", step.id));
         return Ok(vec![]);
     };
+    let uid = undone.metadata.uid.as_deref().unwrap_or_default();
+    let place = undone.spec.steps.iter().position(|s| s.id == step.id);
+    let step_id = plan::step_id(uid, place.unwrap_or_default(), step);
+    if !plan::is_the_one(step, target, &object, &step_id) {
+        notes.push(format!(
+            "{what} is another object by now (it was deleted and created again), so {} of it is not undone",
+            step.id
+        ));
+        return Ok(vec![]);
+    }
     notes.extend(drift(step, index, &object, &what));
     let intent = Intent {
         action,
@@ -223,4 +233,61 @@ fn drift(step: &Step, index: usize, object: &Value, what: &str) -> Vec<String> {
         })
         .take(10)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use kubechat_crds::command_plan::DiffLine;
+    use serde_json::json;
+
+    use super::*;
+
+    fn line(path: &str, after: Option<&str>) -> DiffLine {
+        DiffLine {
+            target: 0,
+            path: path.to_owned(),
+            before: None,
+            after: after.map(str::to_owned),
+        }
+    }
+
+    fn step(diff: Vec<DiffLine>) -> Step {
+        Step {
+            diff,
+            ..plan::actions::create_namespace::draft("x", 0).step
+        }
+    }
+
+    #[test]
+    fn what_changed_since_is_told_and_what_did_not_is_not() {
+        let step = step(vec![
+            line("/spec/replicas", Some("5")),
+            line("/metadata/labels/tier", Some("web")),
+        ]);
+        let same = json!({"spec": {"replicas": 5}, "metadata": {"labels": {"tier": "web"}}});
+        assert_eq!(drift(&step, 0, &same, "deployment/web"), Vec::<String>::new());
+        let moved = json!({"spec": {"replicas": 7}, "metadata": {"labels": {}}});
+        let notes = drift(&step, 0, &moved, "deployment/web");
+        assert!(notes[0].contains("left at 5 and is 7 now"), "{notes:?}");
+        assert!(notes[1].contains("left at web and is (removed) now"), "{notes:?}");
+        assert!(drift(&step, 1, &moved, "deployment/other").is_empty());
+    }
+
+    #[test]
+    fn no_note_tells_a_value_of_a_secret_or_of_an_env() {
+        let step = step(vec![
+            line("/metadata/annotations/note", Some("(masked)")),
+            line("/data/k", Some("old")),
+            line("/spec/template/spec/containers/0/env/0/value", Some("old")),
+        ]);
+        let secret = json!({"kind": "Secret", "metadata": {"annotations": {"note": "hunter2"}}, "data": {"k": "aHVudGVyMg=="}});
+        let notes = drift(&step, 0, &secret, "secret/s").join("\n");
+        assert!(
+            !notes.contains("hunter2") && !notes.contains("aHVudGVyMg"),
+            "{notes}"
+        );
+        let deployment = json!({"kind": "Deployment", "spec": {"template": {"spec": {"containers": [{"env": [{"name": "P", "value": "hunter2"}]}]}}}});
+        let notes = drift(&step, 0, &deployment, "deployment/web").join("\n");
+        assert!(!notes.contains("hunter2"), "{notes}");
+    }
 }

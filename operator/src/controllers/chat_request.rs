@@ -128,6 +128,14 @@ pub fn mirrored(request: &ChatRequest, plan: &CommandPlan, current: ChatRequestS
     new
 }
 
+/// A turn that was deleted, by whomever: the bytes that would undo its plan go with it. Best effort; what cannot be forgotten
+/// now is of no use to anybody.
+pub async fn gone(request: &ChatRequest, ctx: &Context) {
+    if let Err(problem) = ctx.audit.forget(&request.uid().unwrap_or_default()).await {
+        tracing::warn!(%problem, "the kept bytes of a deleted turn were not forgotten");
+    }
+}
+
 /// Removes a finished turn after its time; its plan goes with it.
 async fn retire(request: &ChatRequest, ctx: &Context, status: &ChatRequestStatus) -> Result<Action, Error> {
     let tracked = is_tracked(request.labels(), request.annotations());

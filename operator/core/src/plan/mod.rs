@@ -380,6 +380,17 @@ pub fn trace(step: &Step, target: &Target, object: Option<&Value>, step_id: &str
     if done { Trace::Done } else { Trace::Unknown }
 }
 
+/// Whether an object read now is the one that a step changed or made: what was replaced under its name since is not undone.
+#[must_use]
+pub fn is_the_one(step: &Step, target: &Target, object: &Value, step_id: &str) -> bool {
+    match step.effect {
+        Effect::Create => object::annotation(object, STEP_ID_ANNOTATION) == Some(step_id),
+        Effect::Update | Effect::Delete | Effect::Read => {
+            object.pointer("/metadata/uid").and_then(Value::as_str) == target.uid.as_deref()
+        }
+    }
+}
+
 /// An empty step of an action; the action's draft fills it.
 pub(crate) fn blank(action: Action, effect: Effect, targets: Vec<Target>, params: IntentParams) -> Step {
     Step {
