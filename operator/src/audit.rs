@@ -243,6 +243,7 @@ pub fn plan_ids(plan: &CommandPlan) -> Ids {
         request_uid: Some(plan.spec.chat_request_ref.uid.clone()),
         plan: plan.metadata.name.clone(),
         plan_uid: plan.metadata.uid.clone(),
+        plan_digest: Some(plan.spec.digest.clone()),
         ..Ids::default()
     }
 }

@@ -148,11 +148,14 @@ fn apiserver(cluster: &Cluster) -> Result<Vec<String>> {
     Ok(args)
 }
 
-/// Who did what, with the impersonated user and its extra, but no bodies.
+/// Who did what, with the impersonated user and its extra; bodies only where they say whether it was a dry-run.
 const API_AUDIT_POLICY: &str = "apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]
-rules: [{level: Metadata}]
+rules:
+- {level: Request, verbs: [delete]}
+- {level: Request, resources: [{group: '', resources: [pods/eviction]}]}
+- {level: Metadata}
 ";
 
 fn controller_manager(cluster: &Cluster) -> Vec<String> {

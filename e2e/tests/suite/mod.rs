@@ -5,6 +5,7 @@ mod approvals;
 mod audit;
 mod bad_input;
 mod cli;
+mod correlation;
 mod crash;
 mod examples;
 mod faults;
@@ -33,6 +34,7 @@ pub(crate) fn all() -> Vec<Test> {
         audit::tests(),
         bad_input::tests(),
         cli::tests(),
+        correlation::tests(),
         crash::tests(),
         examples::tests(),
         faults::tests(),

@@ -105,6 +105,7 @@ impl Draft {
             step_id,
             request_uid,
             plan_uid,
+            plan_digest,
         } = &self.ids;
         let ids = [
             ("ids.session", session),
@@ -114,6 +115,7 @@ impl Draft {
             ("ids.stepId", step_id),
             ("ids.requestUid", request_uid),
             ("ids.planUid", plan_uid),
+            ("ids.planDigest", plan_digest),
             ("apiAuditId", &self.api_audit_id),
         ];
         ids.into_iter()

@@ -208,6 +208,9 @@ pub struct Ids {
     /// CommandPlan uid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan_uid: Option<String>,
+    /// CommandPlan digest: what joins the entry to the API server's own audit log (impersonation extra `kubechat.io/plan`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan_digest: Option<String>,
 }
 
 /// The object of the cluster that the event is about. Each text is cut visibly at 256 bytes.

@@ -166,6 +166,7 @@ async fn report(
         let mut draft = Draft::new(EventType::Approval, actor, verb, outcome, why);
         draft.ids.approval = approval.metadata.name.clone();
         draft.ids.plan = Some(approval.spec.plan_ref.name.clone());
+        draft.ids.plan_digest = Some(approval.spec.plan_digest.clone());
         draft.ids.plan_uid = plan.and_then(|p| p.metadata.uid.clone());
         draft.ids.request = plan.map(|p| p.spec.chat_request_ref.name.clone());
         draft.ids.request_uid = plan.map(|p| p.spec.chat_request_ref.uid.clone());

@@ -28,6 +28,7 @@ fn full() -> Draft {
             step_id: some("0123abcd"),
             request_uid: some("ru"),
             plan_uid: some("pu"),
+            plan_digest: some("pd"),
         },
         target: Some(Target {
             group: some("apps"),
@@ -54,7 +55,7 @@ fn full() -> Draft {
     }
 }
 
-const FULL: &str = r#"{"actor":{"extra":{"scopes":["a","b"]},"groups":["developers","system:authenticated"],"uid":"u-1","username":"alice"},"apiAuditId":"aid","eventType":"command_execution","groupsHash":"ba0569e3455044d793e6b39af16b2a3c2d9c3bf5724c1a9ae21fe39f2a02883d","ids":{"approval":"a","plan":"p","planUid":"pu","request":"r","requestUid":"ru","session":"s","stepId":"0123abcd"},"impersonated":true,"message":"nginx ✓ \"5\"\n","outcome":"success","payloadCommitment":"381c7a671ea8cdc05ce318ba112da8e74cbdfdc4bb6822b505105a2088324b5a","reason":"Scaled","risk":{"level":"caution","score":25},"seq":9,"source":{"address":"10.0.0.1","userAgent":"kubectl"},"target":{"group":"apps","kind":"Deployment","name":"nginx","namespace":"demo","uid":"tu","version":"v1"},"time":"2026-01-02T03:04:05.000600Z","v":1,"verb":"scale"}"#;
+const FULL: &str = r#"{"actor":{"extra":{"scopes":["a","b"]},"groups":["developers","system:authenticated"],"uid":"u-1","username":"alice"},"apiAuditId":"aid","eventType":"command_execution","groupsHash":"ba0569e3455044d793e6b39af16b2a3c2d9c3bf5724c1a9ae21fe39f2a02883d","ids":{"approval":"a","plan":"p","planDigest":"pd","planUid":"pu","request":"r","requestUid":"ru","session":"s","stepId":"0123abcd"},"impersonated":true,"message":"nginx ✓ \"5\"\n","outcome":"success","payloadCommitment":"381c7a671ea8cdc05ce318ba112da8e74cbdfdc4bb6822b505105a2088324b5a","reason":"Scaled","risk":{"level":"caution","score":25},"seq":9,"source":{"address":"10.0.0.1","userAgent":"kubectl"},"target":{"group":"apps","kind":"Deployment","name":"nginx","namespace":"demo","uid":"tu","version":"v1"},"time":"2026-01-02T03:04:05.000600Z","v":1,"verb":"scale"}"#;
 const BARE: &str = r#"{"actor":{"username":"kubechat"},"eventType":"system","groupsHash":"4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945","ids":{},"impersonated":false,"message":"","outcome":"success","payloadCommitment":"d610bc7501b1677896409b3d13018ef55f0c395d5951aa9d596bf038cb51c2fa","reason":"Started","seq":1,"time":"1970-01-01T00:00:00.000000Z","v":1,"verb":"start"}"#;
 
 fn key() -> ChainKey {
@@ -94,7 +95,7 @@ fn chain_is_that_of_format_version_1() {
     assert_eq!(key().id(), "e632ce7b");
     assert_eq!(
         hex::encode(Leaf::of(FULL.as_bytes()).0),
-        "41dcea66e863113c13397127625a1f072007f9f4c963846ed825a632e9dcd0a6"
+        "371503089adb34b0f6a0ede245b9b09ddaf6cffa07b96e98410ba642b76093d5"
     );
     assert_eq!(
         start.to_string(),
@@ -106,6 +107,6 @@ fn chain_is_that_of_format_version_1() {
     );
     assert_eq!(
         two.to_string(),
-        "f07fe7e2f1bd95e75b42046a1e06e94406bc15c208c3a2397cc661beba0c5d2f"
+        "cbbd5c0d4d4f4ba640e7c50b3a4d9d1f4d9dd93c1f73f4ef854bece6670c9495"
     );
 }

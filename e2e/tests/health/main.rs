@@ -1,0 +1,4 @@
+//! What GitOps tools make of KubeChat's objects, on golden objects.
+
+#[cfg(test)]
+mod cases;
