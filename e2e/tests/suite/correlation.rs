@@ -63,6 +63,7 @@ async fn every_write_has_its_step_and_every_step_its_write() -> Result<()> {
             steps.len()
         );
         joined(&writes, &steps)?;
+        finds_what_is_missing(&writes, &steps)?;
         for Ran {
             digest,
             writes: wanted,
@@ -206,7 +207,7 @@ async fn refused_when_sent(cluster: &Cluster, alice: &Client) -> Result<Ran> {
 }
 
 /// A write that KubeChat sent for somebody, as the API server tells it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Write {
     plan: String,
     user: String,
@@ -267,7 +268,7 @@ fn is_write(event: &Value) -> bool {
 }
 
 /// A step as KubeChat's log tells it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Step {
     plan: String,
     user: String,
@@ -354,6 +355,31 @@ fn joined(writes: &[Write], steps: &BTreeMap<String, Step>) -> Result<()> {
             step.succeeded || accepted < step.targets.len(),
             "step {id} was done: {step:?}"
         );
+    }
+    Ok(())
+}
+
+/// The join finds every write and every step that either log lacks, and every one that names something else.
+fn finds_what_is_missing(writes: &[Write], steps: &BTreeMap<String, Step>) -> Result<()> {
+    for (at, write) in writes.iter().enumerate().filter(|(_, write)| write.accepted) {
+        let mut fewer = writes.to_vec();
+        fewer.remove(at);
+        ensure!(joined(&fewer, steps).is_err(), "nobody missed {write:?}");
+        let strange: [fn(&mut Write); 3] = [
+            |write| write.plan.push('0'),
+            |write| write.user.push('x'),
+            |write| write.name = "other".to_owned(),
+        ];
+        for change in strange {
+            let mut other = writes.to_vec();
+            change(&mut other[at]);
+            ensure!(joined(&other, steps).is_err(), "nobody saw {:?}", other[at]);
+        }
+    }
+    for id in steps.keys() {
+        let mut fewer = steps.clone();
+        fewer.remove(id);
+        ensure!(joined(writes, &fewer).is_err(), "nobody missed step {id}");
     }
     Ok(())
 }

@@ -12,13 +12,13 @@ use tokio::process::Command;
 const PURPOSE: &str = "kubechat-approval";
 
 /// A person's key pair in a folder of its own.
-pub(super) struct KeyPair {
+pub(crate) struct KeyPair {
     folder: TempDir,
 }
 
 impl KeyPair {
     /// Makes one: `ed25519`, `ecdsa`, ..
-    pub(super) async fn new(algorithm: &str, passphrase: &str) -> Result<Self> {
+    pub(crate) async fn new(algorithm: &str, passphrase: &str) -> Result<Self> {
         let pair = Self {
             folder: tempfile::tempdir()?,
         };
@@ -33,18 +33,18 @@ impl KeyPair {
     }
 
     /// The file of the private key.
-    pub(super) fn private(&self) -> PathBuf {
+    pub(crate) fn private(&self) -> PathBuf {
         self.folder.path().join("key")
     }
 
     /// The line of the public key.
-    pub(super) fn public(&self) -> Result<String> {
+    pub(crate) fn public(&self) -> Result<String> {
         let line = std::fs::read_to_string(self.folder.path().join("key.pub"))?;
         Ok(line.trim().to_owned())
     }
 
     /// `ssh-keygen -Y sign` over a text.
-    pub(super) async fn sign(&self, text: &str) -> Result<String> {
+    pub(crate) async fn sign(&self, text: &str) -> Result<String> {
         let file = self.private();
         ssh_keygen(
             &["-q", "-Y", "sign", "-n", PURPOSE, "-f", &file.to_string_lossy()],
@@ -54,7 +54,7 @@ impl KeyPair {
     }
 
     /// `ssh-keygen -Y verify`: fails unless the signature is this key's over this text.
-    pub(super) async fn verify(&self, text: &str, signature: &str) -> Result<()> {
+    pub(crate) async fn verify(&self, text: &str, signature: &str) -> Result<()> {
         let (signers, file) = (self.folder.path().join("signers"), self.folder.path().join("sig"));
         std::fs::write(&signers, format!("me {}\n", self.public()?))?;
         std::fs::write(&file, signature)?;

@@ -1,7 +1,7 @@
 //! Decisions beyond the plain yes: signed ones, through Git, in an emergency, and many of them.
 
 mod emergency;
-mod keys;
+pub(super) mod keys;
 mod signed;
 
 use crate::runner::Test;

@@ -18,7 +18,9 @@ use super::{DEPLOYER, SHOP, gone, made, request, trust, with_flux};
 use crate::runner::{Test, own};
 use crate::suite::approvals::keys::KeyPair;
 use crate::suite::tools::{at, change, object, raw};
-use crate::suite::turn::{LATER, SOON, audit_entries, ended_as, phase, read, says, step_entries, waiting_plan};
+use crate::suite::turn::{
+    LATER, SOON, audit_entries, ended_as, phase, read, says, step_entries, waiting_plan,
+};
 
 const REQUESTER: &str = "system:serviceaccount:shop:deployer";
 
@@ -47,7 +49,11 @@ impl Shop {
             wait: true,
         };
         let pipeline = Pipeline::create(flux, &admin, SHOP, "requests", settings).await?;
-        Ok(Self { admin, pipeline, bobs })
+        Ok(Self {
+            admin,
+            pipeline,
+            bobs,
+        })
     }
 
     fn files(&self) -> &Repository {
@@ -56,7 +62,8 @@ impl Shop {
 
     /// Commits a request and returns its plan, once it waits.
     async fn ask(&self, name: &str, prompt: &str) -> Result<(ChatRequest, CommandPlan)> {
-        self.files().write(&format!("{name}.yaml"), &request(SHOP, name, prompt)?.to_string())?;
+        self.files()
+            .write(&format!("{name}.yaml"), &request(SHOP, name, prompt)?.to_string())?;
         self.pipeline.push(prompt).await?.healthy()?;
         let turn = made(&self.admin, SHOP, name).await?;
         let plan = waiting_plan(&self.admin, &turn).await?;
@@ -78,7 +85,10 @@ impl Shop {
             let conditions = approval.status.clone().unwrap_or_default().conditions;
             let accepted = conditions.iter().find(|one| one.type_ == "Accepted");
             let accepted = accepted.context("it is not judged")?;
-            ensure!(accepted.status == status && accepted.reason == reason, "{accepted:?}");
+            ensure!(
+                accepted.status == status && accepted.reason == reason,
+                "{accepted:?}"
+            );
             Ok(approval)
         })
         .await
@@ -95,7 +105,8 @@ impl Shop {
 async fn register(admin: &Client, person: &str, key: &KeyPair) -> Result<()> {
     let spec = json!({"username": person, "groups": ["approvers"], "publicKey": key.public()?});
     let keys = raw(admin, "ApproverKey", "");
-    keys.create(&PostParams::default(), &object("ApproverKey", person, &spec)?).await?;
+    keys.create(&PostParams::default(), &object("ApproverKey", person, &spec)?)
+        .await?;
     Ok(())
 }
 
@@ -142,7 +153,10 @@ async fn a_change_in_git_is_signed_by_a_person_and_executed_once() -> Result<()>
         for token in ["second", "third"] {
             shop.pipeline.apply(token).await?.healthy()?;
         }
-        ensure!(json!([shop.nginx().await?, versions(&shop, &turn).await?]) == before, "a sync changed something");
+        ensure!(
+            json!([shop.nginx().await?, versions(&shop, &turn).await?]) == before,
+            "a sync changed something"
+        );
 
         made_again_it_is_not_executed_by_the_old_decision(&shop, &turn, &plan, &yes).await
     })
@@ -151,7 +165,9 @@ async fn a_change_in_git_is_signed_by_a_person_and_executed_once() -> Result<()>
 
 /// Resource versions of request and Approval.
 async fn versions(shop: &Shop, turn: &ChatRequest) -> Result<Value> {
-    let turn = raw(&shop.admin, "ChatRequest", SHOP).get(&turn.name_any()).await?;
+    let turn = raw(&shop.admin, "ChatRequest", SHOP)
+        .get(&turn.name_any())
+        .await?;
     let approval = raw(&shop.admin, "Approval", SHOP).get("bobs-yes").await?;
     Ok(json!([turn.resource_version(), approval.resource_version()]))
 }
@@ -162,7 +178,11 @@ async fn by_bob_as_the_deployer(approval: &Approval, plan: &CommandPlan, product
         status.effective_approver.as_deref() == Some("bob") && status.via == Some(Via::GitOps),
         "{status:?}"
     );
-    let submitted = approval.spec.submitted_by.clone().context("it carries no stamp")?;
+    let submitted = approval
+        .spec
+        .submitted_by
+        .clone()
+        .context("it carries no stamp")?;
     ensure!(submitted.username == REQUESTER, "{submitted:?}");
     let counted = plan.status.as_ref().and_then(|status| status.approvals.clone());
     let counted = counted.context("it counted nothing")?;
@@ -172,7 +192,10 @@ async fn by_bob_as_the_deployer(approval: &Approval, plan: &CommandPlan, product
     ensure!(one.username == "bob" && one.via == Via::GitOps, "{one:?}");
 
     let entries = audit_entries(product).await?;
-    let outcomes: Vec<String> = step_entries(&entries, plan).into_iter().map(|(outcome, _)| outcome).collect();
+    let outcomes: Vec<String> = step_entries(&entries, plan)
+        .into_iter()
+        .map(|(outcome, _)| outcome)
+        .collect();
     ensure!(outcomes == ["intent", "success"], "the steps left {outcomes:?}");
     let executed = entries.iter().filter(|entry| {
         entry["eventType"] == "command_execution" && entry["ids"]["planDigest"] == plan.spec.digest.as_str()
@@ -201,7 +224,10 @@ async fn made_again_it_is_not_executed_by_the_old_decision(
     demo::wait_ready(&shop.admin, SHOP, DEPLOYMENT, 2).await?;
 
     let (again, other) = shop.ask("scale", "scale nginx to 5 replicas").await?;
-    ensure!(again.uid() != turn.uid() && other.spec.digest != plan.spec.digest, "it is the old one");
+    ensure!(
+        again.uid() != turn.uid() && other.spec.digest != plan.spec.digest,
+        "it is the old one"
+    );
     let mut borrowed = spec(&other);
     borrowed["signature"] = yes["signature"].clone();
     shop.decide("borrowed", &borrowed)?;
@@ -217,9 +243,19 @@ async fn made_again_it_is_not_executed_by_the_old_decision(
 /// The plan still waits with nothing counted, and nginx is as it was.
 async fn unmoved(shop: &Shop, plan: &CommandPlan) -> Result<()> {
     let plan = read(&shop.admin, plan).await?;
-    ensure!(phase(&plan) == Some(PlanPhase::AwaitingApproval), "{:?}", plan.status);
-    let counted = plan.status.and_then(|status| status.approvals).unwrap_or_default();
-    ensure!(counted.received == 0 && counted.decisions.is_empty(), "{counted:?}");
+    ensure!(
+        phase(&plan) == Some(PlanPhase::AwaitingApproval),
+        "{:?}",
+        plan.status
+    );
+    let counted = plan
+        .status
+        .and_then(|status| status.approvals)
+        .unwrap_or_default();
+    ensure!(
+        counted.received == 0 && counted.decisions.is_empty(),
+        "{counted:?}"
+    );
     let (_, replicas) = shop.nginx().await?;
     ensure!(replicas == 2, "nginx has {replicas} replicas");
     Ok(())
@@ -239,7 +275,9 @@ async fn decisions_in_git_that_prove_nobody_count_for_nothing_and_break_no_sync(
         shop.decide("early", &signed(&shop.bobs, &plan, early).await?)?;
         shop.pipeline.push("anything goes").await?.healthy()?;
         for (name, _, reason) in &cases {
-            shop.judged(name, "False", reason).await.with_context(|| (*name).to_owned())?;
+            shop.judged(name, "False", reason)
+                .await
+                .with_context(|| (*name).to_owned())?;
         }
         shop.judged("early", "Unknown", "PlanNotFound").await?;
         unmoved(&shop, &plan).await?;
@@ -278,22 +316,63 @@ async fn worthless(shop: &Shop, plan: &CommandPlan) -> Result<Vec<(&'static str,
         says(&key.data["status"].to_string(), &["KeyRevoked"])
     };
     eventually(SOON, "carol's key is known to be revoked", revoked_ready).await?;
-    let elsewhere = statement(plan, &good).replace(&plan.spec.cluster_uid, "00000000-0000-0000-0000-000000000000");
+    let elsewhere =
+        statement(plan, &good).replace(&plan.spec.cluster_uid, "00000000-0000-0000-0000-000000000000");
     let elsewhere = json!({"format": "sshsig", "value": shop.bobs.sign(&elsewhere).await?});
     let past = with(&good, "expiresAt", json!("2020-01-01T00:00:00Z"));
     let other_digest = with(&good, "planDigest", json!(format!("sha256:{}", "0".repeat(64))));
     Ok(vec![
         ("unsigned", good.clone(), "SignatureMissing"),
-        ("claimed", with(&good, "approver", json!({"username": "bob"})), "SignatureMissing"),
-        ("for-somebody-else", with(&yes, "approver", json!({"username": "carol"})), "ClaimMismatch"),
-        ("strangers-key", signed(&strangers, plan, good.clone()).await?, "UnknownKey"),
-        ("revoked-key", signed(&revoked, plan, good.clone()).await?, "KeyRevoked"),
-        ("other-decision", with(&yes, "decision", json!("Deny")), "SignatureInvalid"),
-        ("other-expiry", with(&yes, "expiresAt", json!("2099-01-01T00:00:00Z")), "SignatureInvalid"),
-        ("other-incident", with(&yes, "breakGlass", json!({"incident": "INC-1"})), "SignatureInvalid"),
-        ("other-cluster", with(&good, "signature", elsewhere), "SignatureInvalid"),
-        ("no-signature-at-all", with(&good, "signature", json!({"format": "sshsig", "value": "x"})), "SignatureInvalid"),
-        ("other-digest", signed(&shop.bobs, plan, other_digest).await?, "DigestMismatch"),
+        (
+            "claimed",
+            with(&good, "approver", json!({"username": "bob"})),
+            "SignatureMissing",
+        ),
+        (
+            "for-somebody-else",
+            with(&yes, "approver", json!({"username": "carol"})),
+            "ClaimMismatch",
+        ),
+        (
+            "strangers-key",
+            signed(&strangers, plan, good.clone()).await?,
+            "UnknownKey",
+        ),
+        (
+            "revoked-key",
+            signed(&revoked, plan, good.clone()).await?,
+            "KeyRevoked",
+        ),
+        (
+            "other-decision",
+            with(&yes, "decision", json!("Deny")),
+            "SignatureInvalid",
+        ),
+        (
+            "other-expiry",
+            with(&yes, "expiresAt", json!("2099-01-01T00:00:00Z")),
+            "SignatureInvalid",
+        ),
+        (
+            "other-incident",
+            with(&yes, "breakGlass", json!({"incident": "INC-1"})),
+            "SignatureInvalid",
+        ),
+        (
+            "other-cluster",
+            with(&good, "signature", elsewhere),
+            "SignatureInvalid",
+        ),
+        (
+            "no-signature-at-all",
+            with(&good, "signature", json!({"format": "sshsig", "value": "x"})),
+            "SignatureInvalid",
+        ),
+        (
+            "other-digest",
+            signed(&shop.bobs, plan, other_digest).await?,
+            "DigestMismatch",
+        ),
         ("past", signed(&shop.bobs, plan, past).await?, "Expired"),
     ])
 }
@@ -305,12 +384,22 @@ async fn untrusted(shop: &Shop, flux: &Flux) -> Result<()> {
         service_account: None,
         wait: false,
     };
-    let fleet = Pipeline::create(flux, &shop.admin, kubechat_e2e::flux::NAMESPACE, "fleet", settings).await?;
+    let fleet = Pipeline::create(
+        flux,
+        &shop.admin,
+        kubechat_e2e::flux::NAMESPACE,
+        "fleet",
+        settings,
+    )
+    .await?;
     let yes = signed(&shop.bobs, &plan, spec(&plan)).await?;
     let mut object = serde_json::to_value(object("Approval", "smuggled", &yes)?)?;
     object["metadata"]["namespace"] = json!(SHOP);
     fleet.repository().write("smuggled.yaml", &object.to_string())?;
     let synced = fleet.push("from another pipeline").await?;
     ensure!(!synced.ready, "it was applied");
-    says(&synced.message, &["gitops.trustedAppliers", "kustomize-controller"])
+    says(
+        &synced.message,
+        &["gitops.trustedAppliers", "kustomize-controller"],
+    )
 }

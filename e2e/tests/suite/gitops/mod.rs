@@ -1,6 +1,7 @@
 //! What arrives through Git, with real Flux: requests and decisions are committed, fetched, applied by
 //! kustomize-controller, and judged like everyone's.
 
+mod decisions;
 mod judge;
 mod requests;
 
@@ -23,7 +24,7 @@ use super::turn::SOON;
 use crate::runner::{Test, with_product};
 
 pub(crate) fn tests() -> Vec<Test> {
-    let tests = [judge::tests(), requests::tests()].concat();
+    let tests = [decisions::tests(), judge::tests(), requests::tests()].concat();
     // Nobody waits for Flux to be built who does not test it.
     tests
         .into_iter()
