@@ -10,9 +10,11 @@ use std::time::Duration;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use kubechat_audit::EventType;
 
+mod policy;
 mod service;
 mod values;
 
+pub use policy::{PolicyCommand, PolicyTestArgs};
 pub use service::{LogFormat, OperatorArgs, WebhookArgs};
 use values::{duration, incident, label, reason, scope_namespace, subdomain};
 
@@ -33,6 +35,7 @@ Exit codes:
   6    failed, stale, expired, cancelled or interrupted
   130  stopped by Ctrl-C (what was asked goes on in the cluster)
 `audit verify` has its own: 0 valid, 10 tampered, 11 truncated, 13 chain broken, 2 could not verify.
+`policy test`: 0 nothing would change, 20 some plans would be judged otherwise, 2 a file cannot be used.
 
 Colours: --color, or NO_COLOR in the environment. Diagnostics: KUBECHAT_LOG=debug.";
 
@@ -198,6 +201,9 @@ pub enum Command {
     /// The audit log: make its key, verify it, list it
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Policy packs: what they would decide
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Print a shell completion script
     Completions(CompletionsArgs),
     /// Print KubeChat's CustomResourceDefinitions

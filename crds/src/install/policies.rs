@@ -20,6 +20,13 @@ pub fn objects() -> Vec<Value> {
                     "caution": { "count": 1, "selfConfirm": true },
                     "destructive": { "count": 1 }
                 },
+                "rules": [{
+                    "name": "two-people",
+                    "when": "plan.level == 'destructive' && (plan.protected || plan.score >= 90)",
+                    "effect": "RequireApproval",
+                    "require": { "count": 2 },
+                    "message": "A protected namespace, or a very dangerous change: two other people"
+                }],
                 "protectedNamespaces": { "matchLabels": { PROTECTED_LABEL: "true" } },
                 "wideScopeFrom": { "matchLabels": { WIDE_SCOPE_LABEL: "true" } },
                 "maxPlanAge": { "caution": "8h", "destructive": "4h" },

@@ -23,6 +23,8 @@ pub enum Exit {
     NotDone,
     /// Result of `audit verify`.
     Audit(VerifyExit),
+    /// `policy test`: some plans would be judged otherwise.
+    PolicyChanges,
     /// Stopped by Ctrl-C.
     Interrupted,
 }
@@ -40,6 +42,7 @@ impl Exit {
             Self::Waiting => 5,
             Self::NotDone => 6,
             Self::Audit(verdict) => verdict.code(),
+            Self::PolicyChanges => 20,
             Self::Interrupted => 130,
         }
     }

@@ -15,6 +15,7 @@ mod exit;
 mod explain;
 mod follow;
 mod plans;
+mod policy;
 mod render;
 mod service;
 mod signed;
@@ -109,6 +110,7 @@ async fn dispatch(
             explain::explain(&cluster, &ui, &args).await
         }
         Command::Audit(command) => audit::audit(&command, color),
+        Command::Policy(command) => policy::policy(&command, color),
         Command::Completions(args) => Ok(completions::completions(&args, program)),
         Command::Crds => crds(),
         Command::Manifests(args) => manifests(args),

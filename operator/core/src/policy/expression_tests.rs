@@ -150,6 +150,34 @@ fn times_compare_and_know_their_zone() {
     assert!(run("now + 1").unwrap_err().contains("not true or false"));
 }
 
+#[test]
+fn the_guide_names_every_variable_field_and_function() {
+    let guide = include_str!("../../../../docs/policies.md");
+    let named = |word: &str| guide.match_indices(word).count() > 0;
+    let paths = [
+        "step",
+        "plan",
+        "plan.blastRadius",
+        "plan.window",
+        "requester",
+        "target",
+        "namespaceObject",
+    ];
+    for path in paths {
+        let row = guide.lines().find(|l| l.starts_with(&format!("| `{path}`")));
+        let row = row.unwrap_or_else(|| guide.lines().find(|l| l.starts_with("| `plan`")).unwrap());
+        for field in vars::fields(path).unwrap() {
+            assert!(row.contains(field), "{path}.{field}");
+        }
+    }
+    for name in vars::NAMES
+        .into_iter()
+        .chain(["startsWith", "matches", "getDayOfWeek", "exists_one"])
+    {
+        assert!(named(name), "{name}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
 

@@ -150,6 +150,7 @@ fn failed(page: &mut Page<'_>, turn: &Turn, exit: Exit, hints: &Hints) {
         | Exit::Refused
         | Exit::Waiting
         | Exit::Audit(_)
+        | Exit::PolicyChanges
         | Exit::Interrupted => {}
     }
 }
