@@ -3,6 +3,7 @@
 //! - [`throughput`]: B1 (turn efficiency) and B2 (writes of a turn), against [`raw`] writes.
 //! - [`latency`]: B24 (plan latency), against lists of all pods.
 //! - [`admission`]: B4 (cost of admission), against a webhook that allows everything ([`noop`]).
+//! - [`policy`]: B25 (a decision of the RiskPolicies), in the program itself.
 //! - [`machine`], [`noise`]: what the numbers were taken on, and which blocks count.
 //! - [`stats`], [`load`], [`counters`], [`turns`]: what both are made of.
 //! - [`report`], [`words`]: the table, `results.json`, `details.json`, and the method in words.
@@ -17,6 +18,7 @@ mod load;
 mod machine;
 mod noise;
 mod noop;
+mod policy;
 mod raw;
 mod report;
 mod stats;
@@ -36,7 +38,7 @@ use crate::demo;
 use crate::product::{self, Product};
 use crate::progress::Progress;
 use machine::{Environment, Surroundings};
-use report::{B1, B2, B4, B4_DECISION, B4_P99, B24, Finding};
+use report::{B1, B2, B4, B4_DECISION, B4_P99, B24, B25, Finding};
 
 /// Where turns are asked.
 const NAMESPACE: &str = "bench";
@@ -99,6 +101,8 @@ enum Part {
     Plans,
     /// B4.
     Admission,
+    /// B25.
+    Policy,
 }
 
 /// What every comparison goes by.
@@ -147,6 +151,13 @@ impl Args {
             pause: Duration::from_millis(5),
             decisions: if self.quick { 20 } else { 100 },
             decision_pause: Duration::from_millis(20),
+        }
+    }
+
+    fn policy(&self) -> policy::Settings {
+        policy::Settings {
+            runs: if self.quick { 3 } else { 15 },
+            rounds: if self.quick { 200 } else { 2_000 },
         }
     }
 
@@ -237,6 +248,9 @@ pub async fn run(args: Args) -> Result<()> {
     if args.wants(Part::Admission) {
         admission_part(&args, &progress, &mut findings, &mut details).await?;
     }
+    if args.wants(Part::Policy) {
+        policy_part(&args, &progress, &mut findings, &mut details).await?;
+    }
     if args.wants(Part::Plans) {
         plans_part(&args, &progress, &mut findings, &mut details).await?;
     }
@@ -299,6 +313,21 @@ async fn turns_part(
         json!({"surroundings": surroundings, "found": found}),
     );
     stop(world).await
+}
+
+async fn policy_part(
+    args: &Args,
+    progress: &Progress,
+    findings: &mut Vec<Finding>,
+    details: &mut Details,
+) -> Result<()> {
+    let settings = args.policy();
+    let step = progress.step("measuring B25: decisions of 50 rules");
+    let found = policy::measure(&product::find_binary(None)?, settings, args.seed).await?;
+    step.done();
+    findings.push(Finding::new(B25, found.one, words::policy(&found, settings)));
+    details.insert("policy".to_owned(), json!({"found": found}));
+    Ok(())
 }
 
 async fn admission_part(

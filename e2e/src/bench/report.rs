@@ -89,6 +89,16 @@ pub(super) const B24: Goal = Goal {
     aim: 2.0,
 };
 
+/// A decision of the RiskPolicies.
+pub(super) const B25: Goal = Goal {
+    id: "B25-policy50",
+    what: "one policy decision over 50 rules",
+    unit: "us",
+    better: Better::Lower,
+    floor: 150.0,
+    aim: 50.0,
+};
+
 /// How far a measured number got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reached {

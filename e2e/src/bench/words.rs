@@ -5,6 +5,7 @@ use super::admission::{self, Admission};
 use super::latency::{self, Latency};
 use super::machine::Surroundings;
 use super::noise::{self, Noise};
+use super::policy;
 use super::throughput::{self, Throughput};
 
 /// How the run was done, for all numbers of a part.
@@ -126,5 +127,14 @@ pub(super) fn latency(found: &Latency, settings: latency::Settings) -> String {
         found.pods,
         found.list_seconds * 1000.0,
         found.list_bytes as f64 / 1e6
+    )
+}
+
+/// B25.
+pub(super) fn policy(found: &policy::Decisions, settings: policy::Settings) -> String {
+    format!(
+        "Median of {} processes of {} decisions each: 50 rules in CEL over a plan of one object, none of which matches; packs \
+         compiled before, variables made for each decision. A plan of ten objects: {:.0} us.",
+        settings.runs, settings.rounds, found.ten
     )
 }
