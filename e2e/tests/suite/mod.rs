@@ -18,6 +18,7 @@ mod product;
 mod reads;
 mod restore;
 mod rights;
+mod risk;
 mod slow_hook;
 mod story;
 mod tls;
@@ -47,6 +48,7 @@ pub(crate) fn all() -> Vec<Test> {
         reads::tests(),
         restore::tests(),
         rights::tests(),
+        risk::tests(),
         story::tests(),
         tls::tests(),
     ]
