@@ -35,6 +35,13 @@ pub struct GlassLabels {
     pub what: &'static str,
 }
 
+/// What a blast radius was computed for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct BlastLabels {
+    /// `plan` or `execute`.
+    pub when: &'static str,
+}
+
 /// All metrics.
 #[derive(Debug)]
 pub struct Metrics {
@@ -45,6 +52,8 @@ pub struct Metrics {
     pub reconcile_seconds: Family<ReconcileLabels, Histogram>,
     /// Turns and plans that ended, by reason.
     pub ended: Family<EndLabels, Counter>,
+    /// Seconds of a blast radius, reads and all.
+    pub blast_seconds: Family<BlastLabels, Histogram>,
     /// Steps sent to the API server.
     pub steps_sent: Counter,
     /// Emergency approvals, and what became of their reviews.
@@ -67,6 +76,9 @@ impl Default for Metrics {
                 Histogram::new(exponential_buckets(0.001, 2.0, 14))
             }),
             ended: Family::default(),
+            blast_seconds: Family::new_with_constructor(|| {
+                Histogram::new(exponential_buckets(0.001, 2.0, 12))
+            }),
             steps_sent: Counter::default(),
             break_glass: Family::default(),
             admission_healthy: Gauge::default(),
@@ -87,6 +99,11 @@ impl Default for Metrics {
             "ended",
             "Turns and plans that ended, by reason",
             made.ended.clone(),
+        );
+        registry.register(
+            "blast_seconds",
+            "Duration of computing a blast radius, reads and all",
+            made.blast_seconds.clone(),
         );
         registry.register(
             "steps_sent",
@@ -130,6 +147,14 @@ impl Metrics {
             let _ = writeln!(text, "# metrics could not be encoded");
         }
         text
+    }
+
+    /// Notes how long a blast radius took.
+    pub fn blast(&self, when: &'static str, took: std::time::Duration) {
+        let labels = BlastLabels { when };
+        self.blast_seconds
+            .get_or_create(&labels)
+            .observe(took.as_secs_f64());
     }
 
     /// Counts an ending.

@@ -4,6 +4,7 @@ mod admission;
 mod approvals;
 mod audit;
 mod bad_input;
+mod blast;
 mod cli;
 mod correlation;
 mod crash;
@@ -34,6 +35,7 @@ pub(crate) fn all() -> Vec<Test> {
         approvals::tests(),
         audit::tests(),
         bad_input::tests(),
+        blast::tests(),
         cli::tests(),
         correlation::tests(),
         crash::tests(),

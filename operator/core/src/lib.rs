@@ -7,6 +7,7 @@
 
 pub mod authz;
 pub mod backoff;
+pub mod blast;
 pub mod clock;
 pub mod decider;
 pub mod duration;

@@ -23,6 +23,8 @@ reasons! {
     NOT_SUPPORTED = "NotSupported";
     /// Never allowed, whoever asks.
     FORBIDDEN_CLASS = "ForbiddenClass";
+    /// An object that would be deleted is protected from it.
+    DELETE_PROTECTED = "DeleteProtected";
     /// A policy limit was reached.
     LIMIT_EXCEEDED = "LimitExceeded";
     /// A person is waited for.

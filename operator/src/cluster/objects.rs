@@ -10,6 +10,8 @@ use crate::error::Error;
 
 /// Objects one list call returns.
 pub const PAGE: u32 = 500;
+const METADATA: &str = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io";
+const METADATA_LIST: &str = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io";
 const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
 
 /// Objects of one kind in one namespace (or all, or cluster-wide).
@@ -175,6 +177,33 @@ impl<'a> Objects<'a> {
             item.insert("kind".into(), self.kind.kind.clone().into());
         }
         Ok(list)
+    }
+
+    /// One page of objects of which the server sends the metadata only.
+    ///
+    /// # Errors
+    /// What the API server said.
+    pub async fn list_metadata(&self, query: &Query<'_>) -> Result<List, Error> {
+        let request = Request::get(format!("{}?{}", self.path(None, None)?, query.text()))
+            .header(http::header::ACCEPT, METADATA_LIST)
+            .body(vec![]);
+        self.send(format!("list {}", self.kind.resource), request).await
+    }
+
+    /// The metadata of one object, or `None` when there is none.
+    ///
+    /// # Errors
+    /// Anything but 404.
+    pub async fn find_metadata(&self, name: &str) -> Result<Option<Value>, Error> {
+        let request = Request::get(self.path(Some(name), None)?)
+            .header(http::header::ACCEPT, METADATA)
+            .body(vec![]);
+        let what = format!("get {} {name}", self.kind.kind.to_lowercase());
+        match self.send(what, request).await {
+            Ok(object) => Ok(Some(object)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// One page as the server prints it.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use kubechat_core::blast::words;
 use kubechat_core::plan::actions::create_namespace;
 use kubechat_core::plan::{self, Draft, Found, Revision, Sidecar, access_needed};
 use kubechat_core::{gitops, reason, risk};
@@ -10,7 +11,7 @@ use kubechat_crds::intent::{Action, Intent};
 use kubechat_crds::{Mode, Step};
 use serde_json::Value;
 
-use super::{Outcome, Stop, Turn, dry_run, facts, resolve, selected, text};
+use super::{Outcome, Stop, Turn, blast, dry_run, facts, resolve, selected, text};
 use crate::cluster::access::{Subject, ask};
 use crate::cluster::objects::{ClientDebug, Objects, Query};
 use crate::error::Error;
@@ -50,20 +51,23 @@ pub(super) async fn what_if(turn: &Turn<'_>, intents: &[Intent]) -> Result<Outco
         return Err(Stop::needs_input("What change is the question about?", vec![]));
     }
     let (spec, _) = plan(turn, &changes).await?;
-    let mut words = format!(
+    let mut answer = format!(
         "It would be a change of level {} (score {}). Nothing was planned or done.",
         spec.risk.level, spec.risk.score
     );
     for step in &spec.steps {
-        words.push_str(&format!(
+        answer.push_str(&format!(
             "\n{}: {}\n  undone by: {}",
             step.id, step.command, step.rollback.why
         ));
     }
     for factor in &spec.risk.factors {
-        words.push_str(&format!("\n- {}", kubechat_core::risk::told(factor)));
+        answer.push_str(&format!("\n- {}", kubechat_core::risk::told(factor)));
     }
-    Ok(Outcome::Answer(text(&words)))
+    for line in spec.blast_radius.iter().flat_map(words::lines) {
+        answer.push_str(&format!("\n- {line}"));
+    }
+    Ok(Outcome::Answer(text(&answer)))
 }
 
 async fn drafts(turn: &Turn<'_>, intents: &[Intent]) -> Result<Vec<Draft>, Stop> {
@@ -215,9 +219,11 @@ pub(super) async fn assemble(
         draft.step.selected_by = selected::by(turn, draft).await?;
         draft.step.level = risk::floor_level(&draft.step);
     }
+    let blast_radius = blast::of_drafts(turn, &drafts).await?;
     let sidecars: Vec<Sidecar> = drafts.iter().flat_map(|d| d.sidecars.clone()).collect();
     let steps: Vec<Step> = drafts.into_iter().map(|d| d.step).collect();
     let mut spec = unsealed(turn, steps, mode, rollback_of, notes);
+    spec.blast_radius = Some(blast_radius);
     spec.facts = facts::gather(turn, &spec.steps).await?;
     seal(turn, &mut spec)?;
     let size = serde_json::to_vec(&spec).map_or(usize::MAX, |text| text.len());

@@ -4,6 +4,7 @@
 //! is and how dangerous, `kubechat_core` decides.
 
 mod answer;
+pub mod blast;
 mod change;
 mod dry_run;
 mod facts;

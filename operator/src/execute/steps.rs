@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::send::{self, Sent};
 use super::{Progress, Run, gather, mark};
 use crate::audit::about_plan;
+use crate::compile::blast;
 use crate::controllers::status;
 use crate::error::Error;
 use crate::failpoint::{self, Point};
@@ -52,6 +53,11 @@ pub(super) async fn run(run: &mut Run<'_>) -> Result<Progress, Error> {
                 return stale(run, &changed).await;
             }
         }
+    }
+    if !run.begun()
+        && let Some(grown) = blast::outgrown(run.ctx, &person, plan).await?
+    {
+        return stale(run, &grown).await;
     }
     for index in 0..plan.spec.steps.len() {
         if run.is(index, StepState::Done) {

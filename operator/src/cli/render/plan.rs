@@ -3,8 +3,9 @@
 
 use jiff::Timestamp;
 use kube::ResourceExt;
+use kubechat_core::blast::words;
 use kubechat_crds::command_plan::{
-    Access, FieldOwner, RequestRef, Requirement, RiskFactor, RollbackKind, Target,
+    Access, BlastRadius, FieldOwner, RequestRef, Requirement, RiskFactor, RollbackKind, Target,
 };
 use kubechat_crds::{CommandPlan, Level, Step};
 
@@ -25,6 +26,10 @@ pub(crate) fn plan(look: &Look, plan: &CommandPlan, now: Timestamp) -> String {
     page.gap();
     risk(&mut page, plan);
     page.gap();
+    if let Some(radius) = &plan.spec.blast_radius {
+        blast(&mut page, radius);
+        page.gap();
+    }
     approvals(&mut page, plan);
     if !plan.spec.notes.is_empty() {
         page.gap();
@@ -234,6 +239,19 @@ fn risk(page: &mut Page<'_>, plan: &CommandPlan) {
             weight => format!("{weight:>3}"),
         };
         page.field(2, &label, Tone::Plain, &format!("{text}{evidence}"));
+    }
+}
+
+fn blast(page: &mut Page<'_>, radius: &BlastRadius) {
+    page.line(0, Tone::Strong, "Blast radius");
+    let hurts = radius.pods_lost > 0
+        || !radius.complete
+        || !radius.services_at_zero.is_empty()
+        || !radius.pdbs_violated.is_empty()
+        || !radius.pvcs.is_empty();
+    let tone = if hurts { Tone::Warn } else { Tone::Plain };
+    for line in words::lines(radius) {
+        page.line(2, tone, &format!("- {line}"));
     }
 }
 

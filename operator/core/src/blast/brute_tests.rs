@@ -1,0 +1,414 @@
+//! The blast radius once more, the slow way: every object against every other, over and over. Written from the tables in
+//! the documentation and from nothing of the walk.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kubechat_crds::Step;
+use kubechat_crds::command_plan::{BlastRadius, Effect};
+use kubechat_crds::intent::Action;
+use proptest::prelude::*;
+
+use super::graph::{Facts, Graph, Key, Node};
+use super::testing::cluster_and_plan;
+use super::walk::{Touch, walk};
+use super::{MAX_DEPTH, Question, managed, radius};
+
+fn picks(selector: &Option<LabelSelector>, pod: &Node) -> bool {
+    match selector {
+        None => false,
+        Some(s) => fits(s, &pod.labels),
+    }
+}
+
+fn fits(s: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
+    for (k, v) in s.match_labels.clone().unwrap_or_default() {
+        if labels.get(&k) != Some(&v) {
+            return false;
+        }
+    }
+    for e in s.match_expressions.clone().unwrap_or_default() {
+        let values = e.values.clone().unwrap_or_default();
+        let has = labels.get(&e.key).is_some_and(|v| values.contains(v));
+        let ok = match e.operator.as_str() {
+            "In" => has,
+            "NotIn" => !has,
+            "Exists" => labels.contains_key(&e.key),
+            _ => !labels.contains_key(&e.key),
+        };
+        if !ok {
+            return false;
+        }
+    }
+    true
+}
+
+/// Everything that one object does to another.
+fn hits(a: &Node, t: Touch, b: &Node) -> Vec<Touch> {
+    use Touch::{Gone, Lossy, Moved, Seen, Still};
+    let mut out = vec![];
+    let owns = b.owners.iter().any(|o| o.uid == a.uid);
+    let near = a.key.namespace == b.key.namespace;
+    let gone = t == Gone;
+    let pod = matches!(b.facts, Facts::Pod { .. });
+    let runs = matches!(b.facts, Facts::Workload { .. });
+    let core = |kind: &str| a.key.group.is_empty() && a.key.kind == kind;
+    if owns && gone {
+        out.push(Gone);
+    }
+    if owns && t == Lossy && (pod || runs || (a.key.kind == "Pod" && b.key.kind == "PersistentVolumeClaim")) {
+        out.push(Lossy);
+    }
+    if gone && core("Namespace") && b.key.namespace.as_ref() == Some(&a.key.name) {
+        out.push(Gone);
+    }
+    if let (true, Facts::Definition { group, kind }) = (gone, &a.facts)
+        && b.key.group == *group
+        && b.key.kind == *kind
+    {
+        out.push(Gone);
+    }
+    if let (true, Facts::Pod { node: Some(n), .. }) = (gone && core("Node"), &b.facts)
+        && *n == a.key.name
+    {
+        out.push(Gone);
+    }
+    if let (Facts::Pod { claims, .. }, true) = (&a.facts, near) {
+        let seen = match &b.facts {
+            Facts::Service(s) => picks(s, a) && [Gone, Lossy, Moved].contains(&t),
+            Facts::Budget { selector, .. } => picks(selector, a) && [Gone, Lossy, Moved].contains(&t),
+            Facts::Policy(s) => picks(s, a) && gone,
+            Facts::Workload { selector, .. } => picks(selector, a) && t == Moved,
+            Facts::Claim(_) => gone && claims.contains(&b.key.name),
+            _ => false,
+        };
+        if seen {
+            out.push(Seen);
+        }
+    }
+    if gone && pod && near {
+        let picked = match &a.facts {
+            Facts::Service(s) | Facts::Policy(s) => picks(s, b),
+            Facts::Budget { selector, .. } => picks(selector, b),
+            _ => false,
+        };
+        if picked {
+            out.push(Seen);
+        }
+    }
+    if let (Facts::Service(_), Facts::Route(to)) = (&a.facts, &b.facts)
+        && t != Still
+        && to.contains(&(a.key.namespace.clone().unwrap(), a.key.name.clone()))
+    {
+        out.push(Seen);
+    }
+    if let (Facts::Claim(Some(v)), Facts::Volume { goes, .. }) = (&a.facts, &b.facts)
+        && *v == b.key.name
+        && [Gone, Lossy].contains(&t)
+    {
+        out.push(if *goes && gone { Gone } else { Seen });
+    }
+    if let (
+        Facts::Volume {
+            claim: Some((ns, n)), ..
+        },
+        Facts::Claim(_),
+    ) = (&a.facts, &b.facts)
+        && b.key.namespace.as_ref() == Some(ns)
+        && b.key.name == *n
+        && [Gone, Lossy].contains(&t)
+    {
+        out.push(Lossy);
+    }
+    if let (
+        Facts::Pod {
+            claims,
+            config_maps,
+            secrets,
+            account,
+            ..
+        },
+        true,
+    ) = (&b.facts, near)
+    {
+        let n = &a.key.name;
+        let uses = (core("ConfigMap") && gone && config_maps.contains(n))
+            || (core("Secret") && gone && secrets.contains(n))
+            || (core("ServiceAccount") && gone && account == n)
+            || (core("PersistentVolumeClaim") && [Gone, Lossy].contains(&t) && claims.contains(n));
+        if uses {
+            out.push(Seen);
+        }
+    }
+    let scales = |hpa: &Node, w: &Node| {
+        matches!(&hpa.facts, Facts::Autoscaler { kind, name } if *kind == w.key.kind && *name == w.key.name)
+            && matches!(w.facts, Facts::Workload { .. })
+    };
+    if near && ((scales(b, a) && [Gone, Lossy].contains(&t)) || (scales(a, b) && gone)) {
+        out.push(Seen);
+    }
+    out
+}
+
+/// What a step does to a target: the touch, and how a number of ready pods becomes a number of lost ones.
+type Start = (Touch, Option<Box<dyn Fn(i64) -> i64>>);
+
+fn start(step: &Step, node: &Node) -> Option<Start> {
+    let scale_from = match &node.facts {
+        Facts::Workload { replicas, .. } => Some(*replicas),
+        _ => None,
+    };
+    Some(match (step.effect, step.action) {
+        (Effect::Create, _) => return None,
+        (Effect::Delete, _) => (Touch::Gone, None),
+        (_, Action::Scale) => {
+            let to = i64::from(step.params.replicas.unwrap());
+            match scale_from {
+                Some(from) if to >= from => (Touch::Still, None),
+                Some(_) if ["Deployment", "ReplicaSet"].contains(&node.key.kind.as_str()) => {
+                    (Touch::Lossy, Some(Box::new(move |ready| (ready - to).max(0))))
+                }
+                Some(from) => (Touch::Lossy, Some(Box::new(move |ready| ready.min(from - to)))),
+                None => (Touch::Lossy, Some(Box::new(|ready| ready))),
+            }
+        }
+        (_, Action::Restart | Action::SetImage) => match &node.facts {
+            Facts::Workload { at_once: Some(n), .. } => {
+                let n = *n;
+                (Touch::Lossy, Some(Box::new(move |ready| ready.min(n))))
+            }
+            _ => (Touch::Lossy, Some(Box::new(|ready| ready))),
+        },
+        (_, Action::Label) if !step.selected_by.is_empty() => (Touch::Moved, None),
+        _ => (Touch::Still, None),
+    })
+}
+
+fn brute(steps: &[Step], graph: &Graph, own: &str) -> BlastRadius {
+    let nodes = graph.nodes();
+    let n = nodes.len();
+    // Distance of each (object, touch).
+    let mut distance: BTreeMap<(usize, Touch), usize> = BTreeMap::new();
+    let mut takes: BTreeMap<usize, Vec<Box<dyn Fn(i64) -> i64>>> = BTreeMap::new();
+    for step in steps {
+        for target in &step.targets {
+            for (i, node) in nodes.iter().enumerate().filter(|(_, x)| x.key == Key::of(target)) {
+                if let Some((touch, lost)) = start(step, node) {
+                    distance.insert((i, touch), 0);
+                    takes.entry(i).or_default().extend(lost);
+                }
+            }
+        }
+    }
+    for (i, node) in nodes.iter().enumerate() {
+        if graph.matched.contains(&node.key) {
+            distance.insert((i, Touch::Still), 0);
+        }
+    }
+    let mut complete = true;
+    for round in 0..=MAX_DEPTH {
+        let now: Vec<(usize, Touch)> = distance
+            .iter()
+            .filter(|(_, d)| **d == round)
+            .map(|(k, _)| *k)
+            .collect();
+        for (i, touch) in now {
+            for j in 0..n {
+                for next in hits(&nodes[i], touch, &nodes[j]) {
+                    if distance.contains_key(&(j, next)) {
+                        continue;
+                    }
+                    if round == MAX_DEPTH {
+                        complete = false;
+                    } else {
+                        distance.insert((j, next), round + 1);
+                    }
+                }
+            }
+        }
+    }
+    let touch = |i: usize| distance.keys().filter(|(j, _)| *j == i).map(|(_, t)| *t).max();
+    let is_gone = |i: usize| touch(i) == Some(Touch::Gone);
+    let ready = |i: usize| nodes[i].is_ready_pod();
+    // Each workload that loses some: pods at most so far below it, and the number.
+    let mut some: Vec<(usize, Vec<usize>, i64)> = vec![];
+    for (w, lost) in &takes {
+        if is_gone(*w) || lost.is_empty() {
+            continue;
+        }
+        let mut below = BTreeSet::from([*w]);
+        for _ in 0..MAX_DEPTH {
+            let more: Vec<usize> = (0..n)
+                .filter(|j| {
+                    nodes[*j]
+                        .owners
+                        .iter()
+                        .any(|o| below.iter().any(|b| nodes[*b].uid == o.uid))
+                })
+                .collect();
+            below.extend(more);
+        }
+        let pods: Vec<usize> = below.into_iter().filter(|i| ready(*i) && !is_gone(*i)).collect();
+        let count = i64::try_from(pods.len()).unwrap();
+        let worst = lost.iter().map(|f| f(i64::MAX / 2)).max().unwrap();
+        let worst = lost
+            .iter()
+            .filter(|f| f(i64::MAX / 2) == worst)
+            .map(|f| f(count))
+            .max()
+            .unwrap();
+        some.push((*w, pods, worst));
+    }
+    let lost_among = |set: &dyn Fn(usize) -> bool| -> i64 {
+        let mut sum = 0;
+        for i in 0..n {
+            if is_gone(i) && ready(i) && set(i) {
+                sum += 1;
+            }
+        }
+        for (_, pods, lost) in &some {
+            let inside = pods.iter().filter(|i| set(**i)).count();
+            sum += (*lost).min(i64::try_from(inside).unwrap());
+        }
+        sum
+    };
+    let reached: Vec<usize> = (0..n).filter(|i| touch(*i).is_some()).collect();
+    let mut keys: BTreeSet<Key> = reached.iter().map(|i| nodes[*i].key.clone()).collect();
+    for step in steps.iter().filter(|s| s.effect != Effect::Create) {
+        keys.extend(step.targets.iter().map(Key::of));
+    }
+    let mut found = BlastRadius {
+        complete: complete && graph.missing.is_empty(),
+        missing: graph.missing.iter().cloned().collect(),
+        ..BlastRadius::default()
+    };
+    if !complete {
+        found
+            .missing
+            .push("more than 6 steps away, or more than 5000 objects".to_owned());
+    }
+    for key in &keys {
+        let kind = if key.group == "example.org" {
+            "Widget.example.org"
+        } else {
+            &key.kind
+        };
+        *found.objects.entry(kind.to_owned()).or_default() += 1;
+        if key.namespace.as_deref() != Some(own) {
+            found.outside_namespace += 1;
+        }
+    }
+    let pods = reached.iter().filter(|i| nodes[**i].is_pod());
+    found.pods_total = i64::try_from(pods.count()).unwrap();
+    let most = i64::try_from(reached.iter().filter(|i| ready(**i)).count()).unwrap();
+    found.pods_lost = lost_among(&|_| true).min(most);
+    for i in 0..n {
+        let node = &nodes[i];
+        let same = |j: usize| nodes[j].key.namespace == node.key.namespace;
+        match &node.facts {
+            Facts::Service(s @ Some(selector)) if touch(i) > Some(Touch::Still) => {
+                let behind = |j: usize| ready(j) && same(j) && picks(s, &nodes[j]);
+                let stays = |j: usize| behind(j) && still_fits(steps, &nodes[j], selector);
+                let before = (0..n).filter(|j| behind(*j)).count();
+                let after = i64::try_from((0..n).filter(|j| stays(*j)).count()).unwrap() - lost_among(&stays);
+                if before > 0 && (is_gone(i) || after <= 0) {
+                    found.services_at_zero.push(node.key.path());
+                }
+            }
+            Facts::Budget { selector, allowed } if touch(i) > Some(Touch::Still) && !is_gone(i) => {
+                let lost = lost_among(&|j| same(j) && picks(selector, &nodes[j]));
+                if lost > *allowed {
+                    found.pdbs_violated.push(node.key.path());
+                }
+                let rest = (allowed - lost).max(0);
+                found.pdb_headroom = Some(found.pdb_headroom.map_or(rest, |h| h.min(rest)));
+            }
+            Facts::Claim(volume) if touch(i) >= Some(Touch::Lossy) => {
+                found.pvcs.push(node.key.path());
+                let kept = |v: &Node| matches!(v.facts, Facts::Volume { goes: false, .. });
+                if let Some(name) = volume
+                    && !nodes.iter().any(|v| v.key.name == *name && kept(v))
+                {
+                    found.unrecoverable_volumes.push(node.key.path());
+                }
+            }
+            Facts::Workload { replicas: 1, .. } => {
+                let parts = nodes.iter().filter(|x| matches!(x.facts, Facts::Workload { .. }));
+                let is_part = parts
+                    .into_iter()
+                    .any(|x| node.owners.iter().any(|o| o.uid == x.uid));
+                let loses = some.iter().any(|(w, _, lost)| *w == i && *lost > 0);
+                if !is_part && (is_gone(i) || loses) {
+                    found
+                        .single_replicas
+                        .push(format!("{} {}", node.key.kind, node.key.path()));
+                }
+            }
+            _ => {}
+        }
+    }
+    for list in [
+        &mut found.services_at_zero,
+        &mut found.pdbs_violated,
+        &mut found.pvcs,
+        &mut found.unrecoverable_volumes,
+        &mut found.single_replicas,
+    ] {
+        list.sort();
+    }
+    let mut named = BTreeSet::new();
+    for step in steps.iter().filter(|s| s.effect != Effect::Create) {
+        named.extend(
+            step.targets
+                .iter()
+                .filter(|t| t.kind == "Node")
+                .map(|t| t.name.clone()),
+        );
+    }
+    found.nodes_percent = share(i64::try_from(named.len()).unwrap(), graph.nodes_total);
+    found.pods_percent = share(found.pods_lost, graph.pods_total);
+    let question = question(steps, own);
+    found.undone_by = managed::undone_by(&question, graph);
+    found
+}
+
+/// Whether a pod still fits once every label step was done.
+fn still_fits(steps: &[Step], pod: &Node, selector: &LabelSelector) -> bool {
+    let mut labels = pod.labels.clone();
+    for step in steps.iter().filter(|s| s.action == Action::Label) {
+        if step.targets.iter().any(|t| Key::of(t) == pod.key) {
+            labels.extend(step.params.set.clone());
+        }
+    }
+    fits(selector, &labels)
+}
+
+fn share(part: i64, whole: Option<i64>) -> i32 {
+    if part == 0 {
+        return 0;
+    }
+    match whole {
+        Some(whole) if whole > 0 => ((part as f64 / whole as f64 * 100.0).ceil() as i32).min(100),
+        _ => 100,
+    }
+}
+
+fn question<'a>(steps: &'a [Step], namespace: &'a str) -> Question<'a> {
+    Question {
+        steps,
+        namespace,
+        wide: false,
+        again: false,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_500))]
+
+    #[test]
+    fn the_walk_finds_exactly_what_brute_force_finds((graph, steps) in cluster_and_plan()) {
+        let question = question(&steps, "a");
+        let found = radius(&question, &graph, &walk(&question, &graph));
+        prop_assert_eq!(found, brute(&steps, &graph, "a"));
+    }
+}

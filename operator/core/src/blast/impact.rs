@@ -1,0 +1,118 @@
+//! What a step does to each of its targets.
+
+use kubechat_crds::Step;
+use kubechat_crds::command_plan::Effect;
+use kubechat_crds::intent::Action;
+
+use super::graph::{Facts, Node};
+
+/// How many ready pods a workload loses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// Scaled down.
+    Down {
+        /// From so many replicas.
+        from: i64,
+        /// To so many.
+        to: i64,
+        /// Its controller takes pods that are not ready first.
+        unready_first: bool,
+    },
+    /// So many at once, while pods are replaced.
+    AtMost(i64),
+    /// All of them.
+    All,
+}
+
+impl Loss {
+    /// Ready pods lost of so many.
+    #[must_use]
+    pub fn of(self, ready: i64) -> i64 {
+        let lost = match self {
+            Self::Down {
+                to,
+                unready_first: true,
+                ..
+            } => ready - to,
+            Self::Down { from, to, .. } => from - to,
+            Self::AtMost(n) => n,
+            Self::All => ready,
+        };
+        lost.clamp(0, ready)
+    }
+}
+
+/// What happens to a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Impact {
+    /// It comes into being: nothing is hit.
+    Made,
+    /// It changes and nothing else does.
+    Still,
+    /// A pod that other selectors select from now on.
+    Moved,
+    /// It loses pods.
+    Lossy(Loss),
+    /// It is removed.
+    Gone,
+}
+
+/// What the step does to the target. `node` is `None` when the target was not read: then the worst is taken.
+#[must_use]
+pub fn impact(step: &Step, node: Option<&Node>) -> Impact {
+    match step.effect {
+        Effect::Create => return Impact::Made,
+        Effect::Read => return Impact::Still,
+        Effect::Delete => return Impact::Gone,
+        Effect::Update => {}
+    }
+    let replicas = match node.map(|n| &n.facts) {
+        Some(Facts::Workload { replicas, .. }) => Some(*replicas),
+        Some(_) | None => None,
+    };
+    match step.action {
+        Action::Scale => match (step.params.replicas.map(i64::from), replicas) {
+            (Some(to), Some(from)) if to >= from => Impact::Still,
+            (Some(to), Some(from)) => Impact::Lossy(Loss::Down {
+                from,
+                to,
+                unready_first: node.is_some_and(takes_unready_first),
+            }),
+            (_, None) | (None, _) => Impact::Lossy(Loss::All),
+        },
+        Action::Restart | Action::SetImage | Action::SetResources | Action::RolloutUndo => {
+            match node.map(|n| &n.facts) {
+                Some(Facts::Workload { at_once, .. }) => {
+                    Impact::Lossy(at_once.map_or(Loss::All, Loss::AtMost))
+                }
+                Some(_) | None => Impact::Lossy(Loss::All),
+            }
+        }
+        Action::Label if !step.selected_by.is_empty() => Impact::Moved,
+        Action::Label | Action::Annotate | Action::Cordon | Action::Uncordon => Impact::Still,
+        Action::Delete | Action::CreateNamespace | Action::Recreate => Impact::Gone,
+        Action::List
+        | Action::Get
+        | Action::Describe
+        | Action::Logs
+        | Action::Events
+        | Action::Count
+        | Action::RolloutStatus => Impact::Gone,
+    }
+}
+
+/// Whether what the step does depends on facts of the target.
+#[must_use]
+pub fn needs_target(step: &Step) -> bool {
+    step.action == Action::Scale || !matches!(impact(step, None), Impact::Made | Impact::Still)
+}
+
+fn takes_unready_first(node: &Node) -> bool {
+    let kind = (node.key.group.as_str(), node.key.kind.as_str());
+    [
+        ("apps", "Deployment"),
+        ("apps", "ReplicaSet"),
+        ("", "ReplicationController"),
+    ]
+    .contains(&kind)
+}

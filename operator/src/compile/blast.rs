@@ -1,0 +1,444 @@
+//! The blast radius of a plan: reads what the pure side wants, as the requester, within 2 s and 5,000 objects.
+//!
+//! What cannot be read makes the radius incomplete, which raises the risk; it never fails the plan. Before execution the
+//! same is asked again, and an answer that cannot be had is waited for.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures::{StreamExt, stream};
+use kube::Client;
+use kubechat_core::blast::walk::walk;
+use kubechat_core::blast::{self, Graph, Key, MAX_OBJECTS, Need, Node, Question, read};
+use kubechat_core::plan::{Draft, KindRef};
+use kubechat_core::reason;
+use kubechat_crds::command_plan::BlastRadius;
+use kubechat_crds::{CommandPlan, GROUP, Step};
+use serde_json::Value;
+use tokio::time::{Instant, timeout_at};
+
+use super::{Stop, Turn};
+use crate::cluster::discovery::Kinds;
+use crate::cluster::objects::{ClientDebug, List, Objects, Query};
+use crate::context::Context;
+use crate::error::Error;
+
+/// Time for all reads.
+const BUDGET: Duration = Duration::from_secs(2);
+/// Reads at once.
+const AT_ONCE: usize = 8;
+/// Rounds of reads; each edge takes one, so more than a walk follows are never of use.
+const ROUNDS: usize = 8;
+
+/// Kinds read in full; of others the metadata suffices, and values of Secrets and ConfigMaps are not read at all.
+const FULL: &[(&str, &str)] = &[
+    ("", "Pod"),
+    ("", "Service"),
+    ("", "ReplicationController"),
+    ("", "PersistentVolumeClaim"),
+    ("", "PersistentVolume"),
+    ("apps", "Deployment"),
+    ("apps", "StatefulSet"),
+    ("apps", "DaemonSet"),
+    ("apps", "ReplicaSet"),
+    ("batch", "Job"),
+    ("batch", "CronJob"),
+    ("policy", "PodDisruptionBudget"),
+    ("autoscaling", "HorizontalPodAutoscaler"),
+    ("networking.k8s.io", "NetworkPolicy"),
+    ("networking.k8s.io", "Ingress"),
+    ("gateway.networking.k8s.io", "HTTPRoute"),
+    ("apiextensions.k8s.io", "CustomResourceDefinition"),
+];
+
+/// Kinds that come and go by themselves, which say nothing of what a namespace holds.
+const CHURN: &[&str] = &["Event", "Endpoints", "EndpointSlice", "Lease", "PodMetrics"];
+
+/// What was found.
+struct Measured {
+    radius: BlastRadius,
+    /// Why the plan must not be.
+    refusal: Option<String>,
+    /// What stood in the way beside a missing right.
+    failed: Option<Error>,
+}
+
+/// The blast radius of drafts that are complete otherwise.
+///
+/// # Errors
+/// When an object that would be deleted is protected.
+pub(super) async fn of_drafts(turn: &Turn<'_>, drafts: &[Draft]) -> Result<BlastRadius, Stop> {
+    let started = Instant::now();
+    let steps: Vec<Step> = drafts.iter().map(|d| d.step.clone()).collect();
+    let mut graph = Graph::default();
+    for draft in drafts {
+        for (target, object) in draft.step.targets.iter().zip(&draft.before) {
+            graph.add(read::node(&target.group, &target.kind, object));
+        }
+    }
+    let question = Question {
+        steps: &steps,
+        namespace: &turn.namespace,
+        wide: turn.bounds.reaches_cluster(),
+        again: false,
+    };
+    let found = measure(&turn.person, &turn.kinds, &question, graph).await;
+    turn.ctx.metrics.blast("plan", started.elapsed());
+    match found.refusal {
+        Some(message) => Err(Stop::blocked(
+            reason::DELETE_PROTECTED,
+            "kubechat",
+            "delete-protection",
+            message,
+        )),
+        None => Ok(found.radius),
+    }
+}
+
+/// What the blast radius of an approved plan outgrew since, if it did.
+///
+/// # Errors
+/// When it cannot be found out now.
+pub async fn outgrown(ctx: &Context, person: &Client, plan: &CommandPlan) -> Result<Option<String>, Error> {
+    let Some(planned) = &plan.spec.blast_radius else {
+        return Ok(None);
+    };
+    let started = Instant::now();
+    let question = Question {
+        steps: &plan.spec.steps,
+        namespace: plan.metadata.namespace.as_deref().unwrap_or_default(),
+        wide: false,
+        again: true,
+    };
+    let kinds = ctx.discovery.kinds(&ctx.client).await?;
+    let found = measure(&ClientDebug(person.clone()), &kinds, &question, Graph::default()).await;
+    ctx.metrics.blast("execute", started.elapsed());
+    if let Some(error) = found.failed {
+        return Err(error);
+    }
+    if let Some(message) = found.refusal {
+        return Ok(Some(message));
+    }
+    if planned.complete && !found.radius.complete {
+        return Ok(Some(format!(
+            "what the plan hits cannot be seen any more ({})",
+            found.radius.missing.join("; ")
+        )));
+    }
+    Ok(blast::grown(planned, &found.radius))
+}
+
+async fn measure(person: &ClientDebug, kinds: &Kinds, question: &Question<'_>, mut graph: Graph) -> Measured {
+    let reader = Reader {
+        person,
+        kinds,
+        deadline: Instant::now() + BUDGET,
+        left: AtomicUsize::new(MAX_OBJECTS),
+    };
+    let mut done: BTreeSet<Need> = BTreeSet::new();
+    let mut failed = None;
+    let mut walked = walk(question, &graph);
+    for _ in 0..ROUNDS {
+        let new: Vec<Need> = blast::wanted(question, &graph, &walked)
+            .into_iter()
+            .filter(|need| !done.contains(need))
+            .collect();
+        if new.is_empty() {
+            break;
+        }
+        done.extend(new.iter().cloned());
+        let reads = new.into_iter().flat_map(|need| reader.reads(need));
+        let answers: Vec<Answer> = stream::iter(reads)
+            .map(|r| reader.read(r))
+            .buffered(AT_ONCE)
+            .collect()
+            .await;
+        for answer in answers {
+            take(answer, &mut graph, &mut failed);
+        }
+        walked = walk(question, &graph);
+    }
+    Measured {
+        radius: blast::radius(question, &graph, &walked),
+        refusal: blast::refusal(question, &graph, &walked),
+        failed,
+    }
+}
+
+/// One call, or several pages of one list.
+struct Read {
+    kind: KindRef,
+    namespace: Option<String>,
+    what: What,
+}
+
+enum What {
+    Get(String),
+    List {
+        labels: Option<String>,
+        fields: Option<String>,
+        matches: bool,
+    },
+    CountNodes,
+    CountPods,
+}
+
+/// What came of a read.
+struct Answer {
+    nodes: Vec<Node>,
+    matches: bool,
+    nodes_counted: Option<i64>,
+    pods_counted: Option<i64>,
+    gap: Option<(String, Option<Error>)>,
+}
+
+fn take(answer: Answer, graph: &mut Graph, failed: &mut Option<Error>) {
+    for node in answer.nodes {
+        if answer.matches {
+            graph.matched.insert(node.key.clone());
+        }
+        graph.add(node);
+    }
+    if let Some(n) = answer.nodes_counted {
+        graph.nodes_total = Some(n);
+    }
+    if let Some(n) = answer.pods_counted {
+        graph.pods_total = Some(graph.pods_total.unwrap_or(0) + n);
+    }
+    if let Some((what, error)) = answer.gap {
+        graph.missing.insert(what);
+        if failed.is_none() {
+            *failed = error;
+        }
+    }
+}
+
+struct Reader<'a> {
+    person: &'a ClientDebug,
+    kinds: &'a Kinds,
+    deadline: Instant,
+    /// Objects that may still come.
+    left: AtomicUsize,
+}
+
+impl Reader<'_> {
+    /// The calls of a need; none where the cluster has no such kind.
+    fn reads(&self, need: Need) -> Vec<Read> {
+        let one = |group: &str, kind: &str, namespace: Option<String>, what: What| {
+            let kind = self.kinds.known(group, kind).cloned();
+            kind.map(|kind| Read {
+                kind,
+                namespace,
+                what,
+            })
+            .into_iter()
+            .collect()
+        };
+        match need {
+            Need::Get(Key {
+                group,
+                kind,
+                namespace,
+                name,
+            }) => one(&group, &kind, namespace, What::Get(name)),
+            Need::List {
+                group,
+                kind,
+                namespace,
+                labels,
+                fields,
+            } => one(
+                &group,
+                &kind,
+                namespace,
+                What::List {
+                    labels,
+                    fields,
+                    matches: false,
+                },
+            ),
+            Need::Matches {
+                group,
+                kind,
+                namespace,
+                labels,
+            } => {
+                let what = What::List {
+                    labels,
+                    fields: None,
+                    matches: true,
+                };
+                one(&group, &kind, namespace, what)
+            }
+            Need::Everything(namespace) => self.everything(&namespace),
+            Need::CountNodes => one("", "Node", None, What::CountNodes),
+            Need::CountPods(namespaces) if namespaces.is_empty() => one("", "Pod", None, What::CountPods),
+            Need::CountPods(namespaces) => {
+                let each = namespaces.into_iter();
+                each.flat_map(|n| one("", "Pod", Some(n), What::CountPods))
+                    .collect()
+            }
+        }
+    }
+
+    fn everything(&self, namespace: &str) -> Vec<Read> {
+        let kinds = self.kinds.all.iter();
+        let lasting = kinds.filter(|k| k.namespaced && k.group != GROUP && !CHURN.contains(&k.kind.as_str()));
+        lasting
+            .map(|kind| Read {
+                kind: kind.clone(),
+                namespace: Some(namespace.to_owned()),
+                what: What::List {
+                    labels: None,
+                    fields: None,
+                    matches: false,
+                },
+            })
+            .collect()
+    }
+
+    async fn read(&self, read: Read) -> Answer {
+        let Read {
+            kind,
+            namespace,
+            what,
+        } = read;
+        let api = Objects::new(self.person, &kind, namespace.as_deref());
+        let mut answer = Answer {
+            nodes: vec![],
+            matches: matches!(what, What::List { matches: true, .. }),
+            nodes_counted: None,
+            pods_counted: None,
+            gap: None,
+        };
+        let work = async {
+            match &what {
+                What::Get(name) => self
+                    .get(&api, &kind, name)
+                    .await
+                    .map(|node| answer.nodes.extend(node)),
+                What::List { labels, fields, .. } => {
+                    let query = Query {
+                        labels: labels.as_deref(),
+                        fields: fields.as_deref(),
+                        ..Query::default()
+                    };
+                    self.list(&api, &kind, query, &mut answer.nodes).await
+                }
+                What::CountNodes => count(&api).await.map(|n| answer.nodes_counted = n),
+                What::CountPods => count(&api).await.map(|n| answer.pods_counted = n),
+            }
+        };
+        let outcome = timeout_at(self.deadline, work).await;
+        let place = namespace.as_ref().map(|n| format!(" in {n}")).unwrap_or_default();
+        let what = format!("{}{place}", kind.resource);
+        answer.gap = match outcome {
+            Ok(Ok(())) => None,
+            // A kind that only some other verb serves, or that went meanwhile.
+            Ok(Err(Gap::Error(error))) if error.status().is_some_and(|s| matches!(s.code, 404 | 405)) => None,
+            Ok(Err(Gap::Error(error))) if error.status().is_some_and(|s| s.code == 403) => {
+                Some((format!("{what}: the requester may not read them"), None))
+            }
+            Ok(Err(Gap::Error(error))) => Some((format!("{what}: {error}"), Some(error))),
+            Ok(Err(Gap::TooMany)) => Some((format!("{what}: stopped after {MAX_OBJECTS} objects"), None)),
+            Err(_) => {
+                let seconds = BUDGET.as_secs();
+                let error = Error::Timeout {
+                    what: format!("read {what}"),
+                    seconds,
+                };
+                Some((format!("{what}: no answer within {seconds} s"), Some(error)))
+            }
+        };
+        answer
+    }
+
+    async fn get(&self, api: &Objects<'_>, kind: &KindRef, name: &str) -> Result<Option<Node>, Gap> {
+        let object = if is_full(kind) || !BUILT_IN.contains(&kind.group.as_str()) {
+            api.find(name).await?
+        } else {
+            api.find_metadata(name).await?
+        };
+        Ok(object.map(|o| read::node(&kind.group, &kind.kind, &o)))
+    }
+
+    async fn list(
+        &self,
+        api: &Objects<'_>,
+        kind: &KindRef,
+        query: Query<'_>,
+        nodes: &mut Vec<Node>,
+    ) -> Result<(), Gap> {
+        let mut next = String::new();
+        loop {
+            let query = Query {
+                continue_: Some(next.as_str()).filter(|t| !t.is_empty()),
+                ..query
+            };
+            let page: List = if is_full(kind) {
+                api.list(&query).await?
+            } else {
+                api.list_metadata(&query).await?
+            };
+            let some: Vec<Value> = page.items;
+            let taken = self.reserve(some.len());
+            nodes.extend(
+                some.iter()
+                    .take(taken)
+                    .map(|o| read::node(&kind.group, &kind.kind, o)),
+            );
+            if taken < some.len() {
+                return Err(Gap::TooMany);
+            }
+            next = page.metadata.continue_;
+            if next.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes room for objects; returns for how many there is some.
+    fn reserve(&self, wanted: usize) -> usize {
+        let before = self
+            .left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                Some(left.saturating_sub(wanted))
+            });
+        before.map_or(0, |left| left.min(wanted))
+    }
+}
+
+/// Why something was not read.
+enum Gap {
+    Error(Error),
+    TooMany,
+}
+
+impl From<Error> for Gap {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+/// Groups whose objects without facts are read as metadata only.
+const BUILT_IN: &[&str] = &["", "apps", "batch", "rbac.authorization.k8s.io", "storage.k8s.io"];
+
+fn is_full(kind: &KindRef) -> bool {
+    FULL.contains(&(kind.group.as_str(), kind.kind.as_str()))
+}
+
+/// How many objects there are, from the first page of one; `None` where the API server does not say.
+async fn count(api: &Objects<'_>) -> Result<Option<i64>, Gap> {
+    let list = api
+        .list_metadata(&Query {
+            limit: 1,
+            ..Query::default()
+        })
+        .await?;
+    let here = i64::try_from(list.items.len()).unwrap_or(0);
+    if list.metadata.continue_.is_empty() {
+        return Ok(Some(here));
+    }
+    Ok(list.metadata.remaining_item_count.map(|rest| here + rest))
+}
