@@ -151,7 +151,8 @@ fn hits(a: &Node, t: Touch, b: &Node) -> Vec<Touch> {
 }
 
 /// What a step does to a target: the touch, and how a number of ready pods becomes a number of lost ones.
-type Start = (Touch, Option<Box<dyn Fn(i64) -> i64>>);
+type Start = (Touch, Option<Taking>);
+type Taking = Box<dyn Fn(i64) -> i64>;
 
 fn start(step: &Step, node: &Node) -> Option<Start> {
     let scale_from = match &node.facts {
@@ -189,7 +190,7 @@ fn brute(steps: &[Step], graph: &Graph, own: &str) -> BlastRadius {
     let n = nodes.len();
     // Distance of each (object, touch).
     let mut distance: BTreeMap<(usize, Touch), usize> = BTreeMap::new();
-    let mut takes: BTreeMap<usize, Vec<Box<dyn Fn(i64) -> i64>>> = BTreeMap::new();
+    let mut takes: BTreeMap<usize, Vec<Taking>> = BTreeMap::new();
     for step in steps {
         for target in &step.targets {
             for (i, node) in nodes.iter().enumerate().filter(|(_, x)| x.key == Key::of(target)) {

@@ -209,7 +209,8 @@ fn a_deletion_asks_for_what_goes_with_it_and_what_rests_on_it() {
         let delete = step(Action::Delete, std::slice::from_ref(&node.key));
         let mut found = reads(vec![node.clone()], &[delete], false);
         let mut expected: Vec<String> = expected.into_iter().map(str::to_owned).collect();
-        (found.sort(), expected.sort());
+        found.sort();
+        expected.sort();
         assert_eq!(found, expected, "{}", node.key.kind);
     }
     // Somebody else's kind may own anything.
@@ -268,7 +269,7 @@ fn other_pods_are_asked_for_only_where_they_could_save_a_service() {
 #[test]
 fn before_execution_what_matches_the_selector_by_now_is_asked_for() {
     let map = object("", "ConfigMap", "m", Facts::Plain);
-    let mut labelled = step(Action::Label, &[map.key.clone()]);
+    let mut labelled = step(Action::Label, std::slice::from_ref(&map.key));
     labelled.selector = Some("app=web".into());
     assert_eq!(
         reads(vec![], &[labelled.clone()], true),

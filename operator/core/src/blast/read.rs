@@ -246,7 +246,7 @@ fn selector(object: &Value, pointer: &str) -> Option<LabelSelector> {
 /// The selector of a Service or ReplicationController: a plain map, where an empty one selects nothing.
 fn plain_selector(object: &Value) -> Option<LabelSelector> {
     let labels = strings(object, "/spec/selector");
-    (!labels.is_empty()).then(|| LabelSelector {
+    (!labels.is_empty()).then_some(LabelSelector {
         match_labels: Some(labels),
         match_expressions: None,
     })

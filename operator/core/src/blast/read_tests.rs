@@ -1,8 +1,8 @@
 use super::*;
 use serde_json::json;
 
-fn facts_of(group: &str, kind: &str, object: Value) -> Facts {
-    node(group, kind, &object).facts
+fn facts_of(group: &str, kind: &str, object: &Value) -> Facts {
+    node(group, kind, object).facts
 }
 
 fn names(all: &[&str]) -> BTreeSet<String> {
@@ -14,7 +14,7 @@ fn a_pod_names_everything_it_uses() {
     let found = facts_of(
         "",
         "Pod",
-        json!({
+        &json!({
             "metadata": {"name": "p"},
             "spec": {
                 "nodeName": "n1", "serviceAccountName": "sa", "imagePullSecrets": [{"name": "pull"}],
@@ -79,7 +79,7 @@ fn a_rollout_takes_as_many_pods_at_once_as_its_controller_would() {
         ("ReplicaSet", json!({"replicas": 3}), Some(0)),
     ] {
         let object = json!({"spec": spec, "status": {"desiredNumberScheduled": 10}});
-        let Facts::Workload { at_once, .. } = facts_of("apps", kind, object) else {
+        let Facts::Workload { at_once, .. } = facts_of("apps", kind, &object) else {
             panic!("{kind}");
         };
         assert_eq!(at_once, expected, "{kind} {spec}");
@@ -89,16 +89,16 @@ fn a_rollout_takes_as_many_pods_at_once_as_its_controller_would() {
 #[test]
 fn selectors_that_are_missing_select_nothing_and_unreadable_ones_everything() {
     let everything = Some(LabelSelector::default());
-    let service = |spec: Value| facts_of("", "Service", json!({ "spec": spec }));
+    let service = |spec: Value| facts_of("", "Service", &json!({ "spec": spec }));
     assert_eq!(service(json!({})), Facts::Service(None));
     assert_eq!(service(json!({"selector": {}})), Facts::Service(None));
-    let policy = |spec: Value| facts_of("networking.k8s.io", "NetworkPolicy", json!({ "spec": spec }));
+    let policy = |spec: Value| facts_of("networking.k8s.io", "NetworkPolicy", &json!({ "spec": spec }));
     assert_eq!(
         policy(json!({"podSelector": {}})),
         Facts::Policy(everything.clone())
     );
     assert_eq!(policy(json!({})), Facts::Policy(everything.clone()));
-    let budget = |spec: Value| match facts_of("policy", "PodDisruptionBudget", json!({ "spec": spec })) {
+    let budget = |spec: Value| match facts_of("policy", "PodDisruptionBudget", &json!({ "spec": spec })) {
         Facts::Budget { selector, allowed } => (selector, allowed),
         other => panic!("{other:?}"),
     };
@@ -115,14 +115,14 @@ fn routes_claims_volumes_and_definitions_say_what_they_lead_to() {
     let ingress = json!({"metadata": {"namespace": "demo"}, "spec": {
         "defaultBackend": {"service": {"name": "a"}},
         "rules": [{"http": {"paths": [{"backend": {"service": {"name": "b"}}}, {"backend": {"resource": {"name": "x"}}}]}}, {}]}});
-    let found = facts_of("networking.k8s.io", "Ingress", ingress);
+    let found = facts_of("networking.k8s.io", "Ingress", &ingress);
     assert_eq!(found, to(&[("demo", "a"), ("demo", "b")]));
     let route = json!({"metadata": {"namespace": "demo"}, "spec": {"rules": [{"backendRefs": [
         {"name": "a"}, {"name": "b", "namespace": "other"}, {"name": "c", "kind": "Bucket"}]}]}});
-    let found = facts_of("gateway.networking.k8s.io", "HTTPRoute", route);
+    let found = facts_of("gateway.networking.k8s.io", "HTTPRoute", &route);
     assert_eq!(found, to(&[("demo", "a"), ("other", "b")]));
 
-    let claim = |spec: Value| facts_of("", "PersistentVolumeClaim", json!({ "spec": spec }));
+    let claim = |spec: Value| facts_of("", "PersistentVolumeClaim", &json!({ "spec": spec }));
     assert_eq!(claim(json!({"volumeName": "v"})), Facts::Claim(Some("v".into())));
     assert_eq!(claim(json!({"volumeName": ""})), Facts::Claim(None));
     for (policy, goes) in [("Retain", false), ("Delete", true), ("Recycle", true)] {
@@ -133,7 +133,7 @@ fn routes_claims_volumes_and_definitions_say_what_they_lead_to() {
             goes,
         };
         assert_eq!(
-            facts_of("", "PersistentVolume", json!({ "spec": spec })),
+            facts_of("", "PersistentVolume", &json!({ "spec": spec })),
             expected
         );
     }
@@ -143,7 +143,7 @@ fn routes_claims_volumes_and_definitions_say_what_they_lead_to() {
         kind: "Widget".into(),
     };
     assert_eq!(
-        facts_of("apiextensions.k8s.io", "CustomResourceDefinition", definition),
+        facts_of("apiextensions.k8s.io", "CustomResourceDefinition", &definition),
         expected
     );
 }
