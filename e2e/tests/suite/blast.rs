@@ -312,10 +312,10 @@ async fn a_deleted_claim_says_whose_data_is_lost(ctx: Arc<Ctx>) -> Result<()> {
                 "resources": {"requests": {"storage": "1Gi"}}},
         })
     };
-    make::<PersistentVolumeClaim>(&admin, &namespace, claim("bound", "far-away")).await?;
-    let plan = plan_for(&alice, &namespace, "delete pvc bound").await?;
+    make::<PersistentVolumeClaim>(&admin, &namespace, claim("store", "far-away")).await?;
+    let plan = plan_for(&alice, &namespace, "delete pvc store").await?;
     let found = radius(&plan)?;
-    let path = format!("{namespace}/bound");
+    let path = format!("{namespace}/store");
     ensure!(found.pvcs == [path.as_str()], "{found:?}");
     // Alice may not read volumes, so the worst is taken, and said.
     ensure!(

@@ -39,8 +39,14 @@ pub struct List {
     #[serde(default)]
     pub metadata: ListMeta,
     /// Objects, without apiVersion and kind.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_none")]
     pub items: Vec<Value>,
+}
+
+/// A list of metadata that is empty says `null`.
+fn or_none<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<Value>, D::Error> {
+    let items: Option<Vec<Value>> = serde::Deserialize::deserialize(from)?;
+    Ok(items.unwrap_or_default())
 }
 
 /// What a list says of itself.
@@ -378,6 +384,17 @@ mod tests {
             assert!(path("demo", bad).is_err(), "{bad:?}");
             assert!(path(bad, "web").is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn an_empty_list_may_be_null_or_missing() {
+        for text in [r#"{"items":null}"#, r#"{"items":[]}"#, "{}"] {
+            assert!(
+                serde_json::from_str::<List>(text).unwrap().items.is_empty(),
+                "{text}"
+            );
+        }
+        assert!(serde_json::from_str::<List>(r#"{"items":7}"#).is_err());
     }
 
     #[test]

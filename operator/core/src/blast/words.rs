@@ -48,12 +48,12 @@ pub fn lines(radius: &BlastRadius) -> Vec<String> {
             if names.len() > SHOWN {
                 shown.push(format!("and {} more", names.len() - SHOWN));
             }
-            all.push(format!("{what}: {}", shown.join(", ")));
+            all.push(format!("{what} {}", shown.join(", ")));
         }
     };
     list("left with no endpoint: Service", services_at_zero);
     list("violated: PodDisruptionBudget", pdbs_violated);
-    list("has one replica only:", single_replicas);
+    list("of one replica only:", single_replicas);
     list("data lost: claim", pvcs);
     list(
         "volume removed with it, or not known to stay: claim",
@@ -110,7 +110,7 @@ mod tests {
         };
         let said = lines(&radius).join("\n");
         assert!(
-            said.contains("Service: demo/s0,") && said.ends_with("and 2 more"),
+            said.contains("Service demo/s0,") && said.ends_with("and 2 more"),
             "{said}"
         );
     }

@@ -228,3 +228,30 @@ fn no_text_of_the_plan_reaches_the_terminal_raw() {
     assert!(super::super::escape::is_safe(&text), "{text:?}");
     assert!(text.matches("\\u{1b}[2J").count() >= 9, "{text}");
 }
+
+#[test]
+fn the_blast_radius_is_shown_in_names_and_numbers() {
+    let mut shown = waiting();
+    shown.spec.blast_radius = Some(kubechat_crds::command_plan::BlastRadius {
+        objects: [("Deployment".to_owned(), 1), ("Pod".to_owned(), 2)].into(),
+        pods_lost: 2,
+        pods_total: 2,
+        pods_percent: 40,
+        services_at_zero: vec!["demo/nginx".into()],
+        pdbs_violated: vec!["demo/nginx".into()],
+        undone_by: vec!["Argo CD application shop manages deployment/nginx".into()],
+        missing: vec!["ingresses in demo: the requester may not read them".into()],
+        ..Default::default()
+    });
+    let text = plan(&LOOK, &shown, now());
+    let expected = "
+Blast radius
+  - reaches 3 object(s): 1 Deployment, 2 Pod
+  - ready pods lost: 2 (of 2 pods reached, 40 % of those around it)
+  - left with no endpoint: Service demo/nginx
+  - violated: PodDisruptionBudget demo/nginx
+  - Argo CD application shop manages deployment/nginx
+  - NOT COMPLETE, there may be more: ingresses in demo: the requester may not read them
+";
+    assert!(text.contains(expected), "{text}");
+}
