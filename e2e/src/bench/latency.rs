@@ -36,7 +36,7 @@ const SMALL_COUNT: usize = 20;
 /// Pods of a larger Deployment.
 const LARGE: usize = 120;
 /// Longest wait for all pods to run.
-const PODS_DEADLINE: Duration = Duration::from_secs(240);
+pub(super) const PODS_DEADLINE: Duration = Duration::from_secs(240);
 /// Deployments created at once.
 const CREATORS: usize = 8;
 
@@ -180,7 +180,7 @@ fn small_name(number: usize) -> String {
     format!("small-{number}")
 }
 
-fn deployment(name: &str, replicas: usize) -> Result<Deployment> {
+pub(super) fn deployment(name: &str, replicas: usize) -> Result<Deployment> {
     let labels = json!({"app": name});
     let container = json!({
         "name": "web", "image": "nginx:1.27", "ports": [{"containerPort": 80}],

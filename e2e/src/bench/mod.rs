@@ -2,6 +2,7 @@
 //!
 //! - [`throughput`]: B1 (turn efficiency) and B2 (writes of a turn), against [`raw`] writes.
 //! - [`latency`]: B24 (plan latency), against lists of all pods.
+//! - [`blast`]: what a blast radius costs, against lists of the same pods, in the cluster of B24.
 //! - [`admission`]: B4 (cost of admission), against a webhook that allows everything ([`noop`]).
 //! - [`policy`]: B25 (a decision of the RiskPolicies), in the program itself.
 //! - [`machine`], [`noise`]: what the numbers were taken on, and which blocks count.
@@ -12,6 +13,7 @@
 //! by the client (no rate limit, no retries), and what the API server's own fairness queues cost is measured and reported.
 
 mod admission;
+mod blast;
 mod counters;
 mod latency;
 mod load;
@@ -38,7 +40,7 @@ use crate::demo;
 use crate::product::{self, Product};
 use crate::progress::Progress;
 use machine::{Environment, Surroundings};
-use report::{B1, B2, B4, B4_DECISION, B4_P99, B24, B25, Finding};
+use report::{B1, B2, B4, B4_DECISION, B4_P99, B24, B25, BLAST, BLAST_RATIO, Finding};
 
 /// Where turns are asked.
 const NAMESPACE: &str = "bench";
@@ -158,6 +160,14 @@ impl Args {
         policy::Settings {
             runs: if self.quick { 3 } else { 15 },
             rounds: if self.quick { 200 } else { 2_000 },
+        }
+    }
+
+    fn blast(&self) -> blast::Settings {
+        blast::Settings {
+            pods: self.latency().pods / 10,
+            blocks: self.latency().blocks,
+            plans: if self.quick { 5 } else { 20 },
         }
     }
 
@@ -378,6 +388,9 @@ async fn plans_part(
     let found = world
         .measure(latency::measure(&world, settings, &args.protocol()))
         .await?;
+    let blast = world
+        .measure(blast::measure(&world, args.blast(), &args.protocol()))
+        .await?;
     let surroundings = surroundings.end(world.cluster.folder())?;
     let how = words::circumstances(
         args,
@@ -390,6 +403,16 @@ async fn plans_part(
         found.ratio,
         format!("{} {how}", words::latency(&found, settings)),
     ));
+    let noises: Vec<_> = blast.blocks.iter().map(|block| &block.noise).collect();
+    let how = words::circumstances(args, &noises, blast.left_out, &surroundings);
+    for (goal, estimate) in [(BLAST, blast.milliseconds), (BLAST_RATIO, blast.ratio)] {
+        let said = words::blast(&blast, args.blast(), settings.pods);
+        findings.push(Finding::new(goal, estimate, format!("{said} {how}")));
+    }
+    details.insert(
+        "blast".to_owned(),
+        json!({"surroundings": surroundings, "found": blast}),
+    );
     details.insert(
         "plans".to_owned(),
         json!({"surroundings": surroundings, "found": found}),

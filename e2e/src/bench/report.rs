@@ -99,6 +99,25 @@ pub(super) const B25: Goal = Goal {
     aim: 50.0,
 };
 
+/// Time of a blast radius.
+pub(super) const BLAST: Goal = Goal {
+    id: "blast",
+    what: "blast radius of a Deployment with a tenth of all pods, p95",
+    unit: "ms",
+    better: Better::Lower,
+    floor: 300.0,
+    aim: 100.0,
+};
+/// The same against a list of the same pods.
+pub(super) const BLAST_RATIO: Goal = Goal {
+    id: "blast-ratio",
+    what: "blast radius p95 / one list of the same pods",
+    unit: "ratio",
+    better: Better::Lower,
+    floor: 10.0,
+    aim: 3.0,
+};
+
 /// How far a measured number got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reached {

@@ -2,6 +2,7 @@
 
 use super::Args;
 use super::admission::{self, Admission};
+use super::blast::{self, Blast};
 use super::latency::{self, Latency};
 use super::machine::Surroundings;
 use super::noise::{self, Noise};
@@ -109,6 +110,20 @@ pub(super) fn decision(found: &Admission) -> String {
         "Median of an Approval CREATE, both sides of the webhook ({:.2} ms) / (median of the no-op + twice the median of the \
          SubjectAccessReview it asks, {:.2} ms). Limit: the plan is read fresh and one review asked, one after the other.",
         found.decision_p50, found.review_p50
+    )
+}
+
+/// The blast radius.
+pub(super) fn blast(found: &Blast, settings: blast::Settings, pods: usize) -> String {
+    format!(
+        "p95 of {} plans a block (\"delete deployment huge\", one after the other, as alice), by the operator's own clock, from the \
+         first read to the last number, for a Deployment of {} pods behind a Service in a cluster and namespace of {} pods / median \
+         of {} lists of the same pods as the same person ({:.0} ms, not parsed).",
+        settings.plans * 2,
+        found.pods,
+        pods + found.pods,
+        settings.plans * 2,
+        found.list_milliseconds
     )
 }
 
