@@ -41,7 +41,7 @@ pub struct BlastRadius {
     /// Share of the pods that is lost, in percent, rounded up: of the cluster's where the turn reaches so far, else of the touched namespaces' (which is never less). 100 when they could not be counted.
     #[serde(default)]
     pub pods_percent: i32,
-    /// Objects outside the request's namespace.
+    /// Objects in other namespaces than the request's; what belongs to no namespace is not among them.
     pub outside_namespace: i64,
     /// Who will undo the change, or manages the object.
     #[schemars(length(max = 20), inner(length(max = 320)))]

@@ -295,7 +295,7 @@ fn brute(steps: &[Step], graph: &Graph, own: &str) -> BlastRadius {
             &key.kind
         };
         *found.objects.entry(kind.to_owned()).or_default() += 1;
-        if key.namespace.as_deref() != Some(own) {
+        if key.namespace.as_deref().unwrap_or(own) != own {
             found.outside_namespace += 1;
         }
     }

@@ -90,7 +90,7 @@ pub fn radius(question: &Question<'_>, graph: &Graph, walked: &Walked) -> BlastR
         pods_percent: percent(pods_lost, graph.pods_total),
         outside_namespace: count(
             keys.iter()
-                .filter(|k| k.namespace.as_deref() != Some(question.namespace))
+                .filter(|k| k.namespace.as_deref().is_some_and(|n| n != question.namespace))
                 .count(),
         ),
         undone_by: managed::undone_by(question, graph),

@@ -68,9 +68,7 @@ pub fn lines(radius: &BlastRadius) -> Vec<String> {
         all.push(format!("nodes: {nodes_percent} % of the cluster"));
     }
     if *outside_namespace > 0 {
-        all.push(format!(
-            "outside the request's namespace: {outside_namespace} object(s)"
-        ));
+        all.push(format!("in other namespaces: {outside_namespace} object(s)"));
     }
     all.extend(undone_by.iter().cloned());
     if !complete {
