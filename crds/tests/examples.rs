@@ -69,8 +69,14 @@ fn every_example_parses_into_its_kind() {
     for file in files {
         let text = std::fs::read_to_string(&file).unwrap();
         for document in text.split("\n---\n") {
-            let value: Value = serde_saphyr::from_str(document).unwrap();
-            assert_eq!(value["apiVersion"], "kubechat.io/v1beta1", "{}", file.display());
+            // What a template leaves open is filled in as its comment says.
+            let document = document.replace("NOT_AFTER", "2026-01-31T12:00:00Z");
+            let value: Value = serde_saphyr::from_str(&document).unwrap();
+            if value["apiVersion"] != "kubechat.io/v1beta1" {
+                let of_others = ["gitops", "argocd"].map(|folder| file.iter().any(|part| part == folder));
+                assert!(of_others.contains(&true), "{}", file.display());
+                continue;
+            }
             check(&value).unwrap_or_else(|problem| panic!("{}: {problem}", file.display()));
         }
     }

@@ -32,6 +32,10 @@ pub(super) fn of(plan: &CommandPlanSpec) -> BTreeMap<&'static str, Found> {
     amounts(plan, &mut found);
     context(plan, &mut found);
     for guard in combination::guards_used(&plan.steps) {
+        // Once the plan has removed a budget, nothing violates it any more: it counts as violated all the same.
+        if guard.starts_with("poddisruptionbudget/") {
+            found.add(weights::PDB_VIOLATED, guard.clone());
+        }
         found.add(weights::GUARD_THEN_USE, guard);
     }
     for node in combination::without_room(&plan.steps) {
