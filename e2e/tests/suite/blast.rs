@@ -18,7 +18,9 @@ use kubechat_e2e::wait::eventually;
 use serde_json::{Value, json};
 
 use super::tools::{ended_unsent, ends_as, says_prompt};
-use super::turn::{SOON, approve, ask_with, ended_as, plan_for, says, verdict, waiting_plan};
+use super::turn::{
+    SOON, approve, approve_as_asked, ask_with, ended_as, plan_for, says, verdict, waiting_plan,
+};
 use crate::runner::{Ctx, Test, shared};
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -207,14 +209,11 @@ async fn more_pods_matched_after_approval_make_the_plan_stale_and_none_is_touche
 async fn a_kind_that_is_hit_only_since_the_approval_makes_the_plan_stale(ctx: Arc<Ctx>) -> Result<()> {
     ctx.product().await?;
     let namespace = ctx.namespace("new-kind").await?;
-    let (admin, alice, bob) = (
-        ctx.client("admin").await?,
-        ctx.client("alice").await?,
-        ctx.client("bob").await?,
-    );
+    let (admin, alice) = (ctx.client("admin").await?, ctx.client("alice").await?);
+    let (bob, carol) = (ctx.client("bob").await?, ctx.client("carol").await?);
     let plan = plan_for(&alice, &namespace, "delete deployment nginx").await?;
     budget(&admin, &namespace, 1).await?;
-    approve(&bob, &plan).await?;
+    approve_as_asked(&[&bob, &carol], &plan).await?;
     let ended = ended_unsent(&alice, &plan, PlanPhase::Stale).await?;
     says(
         &verdict(&ended)?.message,

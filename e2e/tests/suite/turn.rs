@@ -103,6 +103,17 @@ pub(crate) async fn approve(person: &Client, plan: &CommandPlan) -> Result<()> {
         .map(drop)
 }
 
+/// As many of these people approve as the plan asks for.
+pub(crate) async fn approve_as_asked(people: &[&Client], plan: &CommandPlan) -> Result<()> {
+    let wanted = plan.spec.requirement.iter().map(|r| r.count).max().unwrap_or(1);
+    let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
+    ensure!(wanted <= people.len(), "it asks for {wanted} people");
+    for person in people.iter().take(wanted) {
+        approve(person, plan).await?;
+    }
+    Ok(())
+}
+
 /// The plan as it stands now.
 pub(crate) async fn read(person: &Client, plan: &CommandPlan) -> Result<CommandPlan> {
     let api: Api<CommandPlan> = Api::namespaced(person.clone(), &plan.namespace().unwrap_or_default());

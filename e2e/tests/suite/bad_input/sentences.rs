@@ -384,7 +384,7 @@ async fn what_is_forbidden_to_everybody_is_blocked_for_a_cluster_admin_too(ctx: 
             "belongs to the control plane",
         ),
         ("delete namespace kube-system", "belongs to the control plane"),
-        ("delete namespace kubechat-system", "belongs to the control plane"),
+        ("delete namespace kubechat-system", "guards KubeChat itself"),
         ("delete clusterrole kubechat-operator", "guards KubeChat itself"),
         (
             "kubectl delete mutatingwebhookconfiguration kubechat",
@@ -396,7 +396,7 @@ async fn what_is_forbidden_to_everybody_is_blocked_for_a_cluster_admin_too(ctx: 
         ),
         (
             "delete secret kubechat-seal in kubechat-system",
-            "belongs to the control plane",
+            "guards KubeChat itself",
         ),
     ] {
         let turn = ChatRequestSpec {
