@@ -17,8 +17,8 @@ use serde_json::{Value, json};
 
 use super::super::tools::{at, ends_as, nginx, says_prompt, undo_of, undo_plan};
 use super::super::turn::{
-    SOON, approve, ask_with, decide, ended_as, ended_turn, phase, plan_for, read, says, steps, verdict,
-    waiting_plan,
+    SOON, approve, approve_as_asked, ask_with, decide, ended_as, ended_turn, phase, plan_for, read, says,
+    steps, verdict, waiting_plan,
 };
 use crate::runner::{Ctx, Test, shared};
 
@@ -326,6 +326,7 @@ async fn nodes_are_cordoned_and_uncordoned_from_ops(ctx: Arc<Ctx>) -> Result<()>
 async fn a_namespace_is_created_from_ops_and_its_deletion_is_destructive(ctx: Arc<Ctx>) -> Result<()> {
     ctx.product().await?;
     let (erin, bob) = (ctx.client("erin").await?, ctx.client("bob").await?);
+    let carol = ctx.client("carol").await?;
     let name = format!("team-{:05x}", rand::random_range(0..0x10_0000));
     let namespaces: Api<Namespace> = Api::all(erin.clone());
     let spec = cluster_wide(&format!("create namespace {name}"));
@@ -345,7 +346,7 @@ async fn a_namespace_is_created_from_ops_and_its_deletion_is_destructive(ctx: Ar
     let turn = ask_with(&erin, OPS, undo).await?;
     let undo = waiting_plan(&erin, &turn).await?;
     ensure!(undo.spec.risk.level == Level::Destructive, "{:?}", undo.spec.risk);
-    approve(&bob, &undo).await?;
+    approve_as_asked(&[&bob, &carol], &undo).await?;
     ended_turn(&erin, &turn).await?;
     eventually(SOON, "the namespace is gone", || async {
         let left = namespaces.get_opt(&name).await?;
