@@ -77,7 +77,8 @@ pub async fn build_binary(release: bool) -> Result<()> {
     }
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = tokio::process::Command::new(cargo);
-    command.args(["build", "--quiet", "-p", "kubechat-operator", "--bin", "kubechat"]);
+    // The whole workspace's features: with those of one package, its dependencies would be built a second time.
+    command.args(["build", "--quiet", "--workspace", "--bin", "kubechat"]);
     command.current_dir(env!("CARGO_MANIFEST_DIR"));
     if release {
         command.arg("--release");

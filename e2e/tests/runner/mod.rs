@@ -14,8 +14,8 @@ mod alone;
 mod ctx;
 
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use futures::future::BoxFuture;
@@ -28,6 +28,15 @@ pub(crate) use ctx::Ctx;
 
 /// Longest test, the start of its own cluster included.
 const TEST_DEADLINE: Duration = Duration::from_secs(300);
+
+/// Tests at once in the shared cluster: they wait for controllers most of their time.
+const SHARED_AT_ONCE: usize = 4;
+
+/// Clusters of single tests at once, beside the shared one: two cores carry no more.
+const OWN_AT_ONCE: usize = 2;
+
+/// How many of the slowest tests are named at the end.
+const SLOWEST: usize = 8;
 
 /// One test.
 #[derive(Clone)]
@@ -117,27 +126,53 @@ struct Stage {
     runtime: Runtime,
     /// Made by the first test that needs it; its error is every later test's error too.
     shared: OnceCell<Result<Arc<Ctx>, String>>,
-    /// Lets one test at a time have a cluster of its own: two cores carry no more.
-    own: Semaphore,
+    /// Turns in the shared cluster.
+    together: Semaphore,
+    /// Turns to have a cluster of one's own.
+    alone: Semaphore,
+    /// How long each test took, its wait for a turn not counted.
+    times: Mutex<Vec<(Duration, String)>>,
 }
 
 impl Stage {
-    fn play(&self, body: Body) -> Result<()> {
+    fn play(&self, name: &str, body: Body) -> Result<()> {
         self.runtime.block_on(async {
-            match body {
-                Body::Shared(test) => {
-                    let ctx = self.shared.get_or_init(|| async { start_shared().await }).await;
-                    let ctx = ctx
-                        .clone()
-                        .map_err(|reason| anyhow::anyhow!("the shared cluster: {reason}"))?;
-                    in_time(test(ctx)).await
-                }
-                Body::Own(test) => {
-                    let _turn = self.own.acquire().await?;
-                    in_time(test()).await
-                }
-            }
+            let turns = match body {
+                Body::Shared(_) => &self.together,
+                Body::Own(_) => &self.alone,
+            };
+            let _turn = turns.acquire().await?;
+            let began = Instant::now();
+            let result = self.perform(body).await;
+            let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+            times.push((began.elapsed(), name.to_owned()));
+            result
         })
+    }
+
+    async fn perform(&self, body: Body) -> Result<()> {
+        match body {
+            Body::Shared(test) => {
+                let ctx = self.shared.get_or_init(|| async { start_shared().await }).await;
+                let ctx = ctx
+                    .clone()
+                    .map_err(|reason| anyhow::anyhow!("the shared cluster: {reason}"))?;
+                in_time(test(ctx)).await
+            }
+            Body::Own(test) => in_time(test()).await,
+        }
+    }
+
+    /// Says which tests took longest: where to look when the suite has become slow.
+    fn name_the_slowest(&self) {
+        let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        times.sort_unstable_by(|a, b| b.cmp(a));
+        if times.len() > SLOWEST {
+            println!("the slowest tests:");
+            for (time, name) in times.iter().take(SLOWEST) {
+                println!("{:>6.1} s  {name}", time.as_secs_f64());
+            }
+        }
     }
 }
 
@@ -154,7 +189,10 @@ async fn in_time(test: BoxFuture<'static, Result<()>>) -> Result<()> {
 }
 
 /// Runs the tests that `args` select.
-pub(crate) fn run(args: &Arguments, tests: Vec<Test>) -> ExitCode {
+///
+/// Each test has a thread that waits for its turn, unless the arguments say otherwise: so a test that waits for a cluster
+/// of its own never keeps one of the shared cluster from its turn.
+pub(crate) fn run(mut args: Arguments, tests: Vec<Test>) -> ExitCode {
     let runtime = match Runtime::new() {
         Ok(runtime) => runtime,
         Err(reason) => {
@@ -165,9 +203,12 @@ pub(crate) fn run(args: &Arguments, tests: Vec<Test>) -> ExitCode {
     let stage = Arc::new(Stage {
         runtime,
         shared: OnceCell::new(),
-        own: Semaphore::new(1),
+        together: Semaphore::new(SHARED_AT_ONCE),
+        alone: Semaphore::new(OWN_AT_ONCE),
+        times: Mutex::default(),
     });
-    let needed = tests.iter().filter(|test| test.is_selected(args));
+    args.test_threads.get_or_insert(tests.len().max(1));
+    let needed = tests.iter().filter(|test| test.is_selected(&args));
     // What is built already is only looked for.
     let unbuilt = needed
         .filter_map(|test| test.build)
@@ -176,15 +217,17 @@ pub(crate) fn run(args: &Arguments, tests: Vec<Test>) -> ExitCode {
     let trial = |test: Test| {
         let stage = Arc::clone(&stage);
         let unbuilt = unbuilt.clone().filter(|_| test.build.is_some());
+        let name = test.name.clone();
         Trial::test(test.name, move || match unbuilt {
             Some(reason) => Err(Failed::from(reason)),
             None => stage
-                .play(test.body)
+                .play(&name, test.body)
                 .map_err(|reason| Failed::from(format!("{reason:#}"))),
         })
     };
     let trials = tests.into_iter().map(trial).collect();
-    let conclusion: Conclusion = libtest_mimic::run(args, trials);
+    let conclusion: Conclusion = libtest_mimic::run(&args, trials);
+    stage.name_the_slowest();
     if conclusion.has_failed()
         && let Some(Ok(ctx)) = stage.shared.get()
     {
