@@ -92,7 +92,7 @@ pub enum Via {
     /// The approver created the object.
     #[default]
     Direct,
-    /// Through a trusted applier, signed.
+    /// Through a trusted applier: signed, or a claim where a policy counts those.
     GitOps,
     /// By break-glass.
     BreakGlass,

@@ -39,7 +39,8 @@ pub struct ApproverKeySpec {
     /// The person, as the API server names him.
     #[schemars(length(min = 1, max = 253))]
     pub username: String,
-    /// Groups the person counts in when a requirement names groups.
+    /// Groups the person counts in when a requirement names groups, and with which the right to approve is asked (RBAC):
+    /// whoever writes this field grants those rights to what the key signs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50), inner(length(max = 253)))]
     pub groups: Vec<String>,

@@ -244,7 +244,7 @@ pub struct Limits {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 500))]
     pub targets_per_step: Option<i32>,
-    /// Share of the cluster's nodes a plan may touch, in percent.
+    /// Share of the cluster's pods, and of its nodes, a plan may hit, in percent; a share that cannot be told is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub cluster_share: Option<i32>,

@@ -126,7 +126,12 @@ async fn client(kubeconfig: Option<PathBuf>, context: Option<String>) -> anyhow:
             kube::Config::from_custom_kubeconfig(file, &options).await?
         }
         None if options.context.is_some() => kube::Config::from_kubeconfig(&options).await?,
-        None => kube::Config::incluster().context("not in a pod: give --kubeconfig")?,
+        None => match kube::Config::incluster() {
+            Ok(config) => config,
+            Err(_) => kube::Config::from_kubeconfig(&options)
+                .await
+                .context("not in a pod, and no kubeconfig was found: give --kubeconfig")?,
+        },
     };
     kube::Client::try_from(config).context("cannot make a client for the API server")
 }

@@ -16,7 +16,7 @@ pub struct CommandPlanStatus {
     /// For display; programs read conditions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<PlanPhase>,
-    /// `Succeeded`, `AwaitingApproval`, `Reconciling`, `Stalled`.
+    /// `Succeeded`, `AwaitingApproval`, `Reconciling`, `Stalled`; `Reviewed` after break-glass.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "crate::schema::conditions")]
     pub conditions: Vec<Condition>,

@@ -238,8 +238,8 @@ pub fn people() -> Vec<(&'static str, Vec<Right>)> {
                 right(
                     "kubechat.io",
                     &["approvals"],
-                    &["create"],
-                    "confirm one's own caution plans where the policy says so",
+                    &["create", "delete"],
+                    "confirm one's own caution plans where the policy says so, and take that back (admission: one's own only)",
                 ),
             ],
         ),
