@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use kubechat_core::lifecycle::{self, ready};
 use kubechat_crds::{ApproverKey, ApproverKeyStatus};
@@ -22,17 +21,8 @@ pub async fn reconcile(object: Arc<ApproverKey>, ctx: Arc<Context>) -> Result<Ac
     };
     let now = jiff::Timestamp::now();
     let verdict = lifecycle::approver_key::verdict(&object.spec, now);
-    let changed = object.status.as_ref().and_then(|s| s.observed_generation) != object.metadata.generation;
-    if changed {
-        super::configuration(
-            &ctx,
-            "ApproverKey",
-            &object.name_any(),
-            object.metadata.generation,
-            object.spec.changed_by.as_ref(),
-        )
-        .await?;
-    }
+    let seen = object.status.as_ref().and_then(|s| s.observed_generation);
+    super::configuration(&ctx, &*object, seen, object.spec.changed_by.as_ref()).await?;
     ready(
         &mut new.conditions,
         verdict.as_deref().map_err(Clone::clone),

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use kubechat_core::lifecycle::{audit_policy, ready};
 use kubechat_core::reason;
@@ -23,16 +22,8 @@ const CHECK: std::time::Duration = std::time::Duration::from_secs(60);
 pub async fn reconcile(policy: Arc<AuditPolicy>, ctx: Arc<Context>) -> Result<Action, Error> {
     let now = jiff::Timestamp::now();
     let generation = policy.metadata.generation;
-    if policy.status.as_ref().and_then(|s| s.observed_generation) != generation {
-        super::configuration(
-            &ctx,
-            "AuditPolicy",
-            &policy.name_any(),
-            generation,
-            policy.spec.changed_by.as_ref(),
-        )
-        .await?;
-    }
+    let seen = policy.status.as_ref().and_then(|s| s.observed_generation);
+    super::configuration(&ctx, &*policy, seen, policy.spec.changed_by.as_ref()).await?;
     ctx.audit.honour(&policy.spec);
     let mut new = AuditPolicyStatus {
         observed_generation: generation,

@@ -173,15 +173,19 @@ pub fn reference<K: Resource<DynamicType = ()>>(object: &K) -> k8s_openapi::api:
     object.object_ref(&())
 }
 
-/// Records that a configuration object was created or changed, by whom admission says.
-async fn configuration(
+/// Records that a configuration object was created or changed, by whom admission says, unless the generation was seen
+/// before.
+async fn configuration<K: Resource<DynamicType = ()>>(
     ctx: &Context,
-    kind: &str,
-    name: &str,
-    generation: Option<i64>,
+    object: &K,
+    seen: Option<i64>,
     by: Option<&kubechat_crds::Identity>,
 ) -> Result<(), Error> {
     use kubechat_audit::{Actor, Draft, EventType, Outcome, Target};
+    let generation = object.meta().generation;
+    if seen == generation {
+        return Ok(());
+    }
     let actor = by.map_or_else(|| Actor::named("(unstamped)"), crate::audit::actor);
     let verb = if generation == Some(1) { "create" } else { "update" };
     let mut draft = Draft::new(
@@ -194,8 +198,8 @@ async fn configuration(
     draft.target = Some(Target {
         group: Some(kubechat_crds::GROUP.to_owned()),
         version: Some(kubechat_crds::VERSION.to_owned()),
-        kind: Some(kind.to_owned()),
-        name: Some(name.to_owned()),
+        kind: Some(K::kind(&()).into_owned()),
+        name: Some(object.name_any()),
         ..Target::default()
     });
     draft.message = format!("generation {}", generation.unwrap_or_default());

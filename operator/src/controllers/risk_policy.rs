@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use kubechat_core::lifecycle::{self, ready};
 use kubechat_crds::{RiskPolicy, RiskPolicyStatus};
@@ -21,17 +20,8 @@ pub async fn reconcile(object: Arc<RiskPolicy>, ctx: Arc<Context>) -> Result<Act
         ..object.status.clone().unwrap_or_default()
     };
     let verdict = lifecycle::risk_policy::verdict(&object.spec);
-    let changed = object.status.as_ref().and_then(|s| s.observed_generation) != object.metadata.generation;
-    if changed {
-        super::configuration(
-            &ctx,
-            "RiskPolicy",
-            &object.name_any(),
-            object.metadata.generation,
-            object.spec.changed_by.as_ref(),
-        )
-        .await?;
-    }
+    let seen = object.status.as_ref().and_then(|s| s.observed_generation);
+    super::configuration(&ctx, &*object, seen, object.spec.changed_by.as_ref()).await?;
     ready(
         &mut new.conditions,
         verdict,
