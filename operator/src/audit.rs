@@ -3,10 +3,13 @@
 //! **Invariant:** whoever gets an error here must not act. Executions, approvals, outbound calls and configuration changes
 //! are recorded whatever a policy says.
 
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use anyhow::Context as _;
 use kubechat_audit::{
-    Actor, AuditStore, Draft, EventType, Ids, IntentOutcome, Outcome, ResultOutcome, Risk, Spool, Target,
+    Actor, AuditStore, ChainKey, Draft, EventType, Ids, IntentOutcome, Outcome, ResultOutcome, Risk, Spool,
+    SqliteOptions, SqliteStore, Target,
 };
 use kubechat_crds::audit_policy::AuditLevel;
 use kubechat_crds::{AuditPolicySpec, ChatRequest, CommandPlan, Identity};
@@ -14,6 +17,42 @@ use serde_json::Value;
 
 use crate::error::Error;
 use crate::metrics::Metrics;
+
+/// The file of a store as the command line names it.
+///
+/// # Errors
+/// When it names no store of this version.
+pub(crate) fn path(store: &str) -> anyhow::Result<PathBuf> {
+    match store.split_once(':') {
+        Some(("sqlite", file)) if !file.is_empty() => Ok(PathBuf::from(file)),
+        _ => anyhow::bail!(
+            "--audit-store {store} is not known: this version keeps the audit log in sqlite:FILE"
+        ),
+    }
+}
+
+/// Opens the log with a fence above every earlier writer's, also after the cluster's state was put back from a backup.
+pub(crate) async fn open(
+    path: PathBuf,
+    key: ChainKey,
+    fence: u64,
+    metrics: &Arc<Metrics>,
+) -> anyhow::Result<Audit> {
+    let spool = Spool::beside(&path, key.clone());
+    let store = SqliteStore::open(SqliteOptions::new(path, key, fence))
+        .await
+        .context("the audit log cannot be opened; nothing will be executed")?;
+    let head = store.head().await?;
+    if head.fence >= fence {
+        store.raise_fence(head.fence + 1).await?;
+    }
+    let audit = Audit::new(Arc::new(store), Arc::clone(metrics)).with_spool(spool);
+    audit
+        .catch_up()
+        .await
+        .context("results of an earlier run cannot be recorded")?;
+    Ok(audit)
+}
 
 /// The audit log as the operator uses it.
 #[derive(Clone)]

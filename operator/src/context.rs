@@ -8,7 +8,7 @@ use kube::api::ObjectMeta;
 use kube::runtime::events::{Event, EventType, Recorder};
 use kube::runtime::reflector::Store;
 use kubechat_core::plan::KindRef;
-use kubechat_core::policy::{Effective, PolicyProblem};
+use kubechat_core::policy::{Effective, Live, PolicyProblem};
 use kubechat_core::seal::{SealKeys, Sealable, verify};
 use kubechat_crds::{Approval, ChatRequest, ChatSession, CommandPlan, Identity, RiskPolicy};
 use serde::Serialize;
@@ -19,6 +19,7 @@ use crate::cluster::discovery::Discovery;
 use crate::cluster::impersonate::Impersonator;
 use crate::cluster::objects::{ClientDebug, Objects};
 use crate::cluster::watch::Filled;
+use crate::controllers::holders::Known;
 use crate::error::Error;
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
@@ -52,6 +53,10 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// Caches.
     pub stores: Stores,
+    /// The cached policies together.
+    pub live: Arc<Live>,
+    /// Who holds the approve verbs, as RBAC says.
+    pub holders: Arc<Known>,
     /// Events, sent in the background.
     pub events: Events,
     /// Turns handled a moment ago.
@@ -97,14 +102,7 @@ impl Context {
     /// # Errors
     /// `NoPolicy` or `PolicyNotReady`.
     pub fn policies(&self) -> Result<Effective, PolicyProblem> {
-        let all: Vec<RiskPolicy> = self
-            .stores
-            .policies
-            .state()
-            .iter()
-            .map(|p| (**p).clone())
-            .collect();
-        Effective::from_policies(&all)
+        self.live.together(self.stores.policies.state())
     }
 
     /// Whether an object carries a valid seal of the webhook for this stamp. The cached object may write a time in another

@@ -28,6 +28,15 @@ pub struct EndLabels {
     pub reason: String,
 }
 
+/// What was refused or held back, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RefusalLabels {
+    /// Kind.
+    pub kind: String,
+    /// Reason constant.
+    pub reason: String,
+}
+
 /// What became of an emergency approval.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct GlassLabels {
@@ -52,6 +61,8 @@ pub struct Metrics {
     pub reconcile_seconds: Family<ReconcileLabels, Histogram>,
     /// Turns and plans that ended, by reason.
     pub ended: Family<EndLabels, Counter>,
+    /// Refusals and what holds objects back, counted when their status begins to say so.
+    pub refusals: Family<RefusalLabels, Counter>,
     /// Seconds of a blast radius, reads and all.
     pub blast_seconds: Family<BlastLabels, Histogram>,
     /// Steps sent to the API server.
@@ -76,6 +87,7 @@ impl Default for Metrics {
                 Histogram::new(exponential_buckets(0.001, 2.0, 14))
             }),
             ended: Family::default(),
+            refusals: Family::default(),
             blast_seconds: Family::new_with_constructor(|| {
                 Histogram::new(exponential_buckets(0.001, 2.0, 12))
             }),
@@ -99,6 +111,11 @@ impl Default for Metrics {
             "ended",
             "Turns and plans that ended, by reason",
             made.ended.clone(),
+        );
+        registry.register(
+            "refusals",
+            "What was refused or held back, by kind and reason, counted once each time a status begins to say so",
+            made.refusals.clone(),
         );
         registry.register(
             "blast_seconds",
@@ -155,6 +172,15 @@ impl Metrics {
         self.blast_seconds
             .get_or_create(&labels)
             .observe(took.as_secs_f64());
+    }
+
+    /// Counts a refusal.
+    pub fn refused(&self, kind: &str, reason: &str) {
+        let labels = RefusalLabels {
+            kind: kind.to_owned(),
+            reason: reason.to_owned(),
+        };
+        self.refusals.get_or_create(&labels).inc();
     }
 
     /// Counts an ending.

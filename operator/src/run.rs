@@ -2,7 +2,6 @@
 //!
 //! **Invariant:** any task that ends unexpectedly ends the process; so does the loss of the lease.
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
@@ -12,7 +11,6 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Client, Config};
-use kubechat_audit::{AuditStore, Spool, SqliteOptions, SqliteStore};
 use kubechat_crds::{
     AIProvider, Approval, ApproverKey, AuditPolicy, AuditPolicySpec, ChatRequest, ChatSession, CommandPlan,
     RiskPolicy,
@@ -21,7 +19,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::OperatorArgs;
-use crate::audit::Audit;
+use crate::audit::{self, Audit};
 use crate::cluster::client::{self, call};
 use crate::cluster::discovery::Discovery;
 use crate::cluster::impersonate::Impersonator;
@@ -60,7 +58,7 @@ pub async fn run(args: OperatorArgs, shutdown: CancellationToken) -> anyhow::Res
         concurrency,
         check_seconds,
     } = args;
-    let store = audit_path(&audit_store)?;
+    let store = audit::path(&audit_store)?;
     let key = kubechat_audit::read_key(&audit_key).with_context(|| {
         format!(
             "the audit key {} cannot be used (kubechat audit init makes one)",
@@ -105,7 +103,7 @@ pub async fn run(args: OperatorArgs, shutdown: CancellationToken) -> anyhow::Res
         url: webhook_url,
     };
     let started = async {
-        let audit = open_audit(store, key, &leadership, &metrics).await?;
+        let audit = audit::open(store, key, leadership.fence, &metrics).await?;
         let parts = Parts {
             check: Duration::from_secs(check_seconds),
             client,
@@ -156,38 +154,6 @@ fn first_end(ended: Option<Result<anyhow::Result<()>, tokio::task::JoinError>>) 
         Some(Ok(Ok(()))) | None => Err(anyhow::anyhow!("a part of the operator ended unexpectedly")),
         Some(Err(error)) => Err(anyhow::anyhow!("a part of the operator failed: {error}")),
     }
-}
-
-fn audit_path(store: &str) -> anyhow::Result<PathBuf> {
-    match store.split_once(':') {
-        Some(("sqlite", file)) if !file.is_empty() => Ok(PathBuf::from(file)),
-        _ => anyhow::bail!(
-            "--audit-store {store} is not known: this version keeps the audit log in sqlite:FILE"
-        ),
-    }
-}
-
-/// Opens the log with a fence above every earlier writer's, also after the cluster's state was put back from a backup.
-async fn open_audit(
-    path: PathBuf,
-    key: kubechat_audit::ChainKey,
-    leadership: &Leadership,
-    metrics: &Arc<Metrics>,
-) -> anyhow::Result<Audit> {
-    let spool = Spool::beside(&path, key.clone());
-    let store = SqliteStore::open(SqliteOptions::new(path, key, leadership.fence))
-        .await
-        .context("the audit log cannot be opened; nothing will be executed")?;
-    let head = store.head().await?;
-    if head.fence >= leadership.fence {
-        store.raise_fence(head.fence + 1).await?;
-    }
-    let audit = Audit::new(Arc::new(store), Arc::clone(metrics)).with_spool(spool);
-    audit
-        .catch_up()
-        .await
-        .context("results of an earlier run cannot be recorded")?;
-    Ok(audit)
 }
 
 struct Parts {
@@ -267,6 +233,8 @@ async fn lead(
         stores: stores.clone(),
         events,
         handled: Arc::default(),
+        live: Arc::default(),
+        holders: Arc::default(),
         attempts: Arc::default(),
         client,
     });
@@ -403,6 +371,13 @@ async fn lead(
             look_again(&p, &waiting).await;
         }
     });
+    controllers::holders::keep(
+        tasks,
+        &ctx.client,
+        &ctx.holders,
+        shutdown,
+        (&plans, &stores.plans),
+    );
     let (p5, waiting) = (plans, stores.plans.clone());
     watch(tasks, approver_key_stream, shutdown, move |key| {
         let (p, own, waiting) = (p5.clone(), keys.clone(), waiting.clone());

@@ -8,6 +8,7 @@
 
 mod access;
 mod events;
+mod hint;
 mod limit;
 mod metrics;
 mod refusal;
@@ -69,6 +70,8 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
     let health = bind(health_listen).await?;
     let admission = bind(listen).await?;
     let (state, background) = State::new(client.clone(), &namespace);
+    // Patterns are compiled at their first use: now, not while somebody waits.
+    kubechat_core::secrets::prepare();
     let stop = CancellationToken::new();
     let mut tasks: JoinSet<anyhow::Result<()>> = JoinSet::new();
     tasks.spawn(server::serve_health(health, state.clone(), stop.clone()));

@@ -29,6 +29,23 @@ pub(crate) mod reason {
     pub(crate) const REQUIREMENT_TOO_LOW: &str = "RequirementTooLow";
     /// A URL that must not be reached.
     pub(crate) const ENDPOINT_NOT_ALLOWED: &str = "EndpointNotAllowed";
+    /// All of them.
+    #[cfg(test)]
+    pub(crate) const ALL: &[&str] = &[
+        MALFORMED,
+        UNKNOWN_KIND,
+        NOT_READY,
+        TIMEOUT,
+        OVERLOADED,
+        SECRET_FOUND,
+        SCOPE_NOT_ALLOWED,
+        ROLLBACK_NOT_ALLOWED,
+        SESSION_NOT_FOUND,
+        PROVIDER_NOT_ALLOWED,
+        RISK_TOO_LOW,
+        REQUIREMENT_TOO_LOW,
+        ENDPOINT_NOT_ALLOWED,
+    ];
 }
 
 /// Why something is refused.

@@ -236,6 +236,8 @@ async fn accept(
         .await
         .map_err(std::io::Error::other)?;
     let (stream, _) = listener.accept().await?;
+    // An answer is small and waited for: it is sent at once.
+    stream.set_nodelay(true)?;
     Ok((stream, place))
 }
 
@@ -421,6 +423,30 @@ mod tests {
         let began = tokio::time::Instant::now();
         assert_eq!(fixture.reason(&request).await, "Unreachable");
         assert!(began.elapsed() < Duration::from_secs(5));
+    }
+
+    #[tokio::test]
+    async fn every_refusal_is_counted_and_leaves_an_event_with_its_reason() {
+        let mut fixture = Fixture::new(&[], nothing());
+        let request = create("ChatRequest", &alice(), &json!({"prompt": "list pods"}));
+        let envelope =
+            json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request});
+        let review = Review::parse(&serde_json::to_vec(&envelope).unwrap()).unwrap();
+        for reason in kubechat_core::reason::ALL.iter().chain(reason::ALL) {
+            record(
+                &fixture.state,
+                &review,
+                &Err(Refusal::forbidden(reason, "Nothing was stored")),
+            );
+            let left = fixture.background.events.try_recv().unwrap();
+            assert_eq!(
+                left,
+                Record::refused(&review, &Refusal::forbidden(reason, "Nothing was stored"))
+            );
+            let metrics = fixture.state.metrics.encode().unwrap();
+            assert!(metrics.contains(&format!("reason=\"{reason}\"}} 1")), "{reason}");
+        }
+        assert!(fixture.background.events.try_recv().is_err());
     }
 
     #[tokio::test]

@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::reflector::{self, Store};
+use kubechat_core::policy::{Effective, Live, PolicyProblem};
 use kubechat_core::seal::SealKeys;
 use kubechat_crds::RiskPolicy;
 use rustls::ServerConfig;
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::events::{Record, Sink};
+use crate::hint::Hints;
 use crate::limit::TurnLimit;
 use crate::metrics::Metrics;
 use crate::refusal::{Refusal, reason};
@@ -33,7 +35,10 @@ pub struct State {
     pub(crate) namespace: String,
     keys: watch::Sender<Option<Arc<SealKeys>>>,
     tls: watch::Sender<Option<Arc<ServerConfig>>>,
+    /// What is asked of decisions on the plans admitted last.
+    pub(crate) hints: Hints,
     policies: Store<RiskPolicy>,
+    live: Live,
     policies_synced: AtomicBool,
 }
 
@@ -74,7 +79,9 @@ impl State {
             namespace: namespace.to_owned(),
             keys: watch::Sender::new(None),
             tls: watch::Sender::new(None),
+            hints: Hints::default(),
             policies,
+            live: Live::default(),
             policies_synced: AtomicBool::new(false),
         };
         (
@@ -113,19 +120,19 @@ impl State {
     }
 
     /// The live RiskPolicies, or the refusal that says they are not read yet.
-    pub(crate) fn policies(&self) -> Result<Vec<RiskPolicy>, Refusal> {
+    pub(crate) fn policies(&self) -> Result<Vec<Arc<RiskPolicy>>, Refusal> {
         if !self.policies_synced.load(Ordering::Acquire) {
             return Err(Refusal::unavailable(
                 reason::NOT_READY,
                 "KubeChat's webhook has not read the RiskPolicies yet, so nothing can be judged and nothing was stored. Try again in a few seconds",
             ));
         }
-        Ok(self
-            .policies
-            .state()
-            .iter()
-            .map(|policy| RiskPolicy::clone(policy))
-            .collect())
+        Ok(self.policies.state())
+    }
+
+    /// The live RiskPolicies together, compiled; put together anew only after one of them has changed.
+    pub(crate) fn effective(&self) -> Result<Result<Effective, PolicyProblem>, Refusal> {
+        Ok(self.live.together(self.policies()?))
     }
 
     /// What is still missing before requests can be answered.

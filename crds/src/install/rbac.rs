@@ -101,6 +101,12 @@ pub fn operator_cluster(options: &Options) -> Vec<Right> {
             "ask whether requester and approvers hold their rights",
         ),
         right(
+            "rbac.authorization.k8s.io",
+            &["clusterroles", "roles", "clusterrolebindings", "rolebindings"],
+            READ,
+            "name who may still approve a waiting plan; it reads who holds the approve verbs and changes nobody's rights",
+        ),
+        right(
             "",
             &["namespaces"],
             &["get"],
@@ -355,7 +361,14 @@ mod tests {
                 "events.k8s.io",
                 "coordination.k8s.io",
                 "admissionregistration.k8s.io",
+                "rbac.authorization.k8s.io",
             ];
+            if r.group == "rbac.authorization.k8s.io" {
+                assert_eq!(
+                    r.verbs, READ,
+                    "whoever could write these could give himself everything"
+                );
+            }
             let core = ["users", "groups", "serviceaccounts", "namespaces", "secrets"];
             assert!(
                 own.contains(&r.group) || r.group.is_empty() && r.resources.iter().all(|x| core.contains(x)),

@@ -106,6 +106,7 @@ pub(super) async fn serve(folder: &Path) -> Result<Infallible> {
     println!("{}", listener.local_addr()?.port());
     loop {
         let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
         let (acceptor, app) = (acceptor.clone(), app.clone());
         tokio::spawn(async move {
             let Ok(stream) = acceptor.accept(stream).await else {

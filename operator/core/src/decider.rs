@@ -6,7 +6,7 @@
 
 use jiff::Timestamp;
 use kubechat_crds::risk_policy::{GitOps, UnsignedClaims};
-use kubechat_crds::{ApprovalSpec, ApproverKeySpec, CommandPlanSpec, Identity, Level, RiskPolicy};
+use kubechat_crds::{ApprovalSpec, ApproverKeySpec, CommandPlanSpec, Identity, Level, RiskPolicySpec};
 
 use crate::lifecycle::approval::NotCounted;
 use crate::policy::{Effective, PolicyProblem};
@@ -39,13 +39,17 @@ pub struct Origin<'a> {
 
 /// Whether some pack trusts this service account to bring decisions into this namespace.
 #[must_use]
-pub fn trusted_applier(packs: &[RiskPolicy], account: &Identity, namespace: &str) -> bool {
+pub fn trusted_applier<'a>(
+    packs: impl Iterator<Item = &'a RiskPolicySpec>,
+    account: &'a Identity,
+    namespace: &'a str,
+) -> bool {
     trusting(packs, account, namespace).next().is_some()
 }
 
 /// The GitOps sections that trust it.
 fn trusting<'a>(
-    packs: &'a [RiskPolicy],
+    packs: impl Iterator<Item = &'a RiskPolicySpec>,
     account: &'a Identity,
     namespace: &'a str,
 ) -> impl Iterator<Item = &'a GitOps> {
@@ -53,8 +57,7 @@ fn trusting<'a>(
         .service_account()
         .map(|(namespace, name)| format!("{namespace}/{name}"));
     packs
-        .iter()
-        .filter_map(|p| p.spec.gitops.as_ref())
+        .filter_map(|pack| pack.gitops.as_ref())
         .filter(move |gitops| {
             gitops.trusted_appliers.iter().any(|a| {
                 Some(&a.service_account) == name.as_ref() && a.namespaces.iter().any(|n| n == namespace)
@@ -115,7 +118,7 @@ fn from_git(
     origin: &Origin<'_>,
 ) -> Result<Decider, NotCounted> {
     let packs = match origin.policies {
-        Ok(policies) => policies.packs(),
+        Ok(policies) => policies,
         Err(problem) => {
             return Err(NotCounted {
                 reason: problem.reason,
@@ -127,7 +130,7 @@ fn from_git(
             });
         }
     };
-    if !trusted_applier(packs, by, origin.namespace) {
+    if !trusted_applier(packs.specs(), by, origin.namespace) {
         return Err(NotCounted::no(
             reason::UNTRUSTED_APPLIER,
             untrusted(by, origin.namespace),
@@ -167,7 +170,7 @@ fn from_git(
             plan.risk.level
         )));
     }
-    let all_take = trusting(packs, by, origin.namespace).all(|g| match g.unsigned_claims {
+    let all_take = trusting(packs.specs(), by, origin.namespace).all(|g| match g.unsigned_claims {
         UnsignedClaims::Caution => true,
         UnsignedClaims::None => false,
     });

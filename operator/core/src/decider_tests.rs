@@ -1,7 +1,7 @@
 use kubechat_crds::approval::{BreakGlass, Claim, Signature, SignatureFormat};
 use kubechat_crds::command_plan::Risk;
 use kubechat_crds::risk_policy::TrustedApplier;
-use kubechat_crds::{DecisionKind, LocalRef, RiskPolicySpec};
+use kubechat_crds::{DecisionKind, LocalRef, RiskPolicy, RiskPolicySpec};
 
 use super::*;
 use crate::sshsig::sign;

@@ -173,6 +173,7 @@ mod tests {
             plan: &plan,
             approvals: &[bob],
             policies: Ok(&policies),
+            holders: None,
             cancelled: false,
             stamped: at(0),
             not_after: Some(at(3 * DAY)),

@@ -12,6 +12,7 @@ pub mod clock;
 pub mod decider;
 pub mod duration;
 pub mod gitops;
+pub mod holders;
 pub mod interpret;
 pub mod lease;
 pub mod lifecycle;

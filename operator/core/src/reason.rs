@@ -129,8 +129,40 @@ reasons! {
     PROGRESSING = "Progressing";
 }
 
+/// Reasons of what goes on, went well, or is only asked.
+const NO_REFUSAL: &[&str] = &[
+    ANSWERED,
+    NEEDS_INPUT,
+    AWAITING_APPROVAL,
+    APPROVED,
+    EXECUTING,
+    WAITING_FOR_EFFECT,
+    EXECUTED,
+    PLAN_ONLY,
+    PRIVILEGED_GROUPS_DROPPED,
+    ACCEPTED,
+    BREAK_GLASS,
+    REVIEW_DUE,
+    REVIEWED,
+    READY,
+    PROGRESSING,
+];
+
+/// Whether something is refused, held back or ended without being done, for this reason. Every refusal is told by an Event
+/// and a metric; a reason that is not known here counts as one.
+#[must_use]
+pub fn is_refusal(reason: &str) -> bool {
+    !NO_REFUSAL.contains(&reason)
+}
+
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn what_is_not_known_counts_as_a_refusal() {
+        assert!(super::is_refusal("SomethingNew") && super::is_refusal(super::DENIED));
+        assert!(!super::is_refusal(super::EXECUTED));
+    }
+
     #[test]
     fn reasons_are_pascal_case_and_unique() {
         let mut seen = std::collections::BTreeSet::new();

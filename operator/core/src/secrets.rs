@@ -194,6 +194,11 @@ static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| {
     SOURCES.iter().filter_map(compile).collect()
 });
 
+/// Compiles the patterns now, so that the first text does not wait for it.
+pub fn prepare() {
+    LazyLock::force(&RULES);
+}
+
 /// All secrets in a text, in order, without overlaps (the first rule that covers a place names it).
 #[must_use]
 pub fn find(text: &str) -> Vec<Hit> {

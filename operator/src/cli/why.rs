@@ -234,15 +234,12 @@ fn live(why: &mut Why, plan: &CommandPlan, policies: &[RiskPolicy], now: Timesta
             why.because.push(format!("stricter today: {}", asked(entry)));
         }
     }
-    for pack in policies {
-        if let Some(glass) = &pack.spec.break_glass {
-            why.next.push(format!(
-                "In an emergency one other person of {} may approve alone (RiskPolicy {}): kubectl kubechat approve {} --break-glass INCIDENT",
-                glass.groups.join(", "),
-                pack.name_any(),
-                why.name
-            ));
-        }
+    if let Some(glass) = effective.break_glass().filter(|g| !g.groups.is_empty()) {
+        why.next.push(format!(
+            "In an emergency one other person of {} may approve alone: kubectl kubechat approve {} --break-glass INCIDENT",
+            glass.groups.join(", "),
+            why.name
+        ));
     }
 }
 

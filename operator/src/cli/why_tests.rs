@@ -114,7 +114,7 @@ fn what_policies_say_today_is_told_where_it_is_stricter_or_stops_everything() {
         &found,
         &[
             "stricter today: RiskPolicy baseline asks for 2 different people of sre, signed",
-            "one other person of oncall may approve alone (RiskPolicy baseline)",
+            "one other person of oncall may approve alone",
         ],
     );
     for held in [reason::NO_POLICY, reason::POLICY_NOT_READY, reason::SUSPENDED] {

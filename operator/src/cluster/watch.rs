@@ -41,11 +41,7 @@ where
     K::DynamicType: Hash + Eq + Clone + Default,
 {
     let (store, writer): (Store<K>, Writer<K>) = reflector::store();
-    let api: Api<DeserializeGuard<K>> = Api::all(client);
-    let config = watcher::Config::default().page_size(PAGE_SIZE);
-    let stream = start(api, config)
-        .default_backoff()
-        .try_filter_map(|event| std::future::ready(Ok(unguard(event))));
+    let stream = guarded(client);
     let (filled, is_filled) = tokio::sync::watch::channel(false);
     let touched = reflector::reflector(writer, stream)
         .inspect_ok(move |event| {
@@ -55,6 +51,17 @@ where
         })
         .touched_objects();
     (store, is_filled, touched)
+}
+
+/// The events of all objects of a kind; one that cannot be read is left out.
+pub fn guarded<K: Watched>(
+    client: Client,
+) -> impl Stream<Item = Result<Event<K>, watcher::Error>> + Send + 'static {
+    let api: Api<DeserializeGuard<K>> = Api::all(client);
+    let config = watcher::Config::default().page_size(PAGE_SIZE);
+    start(api, config)
+        .default_backoff()
+        .try_filter_map(|event| std::future::ready(Ok(unguard(event))))
 }
 
 /// Takes the guard off an event; an object that cannot be read is logged and left out.

@@ -192,9 +192,6 @@ async fn report(
     if final_ {
         ctx.metrics.end("Approval", why);
     }
-    if let (Err(no), true) = (&verdict, final_) {
-        ctx.events.tell(reference(approval), true, no.reason, &no.message);
-    }
     if let (Ok((Via::BreakGlass, person)), Some(plan)) = (&verdict, plan) {
         shout(approval, ctx, plan, person);
     }

@@ -101,12 +101,10 @@ async fn reviewed(plan: &CommandPlan, ctx: &Context, mut new: CommandPlanStatus)
             .break_glass
             .get_or_create(&GlassLabels { what: found.reason })
             .inc();
-        ctx.events.tell(
-            reference(plan),
-            found.status != "True",
-            found.reason,
-            &found.message,
-        );
+        if found.status == "True" {
+            ctx.events
+                .tell(reference(plan), false, found.reason, &found.message);
+        }
     }
     if changed && found.reason == reason::REVIEW_OVERDUE {
         let mut draft = about_plan(
@@ -150,12 +148,14 @@ fn observe(ctx: &Context, plan: &CommandPlan) -> (Verdict, kubechat_crds::Approv
         .requests
         .get(&ObjectRef::new(&plan.spec.chat_request_ref.name).within(&namespace));
     let policies = ctx.policies();
+    let holders = ctx.holders.now();
     decide(&Observed {
         name: &plan.name_any(),
         namespace: &namespace,
         plan: &plan.spec,
         approvals: &[],
         policies: policies.as_ref(),
+        holders: holders.as_deref(),
         cancelled: request.as_ref().is_some_and(|r| r.spec.cancel),
         stamped: request
             .as_ref()
@@ -344,12 +344,10 @@ async fn finished(plan: &CommandPlan, ctx: &Context, new: CommandPlanStatus) -> 
     let condition = find(&new.conditions, types::SUCCEEDED);
     if let Some(condition) = condition {
         ctx.metrics.end("CommandPlan", &condition.reason);
-        ctx.events.tell(
-            reference(plan),
-            condition.status != "True",
-            &condition.reason,
-            &condition.message,
-        );
+        if condition.status == "True" {
+            ctx.events
+                .tell(reference(plan), false, &condition.reason, &condition.message);
+        }
     }
     Ok(Action::await_change())
 }

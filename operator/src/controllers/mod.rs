@@ -8,6 +8,7 @@ pub mod audit_policy;
 pub mod chat_request;
 pub mod chat_session;
 pub mod command_plan;
+pub mod holders;
 pub mod lane;
 pub mod risk_policy;
 pub mod status;

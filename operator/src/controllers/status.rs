@@ -1,14 +1,22 @@
 //! Writing status: only what changed, as a merge patch.
+//!
+//! **Invariant:** this is the only writer, and whatever a status begins to refuse or hold back is told here by an Event and
+//! a metric with the same reason. So no refusal stays silent, whichever controller decided it.
 
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Resource, ResourceExt};
+use kubechat_core::reason;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use crate::cluster::client::call;
-use crate::context::Context;
+use crate::context::{Context, Events};
 use crate::error::Error;
+use crate::metrics::Metrics;
 
 /// What our kinds must be to have their status written.
 pub trait Reported: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug {}
@@ -82,14 +90,43 @@ async fn patch<K: Reported, S: Serialize>(
     if onto {
         metadata["resourceVersion"] = json!(object.resource_version());
     }
-    match send(api, object, &metadata, &change).await {
+    let written = match send(api, object, &metadata, &change).await {
         // A status that the schema refuses must not hide the end of the object: its core is written alone.
         Err(error) if error.status().is_some_and(|s| s.code == 422) => {
             tracing::error!(object = %object.name_any(), problem = %error, "a status was refused; only its core is written");
-            send(api, object, &metadata, &core_of(&change)).await
+            send(api, object, &metadata, &core_of(&change)).await?
         }
-        written => written,
+        written => written?,
+    };
+    if written.is_some() {
+        tell(&ctx.events, &ctx.metrics, &object.object_ref(&()), (&old, &new));
     }
+    Ok(written)
+}
+
+/// Event and metric of each refusal that the new status gives and the old one did not.
+fn tell(events: &Events, metrics: &Metrics, about: &ObjectReference, (old, new): (&Value, &Value)) {
+    let before = refusals(old);
+    for (reason, message) in refusals(new) {
+        if !before.contains_key(reason) {
+            metrics.refused(about.kind.as_deref().unwrap_or_default(), reason);
+            events.tell(about.clone(), true, reason, message);
+        }
+    }
+}
+
+/// The reasons in a status that refuse or hold back, with the longest message of each.
+fn refusals(status: &Value) -> BTreeMap<&str, &str> {
+    let mut found: BTreeMap<&str, &str> = BTreeMap::new();
+    let conditions = status["conditions"].as_array().map(Vec::as_slice);
+    for condition in conditions.unwrap_or_default() {
+        let (reason, message) = (condition["reason"].as_str(), condition["message"].as_str());
+        if let Some(reason) = reason.filter(|reason| reason::is_refusal(reason)) {
+            let said = found.entry(reason).or_default();
+            *said = message.filter(|m| m.len() > said.len()).unwrap_or(said);
+        }
+    }
+    found
 }
 
 async fn send<K: Reported>(
@@ -161,6 +198,10 @@ fn difference(old: &Value, new: &Value) -> Option<Value> {
     }
     Some(Value::Object(patch))
 }
+
+#[cfg(test)]
+#[path = "status_tests.rs"]
+mod told;
 
 #[cfg(test)]
 mod tests {

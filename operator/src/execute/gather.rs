@@ -1,8 +1,11 @@
 //! Reading everything anew before an execution: plan, turn, decisions and their authors' rights, policies.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
+use kubechat_core::holders::Holders;
 use kubechat_core::lifecycle::approval::Facts;
 use kubechat_core::lifecycle::command_plan::Observed;
 use kubechat_core::policy::{Effective, PolicyProblem};
@@ -26,6 +29,8 @@ pub struct Fresh {
     pub approvals: Vec<Facts>,
     /// Policies.
     pub policies: Result<Effective, PolicyProblem>,
+    /// Who holds the approve verbs, to name whom to ask; nothing is decided by it.
+    pub holders: Option<Arc<Holders>>,
     /// The turn was withdrawn, or is gone or another one now.
     pub cancelled: bool,
     /// When the requester was stamped.
@@ -46,6 +51,7 @@ impl Fresh {
             plan: &self.plan.spec,
             approvals: &self.approvals,
             policies: self.policies.as_ref(),
+            holders: self.holders.as_deref(),
             cancelled: self.cancelled,
             stamped: self.stamped,
             not_after: self.not_after,
@@ -110,6 +116,7 @@ pub async fn fresh(ctx: &Context, name: &str, namespace: &str) -> Result<Fresh, 
             .as_ref()
             .and_then(|r| r.spec.not_after.as_ref().map(|t| t.0)),
         policies,
+        holders: ctx.holders.now(),
         approvals: facts,
         plan,
         now: Timestamp::now(),

@@ -216,6 +216,8 @@ impl World {
             stores: self.stores(),
             events,
             handled: Arc::default(),
+            live: Arc::default(),
+            holders: Arc::default(),
             attempts: Arc::default(),
             client,
         };

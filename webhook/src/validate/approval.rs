@@ -1,11 +1,13 @@
 //! CREATE Approval: who may decide on what. The judgement is the operator's own ([`judge`]); here the plan is read fresh
 //! and rights are asked of the API server, so that the person hears at once why a decision would not count.
 
+use std::sync::Arc;
+
 use kube::Api;
+use kubechat_core::authz::Question;
 use kubechat_core::decider::{Origin, decider, trusted_applier, untrusted};
 use kubechat_core::lifecycle::approval::{Facts, NotCounted, Terms, breaks, counts_for, judge};
 use kubechat_core::lifecycle::review as reviews;
-use kubechat_core::policy::Effective;
 use kubechat_core::sshsig::Keyring;
 use kubechat_core::{authz, reason as core_reason, shown};
 use kubechat_crds::command_plan::Requirement;
@@ -36,12 +38,20 @@ pub(super) async fn create(state: &State, review: &Review) -> Verdict {
         ));
     }
     spec.submitted_by = Some(by.clone());
-    let plan = match spec.decision {
-        DecisionKind::Review => stored_plan(state, review.namespace(), &spec).await?,
-        DecisionKind::Approve | DecisionKind::Deny => waiting_plan(state, review.namespace(), &spec).await?,
+    let plan = async {
+        match spec.decision {
+            DecisionKind::Review => stored_plan(state, review.namespace(), &spec).await,
+            DecisionKind::Approve | DecisionKind::Deny => {
+                waiting_plan(state, review.namespace(), &spec).await
+            }
+        }
     };
-    let keys = keys(state, &spec, &by).await?;
-    let policies = Effective::from_policies(&state.policies()?);
+    // At the same time; what is wrong with the plan is said first.
+    let asked = async { Ok::<_, Refusal>(Asked::by_hint(state, review, &spec).await) };
+    let keys = async { Ok::<_, Refusal>(keys(state, &spec, &by).await) };
+    let (plan, asked, keys) = futures::try_join!(plan, asked, keys)?;
+    let keys = keys?;
+    let policies = state.effective()?;
     let now = State::now();
     let origin = Origin {
         namespace: review.namespace(),
@@ -60,7 +70,7 @@ pub(super) async fn create(state: &State, review: &Review) -> Verdict {
         decider,
         right: None,
     };
-    let facts = with_right(state, review, &plan, &terms, facts).await?;
+    let facts = with_right(state, review, &plan, &terms, (facts, asked)).await?;
     if facts.spec.decision != DecisionKind::Review {
         needed(&plan, &terms, &facts)?;
     }
@@ -70,7 +80,8 @@ pub(super) async fn create(state: &State, review: &Review) -> Verdict {
 /// What a trusted applier brings is stored whatever it says, so that a sync never breaks for ever; the controller judges it
 /// and says so in `Accepted`. The schema bounds it, and the API server its namespace.
 fn brought(state: &State, review: &Review, by: &Identity) -> Verdict {
-    if trusted_applier(&state.policies()?, by, review.namespace()) {
+    let policies = state.policies()?;
+    if trusted_applier(policies.iter().map(|p| &p.spec), by, review.namespace()) {
         return Ok(Allowed::default());
     }
     Err(refusal(
@@ -155,13 +166,39 @@ async fn waiting_plan(state: &State, namespace: &str, spec: &ApprovalSpec) -> Re
     Ok(plan)
 }
 
+/// What the API server was asked while the plan was read.
+struct Asked(Option<(Arc<[Question]>, Answer)>);
+
+/// `Err` inside names the right that is missing.
+type Answer = Result<Result<(), String>, Refusal>;
+
+impl Asked {
+    /// Asks what a decision on this plan will need, where the plan was seen when it was made. Never fails: whether an
+    /// answer is needed is not known yet.
+    async fn by_hint(state: &State, review: &Review, spec: &ApprovalSpec) -> Self {
+        let by = review.user().username.as_deref().unwrap_or_default();
+        let Some(questions) = state.hints.of(&spec.plan_digest, by) else {
+            return Self(None);
+        };
+        let answer = access::all_allowed(state, review.user(), questions.to_vec()).await;
+        Self(Some((questions, answer)))
+    }
+
+    /// The answer, if it is to exactly these questions.
+    fn answer_to(self, questions: &[Question]) -> Option<Answer> {
+        self.0
+            .filter(|(asked, _)| asked[..] == *questions)
+            .map(|(_, answer)| answer)
+    }
+}
+
 /// Judges without asking the API server where that suffices; else asks for the right in every touched namespace.
 async fn with_right(
     state: &State,
     review: &Review,
     plan: &CommandPlan,
     terms: &Terms,
-    mut facts: Facts,
+    (mut facts, asked): (Facts, Asked),
 ) -> Result<Facts, Refusal> {
     let judged = |facts: &Facts| match facts.spec.decision {
         DecisionKind::Review => {
@@ -180,7 +217,10 @@ async fn with_right(
         Err(NotCounted { reason, message, .. }) => return Err(refusal(reason, &message)),
     }
     let questions = authz::approver_questions(&plan.spec);
-    facts.right = Some(access::all_allowed(state, review.user(), questions).await?);
+    facts.right = Some(match asked.answer_to(&questions) {
+        Some(answer) => answer?,
+        None => access::all_allowed(state, review.user(), questions).await?,
+    });
     match judged(&facts) {
         Ok(_) => Ok(facts),
         Err(NotCounted { reason, message, .. }) => Err(refusal(reason, &message)),

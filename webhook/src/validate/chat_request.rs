@@ -4,7 +4,6 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 use kubechat_core::authz::{self, Question};
-use kubechat_core::policy::Effective;
 use kubechat_core::{gitops, reason as core_reason, secrets};
 use kubechat_crds::{
     AIProvider, ChatRequestSpec, ChatSession, CommandPlan, GROUP, Identity, LocalRef, SessionPhase,
@@ -139,7 +138,7 @@ async fn scope(state: &State, namespace: &str, spec: &ChatRequestSpec) -> Result
         return Ok(());
     }
     let api: Api<Namespace> = Api::all(state.client.0.clone());
-    let policies = Effective::from_policies(&state.policies()?);
+    let policies = state.effective()?;
     let allowed = match policies {
         Ok(policies) => {
             let found = access::get(&api, namespace).await?;

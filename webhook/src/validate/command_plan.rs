@@ -1,7 +1,7 @@
 //! CREATE CommandPlan: the risk policy, enforced. Digest, level, score and requirement are computed again from the steps
 //! and the live policies with the functions that the planner used; a plan below them is refused, whoever made it.
 
-use kubechat_core::policy::{Effective, at_least};
+use kubechat_core::policy::at_least;
 use kubechat_core::{gitops, reason as core_reason, risk};
 use kubechat_crds::CommandPlanSpec;
 
@@ -20,6 +20,7 @@ pub(super) fn create(state: &State, review: &Review) -> Verdict {
         .map_err(|why| Refusal::forbidden(core_reason::APPLIER_IDENTITY, why))?;
     risk_of(&plan)?;
     requirement(state, &plan)?;
+    state.hints.remember(&plan);
     Ok(Allowed::default())
 }
 
@@ -87,7 +88,7 @@ fn risk_of(plan: &CommandPlanSpec) -> Result<(), Refusal> {
 /// While no policy can be honoured there is nothing to be below of: such a plan waits, and the operator, which sees the
 /// same policies, executes nothing.
 fn requirement(state: &State, plan: &CommandPlanSpec) -> Result<(), Refusal> {
-    let Ok(live) = Effective::from_policies(&state.policies()?) else {
+    let Ok(live) = state.effective()? else {
         return Ok(());
     };
     let found = live.evaluate(plan, State::now());

@@ -1,5 +1,6 @@
-//! Decisions beyond the plain yes: signed ones, through Git, in an emergency, and many of them.
+//! Decisions beyond the plain yes: signed ones, through Git, in an emergency, and many of them; and who may still decide.
 
+mod eligible;
 mod emergency;
 pub(super) mod keys;
 mod signed;
@@ -8,5 +9,5 @@ use crate::runner::Test;
 
 /// Every test of this subject.
 pub(super) fn tests() -> Vec<Test> {
-    [signed::tests(), emergency::tests()].concat()
+    [eligible::tests(), signed::tests(), emergency::tests()].concat()
 }

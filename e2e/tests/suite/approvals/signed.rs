@@ -7,12 +7,12 @@ use kube::api::{DynamicObject, PostParams};
 use kube::{Api, Client, ResourceExt};
 use kubechat_crds::{CommandPlan, PlanPhase, Via};
 use kubechat_e2e::cluster::{Cluster, Options};
-use kubechat_e2e::product;
+use kubechat_e2e::product::{self, Part, Product};
 use kubechat_e2e::wait::eventually;
 use serde_json::{Value, json};
 
 use super::super::tools::{at, change, impersonating, object, raw, refused};
-use super::super::turn::{LATER, SOON, approve, ended_as, plan_for, read};
+use super::super::turn::{LATER, SOON, approve, ask, ended_as, plan_for, read, waiting_plan};
 use super::keys::KeyPair;
 use crate::runner::{Test, own, with_product};
 
@@ -37,10 +37,13 @@ async fn decisions_that_a_trusted_applier_brings_are_of_who_signed_them() -> Res
     with_product(
         Options::default(),
         product::Options::default(),
-        async |cluster, _| {
+        async |cluster, product| {
             let stage = Stage::set_up(cluster).await?;
             stage.what_proves_nothing_is_not_counted().await?;
             stage.two_signers_and_a_revoked_key().await?;
+            stage
+                .what_came_before_its_plan_is_judged_when_it_appears(product)
+                .await?;
             stage.only_a_trusted_applier_brings_anything(cluster).await
         },
     )
@@ -186,6 +189,13 @@ impl Stage {
             .await?;
         self.brings(&signed(&another, &plan, spec(&plan)).await?).await?;
         counted(&self.alice, &plan, "1/2").await?;
+        // A key that is gone proves nothing, also of what it signed before.
+        keys.delete("carol-2", &kube::api::DeleteParams::default())
+            .await?;
+        counted(&self.alice, &plan, "0/2").await?;
+        keys.create(&PostParams::default(), &object("ApproverKey", "carol-2", &new)?)
+            .await?;
+        counted(&self.alice, &plan, "1/2").await?;
         let own = signed(&self.bobs, &plan, spec(&plan)).await?;
         raw(&self.bob, "Approval", DEMO)
             .create(&PostParams::default(), &object("Approval", "bobs-", &own)?)
@@ -202,6 +212,27 @@ impl Stage {
             "{decisions:?}"
         );
         Ok(())
+    }
+
+    /// The plan's name is known once the turn has its UID; its digest is not, so nobody approves what nobody has seen.
+    async fn what_came_before_its_plan_is_judged_when_it_appears(&self, product: &Product) -> Result<()> {
+        product.stop(Part::Operator).await?;
+        let turn = ask(&self.alice, DEMO, "scale nginx to 0 replicas").await?;
+        let hash = kubechat_crds::sha256_hex(turn.uid().unwrap_or_default().as_bytes());
+        let name = format!("{}-{}", turn.name_any(), &hash[..8]);
+        let early = json!({
+            "planRef": {"name": name}, "planDigest": format!("sha256:{}", "1".repeat(64)), "decision": "Approve",
+        });
+        let brought = self.brings(&early).await?;
+        product.resume(Part::Operator).await?;
+        let plan = waiting_plan(&self.alice, &turn).await?;
+        ensure!(
+            plan.name_any() == name,
+            "the plan is {}, not {name}",
+            plan.name_any()
+        );
+        judged(&self.admin, &brought, "False", "SignatureMissing").await?;
+        counted(&self.alice, &plan, "0/2").await
     }
 
     async fn only_a_trusted_applier_brings_anything(&self, cluster: &Cluster) -> Result<()> {

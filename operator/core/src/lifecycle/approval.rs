@@ -7,7 +7,7 @@ use kubechat_crds::{ApprovalSpec, CommandPlanSpec, DecisionKind, Via};
 
 use super::command_plan::binding_requirement;
 use crate::decider::Decider;
-use crate::policy::{Effective, PolicyProblem};
+use crate::policy::{BreakGlass, Effective, PolicyProblem};
 use crate::{reason, shown};
 
 /// A decision as the shell gathered it.
@@ -66,38 +66,18 @@ impl NotCounted {
 pub struct Terms {
     /// Every entry must be met.
     pub requirement: Vec<Requirement>,
-    /// Packs that let members of some groups break the glass.
-    glass: Vec<Glass>,
-}
-
-#[derive(Clone, Debug)]
-struct Glass {
-    policy: String,
-    groups: Vec<String>,
+    /// Who may break the glass now, and what that meets.
+    glass: Option<BreakGlass>,
 }
 
 impl Terms {
     /// The stricter of the recorded and the live requirement, and who may break the glass now.
     #[must_use]
     pub fn of(plan: &CommandPlanSpec, policies: Result<&Effective, &PolicyProblem>, now: Timestamp) -> Self {
-        let packs = policies.map(Effective::packs).unwrap_or_default();
-        let glass = packs.iter().filter_map(|pack| {
-            Some(Glass {
-                policy: pack.metadata.name.clone().unwrap_or_default(),
-                groups: pack.spec.break_glass.as_ref()?.groups.clone(),
-            })
-        });
         Self {
-            glass: glass.collect(),
+            glass: policies.ok().and_then(Effective::break_glass),
             requirement: binding_requirement(plan, policies, now),
         }
-    }
-
-    fn may_break(&self, decider: &Decider, policy: Option<&str>) -> bool {
-        self.glass
-            .iter()
-            .filter(|g| policy.is_none_or(|p| p == g.policy))
-            .any(|g| g.groups.iter().any(|group| decider.person.groups.contains(group)))
     }
 }
 
@@ -204,19 +184,22 @@ fn broken_glass(terms: &Terms, decider: &Decider, facts: &Facts, own: bool) -> R
             "nobody breaks the glass for a plan of his own: another person must",
         ));
     }
-    if terms.may_break(decider, None) {
+    if terms
+        .glass
+        .as_ref()
+        .is_some_and(|g| g.may(&decider.person.groups))
+    {
         return Ok(());
     }
-    let groups: Vec<_> = terms
-        .glass
-        .iter()
-        .flat_map(|g| &g.groups)
-        .map(|g| shown::identity(g))
-        .collect();
-    let who = if groups.is_empty() {
-        "no RiskPolicy allows it to anybody (breakGlass)".to_owned()
-    } else {
-        format!("only members of {} may", groups.join(", "))
+    let who = match &terms.glass {
+        None => "no RiskPolicy allows it to anybody (breakGlass)".to_owned(),
+        Some(glass) if glass.groups.is_empty() => {
+            "the RiskPolicies have no group in common that may (breakGlass)".to_owned()
+        }
+        Some(glass) => {
+            let groups: Vec<_> = glass.groups.iter().map(|g| shown::identity(g)).collect();
+            format!("only members of {} may", groups.join(", "))
+        }
     };
     Err(NotCounted::no(
         reason::NOT_ELIGIBLE,
@@ -265,14 +248,18 @@ pub fn counts_for(entry: &Requirement, plan: &CommandPlanSpec, facts: &Facts) ->
         && (entry.groups.is_empty() || entry.groups.iter().any(|g| person.groups.contains(g)))
 }
 
-/// Whether an accepted Approve meets the whole entry by itself: it broke the glass, in a group the entry's own pack trusts
-/// with that. A pack that allows no break-glass, or is gone, is not loosened by another; a signature stays required.
+/// Whether an accepted Approve meets the whole entry by itself: it broke the glass, and the entry is of a pack that allows
+/// that. A pack that does not, or is gone, is not loosened by another; a signature stays required.
 #[must_use]
 pub fn breaks(entry: &Requirement, terms: &Terms, facts: &Facts) -> bool {
-    facts.spec.break_glass.is_some()
-        && facts.decider.as_ref().is_ok_and(|decider| {
-            (!entry.signature || decider.signed) && terms.may_break(decider, Some(&entry.policy))
-        })
+    let Some(glass) = terms.glass.as_ref().filter(|_| facts.spec.break_glass.is_some()) else {
+        return false;
+    };
+    facts.decider.as_ref().is_ok_and(|decider| {
+        (!entry.signature || decider.signed)
+            && glass.meets(&entry.policy)
+            && glass.may(&decider.person.groups)
+    })
 }
 
 #[cfg(test)]

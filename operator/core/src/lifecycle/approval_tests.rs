@@ -148,6 +148,7 @@ fn outcome(packs: &[RiskPolicy], level: Level, votes: &[Vote]) -> (Verdict, Appr
         plan: &plan,
         approvals: &approvals,
         policies: Ok(&policies),
+        holders: None,
         cancelled: false,
         stamped: at(0),
         not_after: None,
@@ -238,6 +239,26 @@ fn a_deny_stays_and_no_other_pack_is_loosened_by_broken_glass() {
             signed: true,
             ..glass("bob")
         }]
+    ));
+}
+
+#[test]
+fn with_several_packs_only_a_group_that_all_of_them_name_breaks_the_glass() {
+    let asks = |groups: &[&str]| Asks {
+        glass: groups.iter().map(|g| (*g).to_owned()).collect(),
+        ..Asks::default()
+    };
+    let packs = [pack("a", &asks(&["sre", "dev"])), pack("b", &asks(&["sre"]))];
+    assert!(goes(&packs, &[glass("bob")]));
+    let dev = Vote {
+        group: "dev",
+        ..glass("bob")
+    };
+    assert!(!goes(&packs, std::slice::from_ref(&dev)));
+    assert!(goes(&packs[..1], &[dev]));
+    assert!(!goes(
+        &[pack("a", &asks(&["dev"])), pack("b", &asks(&["sre"]))],
+        &[glass("bob")]
     ));
 }
 

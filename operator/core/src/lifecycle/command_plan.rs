@@ -8,8 +8,10 @@ use kubechat_crds::common::DecisionRecord;
 use kubechat_crds::{ApprovalSummary, CommandPlanSpec, DecisionKind, Mode, Via};
 
 use super::approval::{self, Facts, Terms};
+use super::eligible::eligible;
+use crate::holders::Holders;
 use crate::policy::{Effective, PolicyProblem, at_least};
-use crate::{authz, gitops, reason, shown};
+use crate::{gitops, reason, shown};
 
 /// What the shell gathered about a plan that has not been begun.
 #[derive(Debug)]
@@ -24,6 +26,8 @@ pub struct Observed<'a> {
     pub approvals: &'a [Facts],
     /// The live policies.
     pub policies: Result<&'a Effective, &'a PolicyProblem>,
+    /// Who holds the approve verbs, to name whom to ask; `None` while that is not known.
+    pub holders: Option<&'a Holders>,
     /// The requester withdrew.
     pub cancelled: bool,
     /// When the requester's identity was stamped (creation of the turn).
@@ -63,6 +67,8 @@ pub struct Ending {
     pub message: String,
 }
 
+/// Of those who may still approve, so many are named in the message; the status names more.
+const MAX_TOLD: usize = 4;
 /// Decisions a plan's status lists; all are counted.
 const MAX_DECISIONS: usize = 64;
 
@@ -262,7 +268,7 @@ fn count(seen: &Observed<'_>, terms: &Terms) -> Count {
         decisions.truncate(MAX_DECISIONS);
     }
     let eligible = if missing > 0 {
-        eligible(seen.plan, &open)
+        eligible(seen.plan, &open, &accepted, seen.holders)
     } else {
         vec![]
     };
@@ -280,37 +286,6 @@ fn count(seen: &Observed<'_>, terms: &Terms) -> Count {
     }
 }
 
-/// Who may still approve, as far as policy names them; holders of the verb otherwise.
-fn eligible(plan: &CommandPlanSpec, open: &[&Requirement]) -> Vec<String> {
-    let mut who = BTreeSet::new();
-    for entry in open {
-        if entry.self_confirm {
-            who.insert(format!(
-                "user {} (the requester)",
-                shown::identity(&plan.requester.username)
-            ));
-        }
-        who.extend(entry.users.iter().map(|u| format!("user {}", shown::identity(u))));
-        who.extend(
-            entry
-                .groups
-                .iter()
-                .map(|g| format!("group {}", shown::identity(g))),
-        );
-        if entry.users.is_empty() && entry.groups.is_empty() {
-            who.extend(
-                authz::approver_questions(plan)
-                    .iter()
-                    .map(|q| format!("anyone who may {}", q.describe())),
-            );
-        }
-    }
-    who.into_iter()
-        .take(20)
-        .map(|who| kubechat_crds::condition::clip(who, 300))
-        .collect()
-}
-
 /// A ready Approval for `kubectl create -f -`.
 #[must_use]
 pub fn approval_manifest(name: &str, namespace: &str, digest: &str) -> String {
@@ -320,11 +295,23 @@ pub fn approval_manifest(name: &str, namespace: &str, digest: &str) -> String {
 }
 
 fn waiting_message(seen: &Observed<'_>, count: &Count) -> String {
+    let eligible = &count.summary.eligible;
+    let mut who = eligible
+        .iter()
+        .take(MAX_TOLD)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join("; ");
+    if eligible.len() > MAX_TOLD {
+        who.push_str(&format!(
+            "; and {} more (status.approvals.eligible)",
+            eligible.len() - MAX_TOLD
+        ));
+    }
     let text = format!(
-        "waits for {} more approval(s) until {}: {}. `kubectl kubechat approve {} -n {}`, or:\n{}",
+        "waits for {} more approval(s) until {}: {who}. `kubectl kubechat approve {} -n {}`, or:\n{}",
         count.missing,
         seen.plan.expires_at,
-        count.summary.eligible.join("; "),
         seen.name,
         seen.namespace,
         approval_manifest(seen.name, seen.namespace, &seen.plan.digest),

@@ -96,6 +96,7 @@ fn verdict(plan: &CommandPlanSpec, approvals: &[Facts], policies: &Effective) ->
         plan,
         approvals,
         policies: Ok(policies),
+        holders: None,
         cancelled: false,
         stamped: at(0),
         not_after: None,
@@ -248,6 +249,7 @@ fn fails_closed_without_a_usable_policy_and_after_its_time() {
         plan: &plan,
         approvals: &bob,
         policies: Ok(&one),
+        holders: None,
         cancelled: false,
         stamped: at(0),
         not_after: None,
@@ -306,4 +308,21 @@ fn the_waiting_message_holds_an_approval_ready_to_create() {
         message.contains("kind: Approval") && message.contains("planDigest: \"sha256:d\""),
         "{message}"
     );
+}
+
+#[test]
+fn however_many_may_approve_the_message_still_holds_the_approval() {
+    let long: Vec<String> = (0..40).map(|n| format!("team-{n}-{}", "x".repeat(250))).collect();
+    let groups: Vec<&str> = long.iter().map(String::as_str).collect();
+    let policies = Effective::from_policies(&[pack(1, &groups)]).unwrap();
+    let (found, summary) = verdict(&plan(Level::Destructive, &policies), &[], &policies);
+    let Verdict::Wait { message, .. } = found else {
+        panic!()
+    };
+    assert!(message.ends_with("decision: Approve}\nEOF"), "{message}");
+    assert!(
+        message.contains("and 16 more (status.approvals.eligible)"),
+        "{message}"
+    );
+    assert_eq!(summary.eligible.len(), 20);
 }

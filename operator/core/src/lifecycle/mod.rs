@@ -8,6 +8,7 @@ pub mod audit_policy;
 pub mod chat_request;
 pub mod chat_session;
 pub mod command_plan;
+mod eligible;
 pub mod review;
 pub mod risk_policy;
 

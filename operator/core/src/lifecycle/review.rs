@@ -8,7 +8,7 @@ use kubechat_crds::{CommandPlanSpec, CommandPlanStatus, DecisionKind, StepState,
 
 use super::approval::{Facts, NotCounted, decided_by, holds_right};
 use crate::policy::{Effective, PolicyProblem};
-use crate::{duration, reason, shown};
+use crate::{reason, shown};
 
 /// When a review is due where no policy says so any more.
 const DEFAULT_WITHIN: Duration = Duration::from_secs(24 * 3600);
@@ -112,12 +112,10 @@ pub fn standing(
             changes_at: None,
         });
     }
-    let packs = policies.map(Effective::packs).unwrap_or_default();
-    let within = packs
-        .iter()
-        .filter_map(|p| duration::parse(&p.spec.break_glass.as_ref()?.review_within))
-        .min()
-        .unwrap_or(DEFAULT_WITHIN);
+    let within = policies
+        .ok()
+        .and_then(Effective::break_glass)
+        .map_or(DEFAULT_WITHIN, |glass| glass.review_within);
     // A plan without an end was never finished by KubeChat: the review is due at once.
     let ended = status
         .completion_time

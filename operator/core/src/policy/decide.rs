@@ -76,7 +76,7 @@ fn round(
     now: Timestamp,
     found: &mut Found,
 ) -> Result<(), TooLong> {
-    let packs = &all.packs;
+    let packs: &[Pack] = &all.packs;
     let mut uses = Uses::default();
     let mut any = false;
     for rule in packs.iter().flat_map(|p| &p.compiled.rules) {

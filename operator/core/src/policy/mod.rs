@@ -9,24 +9,29 @@ mod decide;
 mod expression;
 mod freeze;
 mod functions;
+mod glass;
+mod live;
 mod pack;
 mod sample;
 mod vars;
 mod words;
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use kubechat_crds::command_plan::{NamespaceFact, PolicyRecord, Requirement};
-use kubechat_crds::risk_policy::{BreakGlassPolicy, LevelDurations};
+use kubechat_crds::risk_policy::LevelDurations;
 use kubechat_crds::{CommandPlanSpec, Level, RiskPolicy, RiskPolicySpec};
 use regex::Regex;
 
 pub use check::{doubtful, invalid, unsupported};
 pub use compare::{at_least, selects};
 pub use expression::{CelProblem, MAX_COST, MAX_LENGTH};
+pub use glass::BreakGlass;
+pub use live::Live;
 
 use crate::{duration, reason};
 use pack::Pack;
@@ -76,20 +81,11 @@ pub struct Denial {
     pub message: String,
 }
 
-/// Who may break the glass, all packs together.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BreakGlass {
-    /// Members of these groups.
-    pub groups: Vec<String>,
-    /// A Review is due after so long.
-    pub review_within: Duration,
-}
-
-/// All packs of the cluster, ready to be asked.
+/// All packs of the cluster, ready to be asked. Cheap to clone: what was compiled is shared.
 #[derive(Clone, Debug)]
 pub struct Effective {
-    policies: Vec<RiskPolicy>,
-    packs: Vec<Pack>,
+    /// By name.
+    packs: Arc<[Pack]>,
     /// All patterns of all rules.
     patterns: Arc<BTreeMap<String, Regex>>,
 }
@@ -99,15 +95,16 @@ impl Effective {
     ///
     /// # Errors
     /// `NoPolicy` or `PolicyNotReady`, with what to do.
-    pub fn from_policies(policies: &[RiskPolicy]) -> Result<Self, PolicyProblem> {
+    pub fn from_policies<P: Borrow<RiskPolicy>>(policies: &[P]) -> Result<Self, PolicyProblem> {
         if policies.is_empty() {
             return Err(PolicyProblem {
                 reason: reason::NO_POLICY,
                 message: "There is no RiskPolicy in the cluster, so nothing is approved or executed. Apply one (crds/manifests/30-policies.yaml holds the baseline)".to_owned(),
             });
         }
-        let mut packs = vec![];
+        let mut packs = Vec::with_capacity(policies.len());
         for policy in policies {
+            let policy = policy.borrow();
             packs.push(Pack::new(policy).map_err(|problems| {
                 let name = policy.metadata.name.as_deref().unwrap_or_default();
                 PolicyProblem {
@@ -120,20 +117,24 @@ impl Effective {
             })?);
         }
         packs.sort_by(|a, b| a.name.cmp(&b.name));
-        let mut policies = policies.to_vec();
-        policies.sort_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
-        let patterns = packs.iter().flat_map(|p| p.compiled.patterns.clone()).collect();
+        let patterns = match packs.as_slice() {
+            [only] => Arc::clone(&only.compiled.patterns),
+            all => Arc::new(
+                all.iter()
+                    .flat_map(|p| p.compiled.patterns.iter())
+                    .map(|(text, pattern)| (text.clone(), pattern.clone()))
+                    .collect(),
+            ),
+        };
         Ok(Self {
-            policies,
-            packs,
-            patterns: Arc::new(patterns),
+            packs: packs.into(),
+            patterns,
         })
     }
 
-    /// The packs, by name.
-    #[must_use]
-    pub fn packs(&self) -> &[RiskPolicy] {
-        &self.policies
+    /// The specs of the packs, in order of their names.
+    pub fn specs(&self) -> impl Iterator<Item = &RiskPolicySpec> {
+        self.packs.iter().map(Pack::spec)
     }
 
     /// What all packs say of a plan: a Deny binds over everything, requirements add up.
@@ -158,27 +159,10 @@ impl Effective {
         selectors.any(|s| selects(s, labels))
     }
 
-    /// Who may break the glass, where some pack lets anybody: only groups that every such pack names, and the shortest
-    /// time to the review. No group is left: nobody may.
+    /// Who may break the glass, where some pack lets anybody.
     #[must_use]
     pub fn break_glass(&self) -> Option<BreakGlass> {
-        let said: Vec<&BreakGlassPolicy> = self
-            .packs
-            .iter()
-            .filter_map(|p| p.spec().break_glass.as_ref())
-            .collect();
-        let first = said.first()?;
-        let groups = first
-            .groups
-            .iter()
-            .filter(|g| said.iter().all(|s| s.groups.contains(g)));
-        Some(BreakGlass {
-            groups: groups.cloned().collect(),
-            review_within: said
-                .iter()
-                .filter_map(|s| duration::parse(&s.review_within))
-                .min()?,
-        })
+        BreakGlass::of(&self.packs)
     }
 
     /// The pack whose kill switch is on.

@@ -38,7 +38,7 @@ pub(super) struct Compiled {
     /// Its freezes, in order.
     pub(super) freezes: Vec<Window>,
     /// All patterns of its rules.
-    pub(super) patterns: BTreeMap<String, Regex>,
+    pub(super) patterns: Arc<BTreeMap<String, Regex>>,
 }
 
 /// A pack of the cluster.
@@ -121,6 +121,7 @@ fn compile(spec: &RiskPolicySpec) -> Result<Compiled, Vec<String>> {
         .collect::<Result<_, _>>()
         .map_err(|p| vec![p])?;
     let patterns = rules.iter().flat_map(|r| r.program.patterns.clone()).collect();
+    let patterns = Arc::new(patterns);
     Ok(Compiled {
         hash: kubechat_crds::digest::digest_of(spec)
             .map(|d| d.to_string())

@@ -1,5 +1,7 @@
 use kubechat_crds::command_plan::{BlastRadius, Target};
-use kubechat_crds::risk_policy::{ApprovalRule, LevelApprovals, Limits, PolicyRule, RuleEffect};
+use kubechat_crds::risk_policy::{
+    ApprovalRule, BreakGlassPolicy, LevelApprovals, Limits, PolicyRule, RuleEffect,
+};
 use kubechat_crds::{Identity, Step};
 
 use super::*;
@@ -95,7 +97,7 @@ fn asked(found: &Evaluation) -> Vec<String> {
 #[test]
 fn no_policy_means_nothing_is_approved() {
     assert_eq!(
-        Effective::from_policies(&[]).unwrap_err().reason,
+        Effective::from_policies::<RiskPolicy>(&[]).unwrap_err().reason,
         reason::NO_POLICY
     );
 }

@@ -134,7 +134,7 @@ impl Judged<'_> {
     fn denials(&self, frozen: &[Frozen]) -> Vec<Denial> {
         let mut all: Vec<Denial> = vec![];
         if let Some(what) = self.too_long {
-            for pack in &self.all.packs {
+            for pack in self.all.packs.iter() {
                 all.push(Denial {
                     policy: pack.name.clone(),
                     rule: "limits".to_owned(),

@@ -166,12 +166,14 @@ pub(super) async fn report_plan(
     mut new: ChatRequestStatus,
 ) -> Result<Action, Error> {
     let policies = ctx.policies();
+    let holders = ctx.holders.now();
     let (verdict, approvals) = decide(&Observed {
         name: &plan.name_any(),
         namespace: &plan.namespace().unwrap_or_default(),
         plan: &plan.spec,
         approvals: &[],
         policies: policies.as_ref(),
+        holders: holders.as_deref(),
         cancelled: false,
         stamped: request.creation_timestamp().map_or_else(Timestamp::now, |t| t.0),
         not_after: request.spec.not_after.as_ref().map(|t| t.0),
@@ -198,16 +200,15 @@ pub(super) async fn report_plan(
             new.phase = Some(kubechat_core::lifecycle::chat_request::phase_of(
                 PlanPhase::AwaitingApproval,
             ));
-            ctx.events.tell(
-                reference(request),
-                false,
-                reason,
-                message
-                    .lines()
-                    .next()
-                    .unwrap_or_default()
-                    .trim_end_matches(", or:"),
-            );
+            if !reason::is_refusal(reason) {
+                let first_line = message.lines().next().unwrap_or_default();
+                ctx.events.tell(
+                    reference(request),
+                    false,
+                    reason,
+                    first_line.trim_end_matches(", or:"),
+                );
+            }
         }
         Verdict::PlanOnly | Verdict::Go | Verdict::End(_) => {
             shot.working(

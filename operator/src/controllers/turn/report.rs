@@ -78,13 +78,9 @@ pub(super) async fn finish(
     }
     status::write(ctx, request, request.status.as_ref(), &new).await?;
     ctx.metrics.end("ChatRequest", why);
-    if !succeeded {
-        ctx.events.tell(
-            reference(request),
-            phase != RequestPhase::NeedsInput,
-            why,
-            message,
-        );
+    // A refusal is told by who writes the status.
+    if phase == RequestPhase::NeedsInput {
+        ctx.events.tell(reference(request), false, why, message);
     }
     Ok(Action::await_change())
 }

@@ -77,6 +77,48 @@ async fn a_person_with_the_verb_in_every_touched_namespace_may_decide() {
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn plan_and_right_are_asked_at_the_same_time_where_the_plan_was_seen_before() {
+    let spec = destructive();
+    let silent: Answer = Arc::new(|method, _, _| match method {
+        "POST" => (201, access(true)),
+        _ => (0, json!({})),
+    });
+    for (seen, by, asked) in [(true, bob(), 2), (false, bob(), 1), (true, alice(), 1)] {
+        let fixture = Fixture::new(&[baseline()], silent.clone());
+        if seen {
+            let made = create("CommandPlan", &bob(), &spec);
+            assert_eq!(fixture.reason(&made).await, "");
+        }
+        let request = decision(&by, &spec, "Approve");
+        assert_eq!(fixture.reason(&request).await, "Unreachable");
+        assert_eq!(fixture.asked.lock().unwrap().len(), asked, "{seen} {by}");
+    }
+}
+
+#[tokio::test]
+async fn a_right_asked_by_a_hint_is_never_more_than_the_plan_as_stored_needs() {
+    let seen = plan();
+    let mut stored = plan();
+    let mut other = stored["steps"][0]["targets"][0].clone();
+    other["namespace"] = json!("other");
+    stored["steps"][0]["targets"].as_array_mut().unwrap().push(other);
+    // No plan has another's digest; if one had, its own questions would be asked.
+    stored["digest"] = seen["digest"].clone();
+    for (spec, expected) in [(&seen, ""), (&stored, "Forbidden")] {
+        let (answer, reviews) = cluster(spec, json!({}), &["demo"]);
+        let fixture = Fixture::new(&[baseline()], answer);
+        fixture
+            .state
+            .hints
+            .remember(&serde_json::from_value(seen.clone()).unwrap());
+        let request = decision(&bob(), &seen, "Approve");
+        assert_eq!(fixture.reason(&request).await, expected);
+        let asked = reviews.lock().unwrap().len();
+        assert_eq!(asked > 1, expected == "Forbidden", "{asked}");
+    }
+}
+
 #[tokio::test]
 async fn refuses_a_person_who_lacks_the_verb_in_one_namespace_or_cluster_wide() {
     let mut two = plan();

@@ -19,9 +19,11 @@ fn the_glass_is_broken_only_by_groups_that_every_pack_names() {
     assert_eq!(of(&[one.clone(), silent]).unwrap().groups, ["sre", "cto"]);
     let both = of(&[one.clone(), glass("b", &["sre"], "8h")]).unwrap();
     assert_eq!(
-        (both.groups, both.review_within),
-        (vec!["sre".to_owned()], Duration::from_secs(8 * 3600))
+        (both.groups.as_slice(), both.review_within),
+        (["sre".to_owned()].as_slice(), Duration::from_secs(8 * 3600))
     );
+    assert!(both.may(&["dev".into(), "sre".into()]) && !both.may(&["cto".into()]) && !both.may(&[]));
+    assert!(both.meets("a") && both.meets("b") && !both.meets("z"));
     assert_eq!(
         of(&[one, glass("b", &["dba"], "8h")]).unwrap().groups,
         Vec::<String>::new()

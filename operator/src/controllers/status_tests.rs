@@ -1,0 +1,106 @@
+//! What a status begins to refuse is told, for every reason there is.
+
+use std::sync::{Arc, Mutex};
+
+use http::{Request, Response};
+use kube::Client;
+use kube::client::Body;
+use kube::runtime::events::{Recorder, Reporter};
+
+use super::*;
+
+/// The Events that were sent.
+type Sent = Arc<Mutex<Vec<Value>>>;
+
+/// Events over a fake API server.
+fn events() -> (Events, Sent) {
+    let sent = Sent::default();
+    let seen = Arc::clone(&sent);
+    let service = tower::service_fn(move |request: Request<Body>| {
+        let seen = Arc::clone(&seen);
+        async move {
+            let bytes = request.into_body().collect_bytes().await.unwrap();
+            seen.lock().unwrap().push(serde_json::from_slice(&bytes).unwrap());
+            Ok::<_, std::convert::Infallible>(
+                Response::builder()
+                    .status(201)
+                    .body(Body::from(bytes.to_vec()))
+                    .unwrap(),
+            )
+        }
+    });
+    let reporter = Reporter {
+        controller: "test".into(),
+        instance: None,
+    };
+    let (events, send) = Events::new(Recorder::new(Client::new(service, "default"), reporter));
+    tokio::spawn(send);
+    (events, sent)
+}
+
+fn about(number: usize) -> ObjectReference {
+    ObjectReference {
+        api_version: Some("kubechat.io/v1beta1".into()),
+        kind: Some("CommandPlan".into()),
+        name: Some(format!("p{number}")),
+        namespace: Some("demo".into()),
+        uid: Some(format!("u{number}")),
+        ..ObjectReference::default()
+    }
+}
+
+fn status(reason: &str) -> Value {
+    let condition =
+        |kind, message| json!({"type": kind, "status": "Unknown", "reason": reason, "message": message});
+    json!({"conditions": [condition("Succeeded", "short"), condition("AwaitingApproval", "in more words")]})
+}
+
+fn counted(metrics: &Metrics, reason: &str) -> bool {
+    let line = format!("kubechat_refusals_total{{kind=\"CommandPlan\",reason=\"{reason}\"}} 1\n");
+    metrics.text().contains(&line)
+}
+
+#[tokio::test]
+async fn every_refusal_has_one_event_and_one_metric_with_its_reason_and_nothing_else_has() {
+    let (events, sent) = events();
+    let metrics = Metrics::default();
+    let pending = status(reason::PROGRESSING);
+    for (number, reason) in reason::ALL.iter().enumerate() {
+        let now = status(reason);
+        tell(&events, &metrics, &about(number), (&pending, &now));
+        // Said already: a later write of the same reason tells nothing.
+        tell(&events, &metrics, &about(number), (&now, &now));
+        assert_eq!(counted(&metrics, reason), reason::is_refusal(reason), "{reason}");
+    }
+    let refusals: Vec<&&str> = reason::ALL.iter().filter(|r| reason::is_refusal(r)).collect();
+    for _ in 0..10_000 {
+        if sent.lock().unwrap().len() == refusals.len() {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    let sent = sent.lock().unwrap();
+    let told: Vec<&str> = sent.iter().filter_map(|event| event["reason"].as_str()).collect();
+    assert_eq!(told, refusals.iter().map(|r| **r).collect::<Vec<_>>());
+    for event in sent.iter() {
+        assert_eq!(
+            (event["type"].as_str(), event["note"].as_str()),
+            (Some("Warning"), Some("in more words"))
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_that_was_over_and_comes_again_is_told_again() {
+    let (events, _) = events();
+    let metrics = Metrics::default();
+    let (held, fine) = (status(reason::SUSPENDED), status(reason::AWAITING_APPROVAL));
+    tell(&events, &metrics, &about(0), (&json!({}), &held));
+    tell(&events, &metrics, &about(0), (&held, &fine));
+    tell(&events, &metrics, &about(0), (&fine, &held));
+    assert!(
+        metrics.text().contains("reason=\"Suspended\"} 2"),
+        "{}",
+        metrics.text()
+    );
+}
