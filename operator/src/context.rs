@@ -23,6 +23,7 @@ use crate::controllers::holders::Known;
 use crate::error::Error;
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
+use crate::pace::Pace;
 use crate::selfcheck::Admission;
 
 /// Events that wait to be sent; more are dropped, because an Event is a courtesy and not the record.
@@ -61,6 +62,8 @@ pub struct Context {
     pub events: Events,
     /// Turns handled a moment ago.
     pub handled: Arc<crate::controllers::Handled>,
+    /// When work under way has to stop.
+    pub pace: Pace,
     /// Failed tries in a row, by kind and object.
     pub attempts: Arc<Mutex<HashMap<String, u32>>>,
 }

@@ -13,6 +13,7 @@ pub mod failpoint;
 pub mod http;
 pub mod leader;
 pub mod metrics;
+pub mod pace;
 pub mod run;
 pub mod selfcheck;
 pub mod setup;

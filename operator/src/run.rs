@@ -30,13 +30,14 @@ use crate::controllers::lane::{Lane, forward, look_again, watch};
 use crate::http::{Health, serve};
 use crate::leader::{Candidate, Leadership};
 use crate::metrics::Metrics;
+use crate::pace::Pace;
 use crate::selfcheck::Admission;
 use crate::setup::{seal, tls};
 
 /// First pause after a duty that failed; doubles up to the duty's period.
 const RETRY: Duration = Duration::from_secs(1);
-/// How long running reconciles may take to end at shutdown.
-const DRAIN: Duration = Duration::from_secs(20);
+/// How long running reconciles may take to end at shutdown; a step under way stops before it is over ([`Pace`]).
+const DRAIN: Duration = Duration::from_secs(40);
 
 /// Runs the operator until shutdown.
 ///
@@ -235,6 +236,7 @@ async fn lead(
         handled: Arc::default(),
         live: Arc::default(),
         holders: Arc::default(),
+        pace: Pace::new(shutdown.clone()),
         attempts: Arc::default(),
         client,
     });

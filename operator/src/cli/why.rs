@@ -7,7 +7,7 @@ use kubechat_core::policy::{self, Effective};
 use kubechat_core::reason;
 use kubechat_crds::command_plan::Requirement;
 use kubechat_crds::condition::{find, types};
-use kubechat_crds::{Approval, CommandPlan, DecisionKind, RiskPolicy, Via};
+use kubechat_crds::{Approval, CommandPlan, DecisionKind, PlanPhase, RiskPolicy, Via};
 use serde::Serialize;
 
 use super::client::Cluster;
@@ -17,6 +17,7 @@ use super::render::{Page, Tone};
 use super::turn::{Standing, Turn, expires_in, plan_phase, takes_decisions};
 use super::ui::Ui;
 use crate::args::WhyArgs;
+use crate::execute::did_something;
 
 /// Decisions that are told of one by one.
 const MAX_TOLD: usize = 20;
@@ -88,6 +89,16 @@ fn ended(why: &mut Why, turn: &Turn, exit: Exit) {
     let again = format!("Ask anew: kubectl kubechat again {name}");
     let (headline, next) = match reason {
         _ if exit == Exit::Done => (format!("{name} is done."), None),
+        reason::EFFECT_TIMED_OUT => (
+            format!("{name} was sent, but its effect did not come in time."),
+            Some(undo),
+        ),
+        reason::STEP_FAILED => (format!("{name} failed."), Some(undo)),
+        // Whatever stopped it: something was done.
+        _ if midway(turn) => (
+            format!("{name} was stopped midway; some of it was done, or may have been."),
+            Some(undo),
+        ),
         reason::STALE => (
             format!(
                 "{name} went stale: what was approved is not what stands there now, so nothing (more) was sent."
@@ -121,17 +132,19 @@ fn ended(why: &mut Why, turn: &Turn, exit: Exit) {
             format!("{name} is not believed: it carries no valid seal of KubeChat's webhook."),
             Some("Delete it and ask again".to_owned()),
         ),
-        reason::STEP_FAILED | reason::DRY_RUN_FAILED => (format!("{name} failed."), Some(undo)),
+        reason::DRY_RUN_FAILED => (format!("{name} failed."), Some(again)),
         reason::OUTCOME_UNKNOWN | reason::INTERRUPTED => (format!("{name} was stopped midway."), Some(undo)),
-        reason::EFFECT_TIMED_OUT => (
-            format!("{name} was sent, but its effect did not come in time."),
-            Some(undo),
-        ),
         other => (format!("{name} ended without success ({other})."), Some(again)),
     };
     why.headline = headline;
     why.because.extend(turn.message().map(str::to_owned));
     why.next.extend(next);
+}
+
+/// Whether the plan was stopped after something of it was done, or may have been.
+fn midway(turn: &Turn) -> bool {
+    let status = turn.plan.as_ref().and_then(|p| p.status.as_ref());
+    status.is_some_and(|s| s.phase == Some(PlanPhase::Interrupted) || s.steps.iter().any(did_something))
 }
 
 /// The reason of the condition that ended it.

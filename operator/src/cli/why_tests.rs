@@ -185,6 +185,44 @@ fn every_end_has_its_words_and_a_way_on() {
 }
 
 #[test]
+fn a_plan_that_was_stopped_midway_never_reads_as_if_nothing_was_done() {
+    for why in [
+        reason::CANCELLED,
+        reason::DENIED,
+        reason::EXPIRED,
+        reason::STALE,
+        reason::POLICY_DENIED,
+        reason::FORBIDDEN,
+        reason::DRY_RUN_FAILED,
+        reason::SUSPENDED,
+        reason::INTERRUPTED,
+    ] {
+        let mut ended = plan();
+        set_plan(&mut ended, PlanPhase::Interrupted, "False", why, "the very words");
+        let found = explain(&turn(ended.clone()), &[], None, now());
+        says(
+            &found,
+            &[
+                "stopped midway",
+                "the very words",
+                "kubectl kubechat rollback ask-1-plan",
+            ],
+        );
+        // By its steps too, whatever its phase.
+        set_plan(&mut ended, PlanPhase::Failed, "False", why, "the very words");
+        ended.status.as_mut().unwrap().steps = vec![kubechat_crds::command_plan::StepStatus {
+            id: "s1".into(),
+            state: kubechat_crds::StepState::Done,
+            ..Default::default()
+        }];
+        says(
+            &explain(&turn(ended), &[], None, now()),
+            &["stopped midway", "rollback"],
+        );
+    }
+}
+
+#[test]
 fn a_turn_without_a_plan_is_explained_too() {
     let mut unclear = request();
     unclear.status.as_mut().unwrap().plan_ref = None;

@@ -10,7 +10,7 @@ use kube::runtime::reflector::ObjectRef;
 use kubechat_audit::{EventType, Outcome};
 use kubechat_core::authz;
 use kubechat_core::lifecycle::OneShot;
-use kubechat_core::lifecycle::command_plan::{Ending, Observed, Verdict, decide};
+use kubechat_core::lifecycle::command_plan::{Observed, Verdict, decide};
 use kubechat_core::lifecycle::review;
 use kubechat_core::reason;
 use kubechat_crds::command_plan::{Evidence, StepStatus};
@@ -70,6 +70,9 @@ pub async fn reconcile(plan: Arc<CommandPlan>, ctx: Arc<Context>) -> Result<Acti
             Progress::Sent(new) => wait_for_effect(&plan, &ctx, *new).await,
             Progress::Finished(new) => finished(&plan, &ctx, *new).await,
             Progress::Nothing => Ok(Action::await_change()),
+            // Who takes over looks at every plan.
+            Progress::Paused if ctx.pace.stopping() => Ok(Action::await_change()),
+            Progress::Paused => Ok(Action::requeue(Duration::ZERO)),
             Progress::Held(held) => hold(&plan, &ctx, held.0, Some(held.1)).await,
         },
         Ok(None) => Ok(Action::await_change()),
@@ -209,11 +212,8 @@ async fn settle(
                 .parse()
                 .map_or_else(|_| Action::requeue(LOOK), at))
         }
-        Verdict::End(Ending {
-            phase,
-            reason,
-            message,
-        }) => {
+        Verdict::End(ending) => {
+            let (phase, reason, message) = (ending.phase, ending.reason, ending.unbegun());
             for step in &mut new.steps {
                 step.state = StepState::Skipped;
             }

@@ -35,7 +35,11 @@ use crate::metrics::ReconcileLabels;
 /// Objects of one kind that may wait to be looked at.
 pub const QUEUE: usize = 8192;
 /// Longest reconcile; the audit log's and the API server's own deadlines are shorter.
-const RECONCILE_DEADLINE: Duration = Duration::from_secs(180);
+const RECONCILE_DEADLINE: Duration = if cfg!(test) {
+    Duration::from_millis(50)
+} else {
+    Duration::from_secs(180)
+};
 /// Objects whose failed tries are remembered.
 const MAX_ATTEMPTS: usize = 100_000;
 
@@ -73,6 +77,12 @@ pub async fn run<K, F, Fut>(
     }
 }
 
+/// How long one look at an object of a kind may take. An execution has no end set from outside, which would cut it off
+/// between an intent and its result: each of its awaits has a deadline, and [`crate::pace`] tells it when to stop.
+fn deadline(kind: &str) -> Option<Duration> {
+    (kind != "CommandPlan").then_some(RECONCILE_DEADLINE)
+}
+
 /// A reconcile with its deadline and metrics.
 async fn observed<K, F, Fut>(
     kind: &'static str,
@@ -91,14 +101,18 @@ where
     let metrics = Arc::clone(&ctx.metrics);
     let key = key(kind, &*object);
     let attempts = Arc::clone(&ctx.attempts);
-    let timeout = Error::Timeout {
-        what: format!("reconcile {key}"),
-        seconds: RECONCILE_DEADLINE.as_secs(),
+    let looked = reconcile(object, ctx);
+    let result = match deadline(kind) {
+        None => looked.await,
+        Some(limit) => {
+            let timeout = |_| Error::Timeout {
+                what: format!("reconcile {key}"),
+                seconds: limit.as_secs(),
+            };
+            let looked = tokio::time::timeout(limit, looked);
+            looked.map_err(timeout).await.and_then(|r| r)
+        }
     };
-    let result = tokio::time::timeout(RECONCILE_DEADLINE, reconcile(object, ctx))
-        .map_err(|_| timeout)
-        .await
-        .and_then(|r| r);
     let outcome = result.as_ref().map_or_else(Error::reason, |_| "ok");
     metrics
         .reconciles
@@ -206,4 +220,27 @@ async fn configuration<K: Resource<DynamicType = ()>>(
     draft.message = format!("generation {}", generation.unwrap_or_default());
     ctx.audit.record(draft).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::plans::Verb;
+    use crate::testing::process::{Fuse, World};
+
+    #[tokio::test]
+    async fn an_execution_is_not_cut_off_from_outside_and_any_other_look_is() {
+        let mut world = World::new();
+        world.propose(&[Verb::Label]).await;
+        let process = world.start(Fuse::long()).await;
+        let plan = Arc::new(world.plan());
+        for (kind, cut) in [("CommandPlan", false), ("ChatRequest", true), ("Approval", true)] {
+            let long = |_, _| async {
+                tokio::time::sleep(RECONCILE_DEADLINE * 3).await;
+                Ok(Action::await_change())
+            };
+            let looked = observed(kind, long, Arc::clone(&plan), Arc::clone(&process.ctx)).await;
+            assert_eq!(looked.is_err(), cut, "{kind}: {looked:?}");
+        }
+    }
 }

@@ -5,8 +5,9 @@
 //! first failure stops the plan; what cannot be known is Unknown and stays so.
 
 pub mod effect;
+mod ending;
 pub mod gather;
-mod mark;
+pub(crate) mod mark;
 mod recover;
 mod send;
 mod steps;
@@ -16,7 +17,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kubechat_audit::{EventType, Outcome};
 use kubechat_core::authz;
 use kubechat_core::lifecycle::OneShot;
-use kubechat_core::lifecycle::command_plan::{Verdict, decide};
+use kubechat_core::lifecycle::command_plan::{Ending, Verdict, decide};
 use kubechat_core::plan::access_needed;
 use kubechat_core::{plan as plans, reason, risk};
 use kubechat_crds::command_plan::StepStatus;
@@ -40,6 +41,8 @@ pub enum Progress {
     Sent(Box<CommandPlanStatus>),
     /// It is finished.
     Finished(Box<CommandPlanStatus>),
+    /// It stands between two steps, where nothing is lost: the process was asked to end, or others have their turn.
+    Paused,
     /// It is gone, or being deleted: nothing to do, and nobody to report to.
     Nothing,
 }
@@ -85,39 +88,22 @@ async fn go_on(run: &mut Run<'_>) -> Result<Progress, Error> {
     if run.all_done() {
         return Ok(Progress::Sent(Box::new(std::mem::take(&mut run.status))));
     }
-    if let Err(stop) = integrity(&fresh.plan, &ctx.cluster_uid) {
-        return run.end(PlanPhase::Failed, stop.0, &stop.1).await;
+    if let Err(ending) = integrity(&fresh.plan, &ctx.cluster_uid) {
+        return run.conclude(ending).await;
     }
     clock(fresh)?;
     let (verdict, approvals) = decide(&fresh.observed());
     run.status.approvals = Some(approvals);
     match verdict {
         Verdict::Go => run.approved = true,
-        // A plan under way that may not go on is stopped where it is.
-        Verdict::Wait { reason, message } if run.begun() => {
-            return run
-                .end(
-                    PlanPhase::Interrupted,
-                    reason,
-                    &format!("stopped midway: {message}"),
-                )
-                .await;
-        }
-        Verdict::End(ending) if run.begun() => {
-            return run
-                .end(
-                    PlanPhase::Interrupted,
-                    ending.reason,
-                    &format!("stopped midway: {}", ending.message),
-                )
-                .await;
-        }
-        other => {
-            return Ok(Progress::NotYet(Box::new((
-                other,
-                std::mem::take(&mut run.status),
-            ))));
-        }
+        other => match ending::halting(other.clone()).filter(|_| run.begun()) {
+            // A plan under way that may not go on is stopped where it is.
+            Some(ending) => return run.conclude(ending).await,
+            None => {
+                let status = std::mem::take(&mut run.status);
+                return Ok(Progress::NotYet(Box::new((other, status))));
+            }
+        },
     }
     guards(ctx).await?;
     steps::run(run).await
@@ -147,31 +133,27 @@ async fn guards(ctx: &Context) -> Result<(), Error> {
 }
 
 /// Whether the plan is what it says it is: digest and judgement derived again.
-fn integrity(plan: &CommandPlan, cluster: &str) -> Result<(), (&'static str, String)> {
+fn integrity(plan: &CommandPlan, cluster: &str) -> Result<(), Ending> {
+    let broken = |message: &str, next: &str| {
+        Err(Ending::new(PlanPhase::Failed, reason::DIGEST_MISMATCH, message).then(next))
+    };
     let digest = plan
         .spec
         .compute_digest()
         .map(|d| d.to_string())
         .unwrap_or_default();
     if digest != plan.spec.digest {
-        return Err((
-            reason::DIGEST_MISMATCH,
-            "the plan's content does not have the digest it names; nothing was executed. Ask again"
-                .to_owned(),
-        ));
+        return broken(
+            "the plan's content does not have the digest it names",
+            "Ask again",
+        );
     }
     if plan.spec.cluster_uid != cluster {
-        return Err((
-            reason::DIGEST_MISMATCH,
-            "the plan was made for another cluster; nothing was executed. Ask again here".to_owned(),
-        ));
+        return broken("the plan was made for another cluster", "Ask again here");
     }
     let judged = risk::judge(&plan.spec);
     if judged.level > plan.spec.risk.level || judged.score > plan.spec.risk.score {
-        return Err((
-            reason::DIGEST_MISMATCH,
-            "the plan is more dangerous than it says; nothing was executed. Ask again".to_owned(),
-        ));
+        return broken("the plan is more dangerous than it says", "Ask again");
     }
     if let Some(forbidden) = plan
         .spec
@@ -179,7 +161,11 @@ fn integrity(plan: &CommandPlan, cluster: &str) -> Result<(), (&'static str, Str
         .iter()
         .find_map(|s| risk::check_forbidden(s).err())
     {
-        return Err((reason::FORBIDDEN_CLASS, forbidden.to_string()));
+        return Err(Ending::new(
+            PlanPhase::Failed,
+            reason::FORBIDDEN_CLASS,
+            forbidden.to_string(),
+        ));
     }
     Ok(())
 }
@@ -311,109 +297,20 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// A step that did not get done stops the plan.
-    async fn stop(&mut self, index: usize, state: StepState, message: &str) -> Result<Progress, Error> {
-        let done: Vec<&str> = self
-            .status
-            .steps
-            .iter()
-            .filter(|s| s.state == StepState::Done)
-            .map(|s| s.id.as_str())
-            .collect();
-        let partly = self.status.steps.get(index).is_some_and(|s| s.done > 0);
-        let done = if done.is_empty() && partly {
-            "No other step was done".to_owned()
-        } else if done.is_empty() {
-            "No step was done".to_owned()
-        } else {
-            format!("Done: {}", done.join(", "))
-        };
-        let id = self
-            .plan()
-            .spec
-            .steps
-            .get(index)
-            .map(|s| s.id.clone())
-            .unwrap_or_default();
-        let skipped = self.plan().spec.steps.len() - index - 1;
-        let rest = if skipped == 0 {
-            String::new()
-        } else {
-            format!("; {skipped} later step(s) were not sent")
-        };
-        let name = self.plan().metadata.name.clone().unwrap_or_default();
-        let undo = if self.status.steps.iter().any(did_something) {
-            format!(". Undo what was done: kubechat rollback {name}")
-        } else {
-            String::new()
-        };
-        let (phase, reason) = match state {
-            StepState::Unknown => (PlanPhase::Interrupted, reason::OUTCOME_UNKNOWN),
-            StepState::Pending
-            | StepState::IntentRecorded
-            | StepState::Sent
-            | StepState::Done
-            | StepState::Failed
-            | StepState::Skipped
-            | StepState::RolledBack => (PlanPhase::Failed, self.step_reason(index)),
-        };
-        let text = format!("step {id} is {state:?}: {message}. {done}{rest}{undo}");
-        // The step's own result entry tells of it.
-        Ok(self.close(phase, reason, &text))
-    }
-
-    fn step_reason(&self, index: usize) -> &'static str {
-        match self.status.steps.get(index).and_then(|s| s.reason.as_deref()) {
-            Some(r) if r == reason::FORBIDDEN => reason::FORBIDDEN,
-            Some(_) | None => reason::STEP_FAILED,
-        }
-    }
-
-    /// Ends the plan in this phase, which no result entry tells of: so the log gets one. Steps not begun are Skipped.
-    async fn end(
-        &mut self,
-        phase: PlanPhase,
-        reason: &'static str,
-        message: &str,
-    ) -> Result<Progress, Error> {
-        let mut draft = about_plan(
-            self.plan(),
-            EventType::CommandExecution,
-            "execute",
-            Outcome::Denied,
-            reason,
-        );
-        draft.message = message.to_owned();
-        self.ctx.audit.record(draft).await?;
-        Ok(self.close(phase, reason, message))
-    }
-
-    fn close(&mut self, phase: PlanPhase, reason: &'static str, message: &str) -> Progress {
-        for step in &mut self.status.steps {
-            if step.state == StepState::Pending {
-                step.state = StepState::Skipped;
-            }
-        }
-        let plan = self.plan();
-        finish(&mut self.status, plan, phase, reason, message);
-        Progress::Finished(Box::new(self.status.clone()))
-    }
-
     /// The requester's own rights, asked again.
-    async fn rights(&self) -> Result<Option<String>, Error> {
+    async fn rights(&self) -> Result<Option<Ending>, Error> {
+        let missing = |message: String| Ending::new(PlanPhase::Failed, reason::FORBIDDEN, message);
         let acting = match authz::acting(&self.plan().spec.requester) {
             Ok(acting) => acting,
-            Err(refused) => return Ok(Some(refused.to_string())),
+            Err(refused) => return Ok(Some(missing(refused.to_string()))),
         };
         let subject = Subject::acting(&acting);
         for step in &self.plan().spec.steps {
             let questions = access_needed(step);
             if let Some(refused) = first_refused(&self.ctx.client, &subject, &questions).await? {
-                return Ok(Some(format!(
-                    "{} may not {} any more, so no (further) step was sent. Ask for the right and ask again, or ask somebody who has it",
-                    acting.username,
-                    refused.describe()
-                )));
+                let message = format!("{} may not {} any more", acting.username, refused.describe());
+                let next = "Ask for the right and ask again, or ask somebody who has it";
+                return Ok(Some(missing(message).then(next)));
             }
         }
         Ok(None)
@@ -467,3 +364,5 @@ mod crash_tests;
 mod protocol_tests;
 #[cfg(test)]
 mod random_tests;
+#[cfg(test)]
+mod stop_tests;

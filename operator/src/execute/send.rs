@@ -16,6 +16,7 @@ use crate::cluster::objects::{ClientDebug, Objects};
 use crate::error::Error;
 use crate::failpoint::{self, Point};
 use crate::leader::Leadership;
+use crate::pace::Pace;
 
 /// How often a write that met a conflict, or too many requests, is tried.
 const MAX_CONFLICTS: u32 = 4;
@@ -67,6 +68,8 @@ pub(super) enum NotReady {
         /// The API server's words.
         message: String,
     },
+    /// The process was asked to end.
+    Stopping,
 }
 
 /// One write, ready to go.
@@ -140,6 +143,7 @@ pub(super) struct Sender<'a> {
     /// Targets that an earlier step of the plan changed: their own precondition is void by design.
     touched: BTreeSet<Key>,
     leadership: &'a Leadership,
+    pace: &'a Pace,
 }
 
 impl<'a> Sender<'a> {
@@ -151,6 +155,7 @@ impl<'a> Sender<'a> {
         step_id: String,
         touched: BTreeSet<Key>,
         leadership: &'a Leadership,
+        pace: &'a Pace,
     ) -> Self {
         Self {
             client: ClientDebug(client.clone()),
@@ -159,6 +164,7 @@ impl<'a> Sender<'a> {
             step_id,
             touched,
             leadership,
+            pace,
         }
     }
 
@@ -166,6 +172,9 @@ impl<'a> Sender<'a> {
     pub(super) async fn prepare(&self) -> Result<Result<Vec<Write<'a>>, NotReady>, Error> {
         let mut writes = vec![];
         for target in &self.step.targets {
+            if self.pace.stopping() {
+                return Ok(Err(NotReady::Stopping));
+            }
             match self.ready(target).await? {
                 Ok(write) => writes.push(write),
                 Err(not_ready) => return Ok(Err(not_ready)),
@@ -243,7 +252,16 @@ impl<'a> Sender<'a> {
         })
     }
 
-    /// Sends the writes one after the other; the first refusal stops. Leadership is asked before each.
+    /// Why nothing more may be sent, if so.
+    fn halted(&self) -> Option<&'static str> {
+        if self.leadership.check().is_err() {
+            Some("leadership was lost")
+        } else {
+            self.pace.must_stop().then_some("the operator was asked to end")
+        }
+    }
+
+    /// Sends the writes one after the other; the first refusal stops. Leadership is asked before each, and whether to stop.
     pub(super) async fn send(&self, writes: Vec<Write<'a>>) -> Sent {
         let names: Vec<String> = writes.iter().map(|w| label(w.target)).collect();
         for (index, write) in writes.into_iter().enumerate() {
@@ -251,11 +269,8 @@ impl<'a> Sender<'a> {
             let done = i32::try_from(index).unwrap_or(i32::MAX);
             let tail = format!("{index} of {} target(s) were done before", names.len());
             failpoint::at(Point::BeforeSend).await;
-            if self.leadership.check().is_err() {
-                let message = format!(
-                    "leadership was lost; {} was not sent. {tail}",
-                    label(write.target)
-                );
+            if let Some(why) = self.halted() {
+                let message = format!("{why}; {} was not sent. {tail}", label(write.target));
                 return Sent::Failed {
                     reason: reason::INTERRUPTED,
                     message,
@@ -340,10 +355,11 @@ impl<'a> Sender<'a> {
                         Ok(Err(NotReady::Refused { reason, message })) => {
                             return Err(Refusal::Answered { reason, message });
                         }
+                        Ok(Err(NotReady::Stopping)) => return Err(answered(reason::INTERRUPTED, &error)),
                         Err(error) => return Err(answered(reason::UNREACHABLE, &error)),
                     };
                 }
-                Some(429) => tokio::time::sleep(pause(&error, attempt)).await,
+                Some(429) => self.pace.sleep(pause(&error, attempt)).await,
                 // An answer of the API server means that it did not happen; a server error, or one of a proxy that
                 // waited too long (408), may hide that it did.
                 Some(403) => return Err(answered(reason::FORBIDDEN, &error)),
@@ -352,7 +368,7 @@ impl<'a> Sender<'a> {
                 }
                 _ => return Err(Refusal::Silent(error)),
             }
-            if self.leadership.check().is_err() {
+            if self.halted().is_some() {
                 return Err(answered(reason::INTERRUPTED, &error));
             }
             last = Some(error);

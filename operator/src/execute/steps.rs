@@ -1,6 +1,7 @@
 //! The steps of one plan, in order.
 
 use std::collections::BTreeSet;
+use std::time::Instant;
 
 use kube::Client;
 use kubechat_audit::{EventType, IntentOutcome, Outcome};
@@ -9,14 +10,14 @@ use kubechat_crds::{CommandPlan, PlanPhase, Step, StepState};
 use serde_json::{Value, json};
 
 use super::send::{self, Sent};
-use super::{Progress, Run, gather, mark};
+use super::{Progress, Run, ending, gather, mark};
 use crate::audit::about_plan;
 use crate::compile::blast;
 use crate::controllers::status;
 use crate::error::Error;
 use crate::failpoint::{self, Point};
 use kubechat_core::lifecycle::OneShot;
-use kubechat_core::lifecycle::command_plan::{Verdict, decide};
+use kubechat_core::lifecycle::command_plan::{Ending, Verdict, decide};
 
 /// How old what was read may be when the first step is sent.
 const FRESH_FOR: jiff::SignedDuration = jiff::SignedDuration::from_secs(1);
@@ -25,19 +26,17 @@ const FRESH_FOR: jiff::SignedDuration = jiff::SignedDuration::from_secs(1);
 pub(super) async fn run(run: &mut Run<'_>) -> Result<Progress, Error> {
     let plan = run.plan();
     if let Some(missing) = run.rights().await? {
-        return run.end(PlanPhase::Failed, reason::FORBIDDEN, &missing).await;
+        return run.conclude(missing).await;
     }
     let acting = match authz::acting(&plan.spec.requester) {
         Ok(acting) => acting,
         Err(refused) => {
-            return run
-                .end(PlanPhase::Failed, reason::REFUSED_IDENTITY, &refused.to_string())
-                .await;
+            return refuse(run, reason::REFUSED_IDENTITY, refused.to_string()).await;
         }
     };
     let person = match run.ctx.people.writer(&acting, &plan.spec.digest).await {
         Ok(person) => person,
-        Err(Error::Identity(why)) => return run.end(PlanPhase::Failed, reason::FORBIDDEN, &why).await,
+        Err(Error::Identity(why)) => return refuse(run, reason::FORBIDDEN, why).await,
         Err(error) => return Err(error),
     };
     // Nothing is sent while any target of any step is not as it was planned. One step alone is checked where it is sent.
@@ -49,6 +48,9 @@ pub(super) async fn run(run: &mut Run<'_>) -> Result<Progress, Error> {
             .enumerate()
             .filter(|(i, _)| run.is(*i, StepState::Pending))
         {
+            if run.ctx.pace.stopping() {
+                return Ok(pause(run).await);
+            }
             if let Err(changed) = send::check(&person, step, &touched_before(plan, index)).await? {
                 return stale(run, &changed).await;
             }
@@ -59,6 +61,7 @@ pub(super) async fn run(run: &mut Run<'_>) -> Result<Progress, Error> {
     {
         return stale(run, &grown).await;
     }
+    let (began, mut moved) = (Instant::now(), false);
     for index in 0..plan.spec.steps.len() {
         if run.is(index, StepState::Done) {
             continue;
@@ -67,24 +70,42 @@ pub(super) async fn run(run: &mut Run<'_>) -> Result<Progress, Error> {
             // Whatever it is, it is not to be sent; a finished plan is never gone on with.
             return Ok(Progress::Nothing);
         }
+        // Where a step was done, so that a plan always gets on.
+        if run.ctx.pace.stopping() || moved && run.ctx.pace.spent(began) {
+            return Ok(pause(run).await);
+        }
         if let Some(ended) = one(run, &person, index).await? {
             return Ok(ended);
         }
+        moved = true;
     }
     Ok(Progress::Sent(Box::new(std::mem::take(&mut run.status))))
 }
 
 async fn stale(run: &mut Run<'_>, changed: &str) -> Result<Progress, Error> {
     let name = run.plan().metadata.name.clone().unwrap_or_default();
-    let message = format!(
-        "{changed}, so it is not what was approved. Nothing more was sent. Ask again: kubechat again {name}"
-    );
-    let phase = if run.begun() {
-        PlanPhase::Interrupted
-    } else {
-        PlanPhase::Stale
-    };
-    run.end(phase, reason::STALE, &message).await
+    let message = format!("{changed}, so it is not what was approved");
+    let ending = Ending::new(PlanPhase::Stale, reason::STALE, message);
+    run.conclude(ending.then(format!("Ask again: kubechat again {name}")))
+        .await
+}
+
+async fn refuse(run: &mut Run<'_>, reason: &'static str, why: String) -> Result<Progress, Error> {
+    run.conclude(Ending::new(PlanPhase::Failed, reason, why)).await
+}
+
+/// Leaves the plan where nothing is lost: no step is under way, and the next look goes on with the next one.
+async fn pause(run: &mut Run<'_>) -> Progress {
+    if run.begun() {
+        let all = run.status.steps.len();
+        let done = (0..all).filter(|i| run.is(*i, StepState::Done)).count();
+        let message = format!("{done} of {all} step(s) are done; it goes on by itself");
+        // The next look finds in the log what was done.
+        if let Err(problem) = report(run, reason::EXECUTING, &message).await {
+            tracing::warn!(%problem, "progress was not reported");
+        }
+    }
+    Progress::Paused
 }
 
 /// Targets that an earlier step of the plan changes: their own precondition is void by design.
@@ -117,21 +138,10 @@ async fn may_go_on(run: &mut Run<'_>, index: usize) -> Result<Option<Progress>, 
     if verdict != Verdict::Go && !run.begun() {
         return Ok(Some(Progress::NotYet(Box::new((verdict, run.status.clone())))));
     }
-    let (why, message) = match verdict {
-        Verdict::Go => return Ok(None),
-        Verdict::Wait { reason, message } => (reason, message),
-        Verdict::End(ending) => (ending.reason, ending.message),
-        Verdict::PlanOnly => (reason::PLAN_ONLY, "the plan is for showing only".to_owned()),
-    };
-    let done = run
-        .status
-        .steps
-        .iter()
-        .filter(|s| s.state == StepState::Done)
-        .count();
-    let message =
-        format!("stopped after {done} step(s): {message}. Undo what was done: kubechat rollback {name}");
-    run.end(PlanPhase::Interrupted, why, &message).await.map(Some)
+    match ending::halting(verdict) {
+        None => Ok(None),
+        Some(ending) => run.conclude(ending).await.map(Some),
+    }
 }
 
 /// One step: dry-run, intent, status, send, result. `Some` when the plan ends here.
@@ -142,17 +152,17 @@ async fn one(run: &mut Run<'_>, person: &Client, index: usize) -> Result<Option<
     };
     let body = match body(run, step).await? {
         Ok(body) => body,
-        Err(why) => return run.end(PlanPhase::Failed, reason::INVALID, &why).await.map(Some),
+        Err(why) => return refuse(run, reason::INVALID, why).await.map(Some),
     };
     let step_id = run.step_id(index);
-    let leadership = &run.ctx.leadership;
     let sender = send::Sender::new(
         person,
         step,
         body,
         step_id.clone(),
         touched_before(plan, index),
-        leadership,
+        &run.ctx.leadership,
+        &run.ctx.pace,
     );
     let writes = match sender.prepare().await? {
         Ok(writes) => writes,
@@ -163,24 +173,29 @@ async fn one(run: &mut Run<'_>, person: &Client, index: usize) -> Result<Option<
                 "the API server refused step {} before anything of it was sent: {message}",
                 step.id
             );
-            return run.end(PlanPhase::Failed, reason, &text).await.map(Some);
+            return refuse(run, reason, text).await.map(Some);
         }
+        Err(send::NotReady::Stopping) => return Ok(Some(pause(run).await)),
     };
     if let Some(stopped) = may_go_on(run, index).await? {
         return Ok(Some(stopped));
     }
-    for write in &writes {
-        run.was(write.was());
-    }
     let draft = intent(run, step, index);
     failpoint::at(Point::BeforeIntent).await;
     run.ctx.leadership.check()?;
+    if run.ctx.pace.stopping() {
+        return Ok(Some(pause(run).await));
+    }
     let seq = match run.ctx.audit.intent(draft, &step_id).await? {
         IntentOutcome::Recorded { seq } => seq,
         // Somebody was here before: never sent twice. The next reconcile settles it from the log.
         IntentOutcome::AlreadyThere { .. } => return Err(Error::NotLeader),
     };
     failpoint::at(Point::AfterIntent).await;
+    // After the intent, which comes once: a step that is tried again is told of once.
+    for write in &writes {
+        run.was(write.was());
+    }
     run.set(index, StepState::Sent, None, "");
     if let Some(status) = run.status.steps.get_mut(index) {
         status.audit_seq = i64::try_from(seq).ok();

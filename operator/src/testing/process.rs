@@ -15,6 +15,7 @@ use kubechat_audit::{ChainKey, Entry, Filter, Spool, SqliteOptions, SqliteStore,
 use kubechat_core::seal::{SealKey, SealKeys};
 use kubechat_crds::{Approval, CommandPlan};
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use tower::BoxError;
 
 use super::plans::{CLUSTER, plan_path};
@@ -28,6 +29,7 @@ use crate::error::Error;
 use crate::failpoint::{HOOK, Hook, Point};
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
+use crate::pace::Pace;
 use crate::selfcheck::Admission;
 
 /// Whether it is the request to stop at.
@@ -118,6 +120,8 @@ pub(crate) struct World {
     folder: tempfile::TempDir,
     key: ChainKey,
     pub(crate) seal: SealKeys,
+    /// Asks the processes started from now on to end.
+    pub(crate) stop: CancellationToken,
     fence: u64,
 }
 
@@ -177,6 +181,7 @@ impl World {
             folder,
             key: ChainKey::generate(),
             seal,
+            stop: CancellationToken::new(),
             fence: 0,
         }
     }
@@ -218,6 +223,7 @@ impl World {
             handled: Arc::default(),
             live: Arc::default(),
             holders: Arc::default(),
+            pace: Pace::new(self.stop.clone()),
             attempts: Arc::default(),
             client,
         };

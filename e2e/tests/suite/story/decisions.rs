@@ -86,7 +86,7 @@ async fn the_requester_withdraws_a_turn_and_nothing_is_executed(ctx: Arc<Ctx>) -
         .patch(&turn.name_any(), &PatchParams::default(), &cancel)
         .await?;
     let plan = ended_unsent(&alice, &plan, PlanPhase::Cancelled).await?;
-    says(&verdict(&plan)?.message, &["withdrawn", "nothing was executed"])?;
+    says(&verdict(&plan)?.message, &["withdrawn", "Nothing was executed"])?;
     let turn = ended_turn(&alice, &turn).await?;
     ensure!(
         status_of(&turn).phase == Some(RequestPhase::Cancelled),

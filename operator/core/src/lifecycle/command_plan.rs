@@ -56,15 +56,59 @@ pub enum Verdict {
     End(Ending),
 }
 
-/// How a plan ends without execution.
+/// How a plan ends before all of its steps were sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ending {
     /// Phase it ends in.
     pub phase: kubechat_crds::PlanPhase,
     /// Reason constant.
     pub reason: &'static str,
-    /// What happened and what to do.
+    /// What happened.
     pub message: String,
+    /// What to do; empty where there is nothing.
+    pub next: String,
+}
+
+impl Ending {
+    /// An end with what happened.
+    #[must_use]
+    pub fn new(phase: kubechat_crds::PlanPhase, reason: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            phase,
+            reason,
+            message: message.into(),
+            next: String::new(),
+        }
+    }
+
+    /// And with what to do.
+    #[must_use]
+    pub fn then(self, next: impl Into<String>) -> Self {
+        let next = next.into();
+        Self { next, ..self }
+    }
+
+    /// In words, of a plan that nothing was sent of.
+    #[must_use]
+    pub fn unbegun(&self) -> String {
+        self.told("", "Nothing was executed")
+    }
+
+    /// In words, of a plan that was under way; `account` says what was done.
+    #[must_use]
+    pub fn midway(&self, account: &str) -> String {
+        self.told("stopped midway: ", account)
+    }
+
+    fn told(&self, before: &str, account: &str) -> String {
+        let message = self.message.trim_end_matches('.');
+        let next = if self.next.is_empty() {
+            String::new()
+        } else {
+            format!(". {}", self.next)
+        };
+        format!("{before}{message}. {account}{next}")
+    }
 }
 
 /// Of those who may still approve, so many are named in the message; the status names more.
@@ -78,18 +122,12 @@ pub fn decide(seen: &Observed<'_>) -> (Verdict, ApprovalSummary) {
     use kubechat_crds::PlanPhase::{Blocked, Cancelled, Denied, Expired};
     let terms = Terms::of(seen.plan, seen.policies, seen.now);
     let count = count(seen, &terms);
-    let end = |phase, reason, message: String| {
-        Verdict::End(Ending {
-            phase,
-            reason,
-            message,
-        })
-    };
+    let end = |phase, reason, message: String| Verdict::End(Ending::new(phase, reason, message));
     if seen.plan.mode == Mode::PlanOnly {
         return (Verdict::PlanOnly, count.summary);
     }
     if seen.cancelled {
-        let message = "withdrawn by the requester; nothing was executed".to_owned();
+        let message = "withdrawn by the requester".to_owned();
         return (end(Cancelled, reason::CANCELLED, message), count.summary);
     }
     if let Some((by, why)) = &count.denied {
@@ -102,7 +140,7 @@ pub fn decide(seen: &Observed<'_>) -> (Verdict, ApprovalSummary) {
             end(
                 Denied,
                 reason::DENIED,
-                format!("{} denied it{why}. Nothing was executed", shown::identity(by)),
+                format!("{} denied it{why}", shown::identity(by)),
             ),
             count.summary,
         );
@@ -118,11 +156,9 @@ pub fn decide(seen: &Observed<'_>) -> (Verdict, ApprovalSummary) {
         return (end(Blocked, reason::POLICY_DENIED, denial.message), count.summary);
     }
     if let Some(why) = expired(seen) {
-        let message = format!(
-            "{why}. Nothing was executed. Ask again: kubechat again {}",
-            seen.name
-        );
-        return (end(Expired, reason::EXPIRED, message), count.summary);
+        let ending = Ending::new(Expired, reason::EXPIRED, why);
+        let next = format!("Ask again: kubechat again {}", seen.name);
+        return (Verdict::End(ending.then(next)), count.summary);
     }
     let policies = match seen.policies {
         Ok(policies) => policies,

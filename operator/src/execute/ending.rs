@@ -1,0 +1,128 @@
+//! How an execution ends, in words: what was done, what was not, and what a person does next.
+
+use kubechat_audit::{EventType, Outcome};
+use kubechat_core::lifecycle::command_plan::{Ending, Verdict};
+use kubechat_core::reason;
+use kubechat_crds::{PlanPhase, StepState};
+
+use super::{Progress, Run, did_something, finish};
+use crate::audit::about_plan;
+use crate::error::Error;
+
+/// Why a plan under way may not go on, by a verdict that is not Go.
+pub(super) fn halting(verdict: Verdict) -> Option<Ending> {
+    match verdict {
+        Verdict::Go => None,
+        // What to approve is of no use to a plan that ends here.
+        Verdict::Wait { reason, .. }
+            if [reason::AWAITING_APPROVAL, reason::REQUIREMENT_CHANGED].contains(&reason) =>
+        {
+            let message =
+                "its approvals do not suffice any more (one was taken back, or a policy asks for more)";
+            Some(Ending::new(PlanPhase::Interrupted, reason, message))
+        }
+        Verdict::Wait { reason, message } => Some(Ending::new(PlanPhase::Interrupted, reason, message)),
+        Verdict::End(ending) => Some(ending),
+        Verdict::PlanOnly => {
+            let message = "the plan is for showing only";
+            Some(Ending::new(PlanPhase::Interrupted, reason::PLAN_ONLY, message))
+        }
+    }
+}
+
+impl Run<'_> {
+    /// A step that did not get done stops the plan.
+    pub(super) async fn stop(
+        &mut self,
+        index: usize,
+        state: StepState,
+        message: &str,
+    ) -> Result<Progress, Error> {
+        let id = self
+            .plan()
+            .spec
+            .steps
+            .get(index)
+            .map(|s| s.id.clone())
+            .unwrap_or_default();
+        let (phase, reason) = match (state, self.step_reason(index)) {
+            (StepState::Unknown, _) => (PlanPhase::Interrupted, reason::OUTCOME_UNKNOWN),
+            (_, reason::INTERRUPTED) => (PlanPhase::Interrupted, reason::INTERRUPTED),
+            (_, why) => (PlanPhase::Failed, why),
+        };
+        let text = format!("step {id} is {state:?}: {message}. {}", self.account());
+        // The step's own result entry tells of it.
+        Ok(self.close(phase, reason, &text))
+    }
+
+    fn step_reason(&self, index: usize) -> &'static str {
+        match self.status.steps.get(index).and_then(|s| s.reason.as_deref()) {
+            Some(r) if r == reason::FORBIDDEN => reason::FORBIDDEN,
+            Some(r) if r == reason::INTERRUPTED => reason::INTERRUPTED,
+            Some(_) | None => reason::STEP_FAILED,
+        }
+    }
+
+    /// What was done, what was not sent, and how to undo it.
+    fn account(&self) -> String {
+        let steps = &self.status.steps;
+        let is = |state: StepState| steps.iter().filter(move |s| s.state == state);
+        let done: Vec<&str> = is(StepState::Done).map(|s| s.id.as_str()).collect();
+        let partly = is(StepState::Failed).any(|s| s.done > 0) || is(StepState::Unknown).next().is_some();
+        let mut text = if !done.is_empty() {
+            format!("Done: {}", done.join(", "))
+        } else if partly {
+            "No other step was done".to_owned()
+        } else {
+            "No step was done".to_owned()
+        };
+        let unsent = is(StepState::Pending).chain(is(StepState::Skipped)).count();
+        if unsent > 0 {
+            text.push_str(&format!("; {unsent} later step(s) were not sent"));
+        }
+        if steps.iter().any(did_something) {
+            let name = self.plan().metadata.name.as_deref().unwrap_or_default();
+            text.push_str(&format!(". Undo what was done: kubechat rollback {name}"));
+        }
+        text
+    }
+
+    /// Ends the plan: as it says where nothing was begun, else as Interrupted and with what was done and how to undo it.
+    pub(super) async fn conclude(&mut self, ending: Ending) -> Result<Progress, Error> {
+        if self.begun() {
+            let text = ending.midway(&self.account());
+            return self.end(PlanPhase::Interrupted, ending.reason, &text).await;
+        }
+        self.end(ending.phase, ending.reason, &ending.unbegun()).await
+    }
+
+    /// Ends the plan in this phase, which no result entry tells of: so the log gets one. Steps not begun are Skipped.
+    pub(super) async fn end(
+        &mut self,
+        phase: PlanPhase,
+        reason: &'static str,
+        message: &str,
+    ) -> Result<Progress, Error> {
+        let mut draft = about_plan(
+            self.plan(),
+            EventType::CommandExecution,
+            "execute",
+            Outcome::Denied,
+            reason,
+        );
+        draft.message = message.to_owned();
+        self.ctx.audit.record(draft).await?;
+        Ok(self.close(phase, reason, message))
+    }
+
+    fn close(&mut self, phase: PlanPhase, reason: &'static str, message: &str) -> Progress {
+        for step in &mut self.status.steps {
+            if step.state == StepState::Pending {
+                step.state = StepState::Skipped;
+            }
+        }
+        let plan = self.plan();
+        finish(&mut self.status, plan, phase, reason, message);
+        Progress::Finished(Box::new(self.status.clone()))
+    }
+}
