@@ -178,9 +178,9 @@ async fn a_plan_that_ends_midway_is_interrupted_and_says_what_was_done_and_how_t
         (
             "withdrawn",
             |world, _| {
-                world
-                    .server
-                    .edit(&turn_path(), |o| o["spec"]["cancel"] = true.into())
+                world.server.edit(&turn_path(), |o| {
+                    o["spec"]["cancel"] = true.into();
+                })
             },
             "withdrawn by the requester",
         ),
@@ -207,7 +207,7 @@ async fn a_plan_that_ends_midway_is_interrupted_and_says_what_was_done_and_how_t
             "changed",
             |world, steps| {
                 world.server.edit(&path_of(&steps[1].targets[0]), |o| {
-                    o["spec"]["replicas"] = 7.into()
+                    o["spec"]["replicas"] = 7.into();
                 });
             },
             "was changed since the plan was made",
@@ -229,9 +229,9 @@ async fn a_plan_that_ends_midway_is_interrupted_and_says_what_was_done_and_how_t
         (
             "not what was approved",
             |world, _| {
-                world
-                    .server
-                    .edit(&plan_path(), |o| o["spec"]["digest"] = "sha256:other".into())
+                world.server.edit(&plan_path(), |o| {
+                    o["spec"]["digest"] = "sha256:other".into();
+                })
             },
             "does not have the digest",
         ),
