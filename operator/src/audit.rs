@@ -186,6 +186,24 @@ impl Audit {
         Ok(bytes.filter(|b| format!("sha256:{}", kubechat_crds::sha256_hex(b)) == digest))
     }
 
+    /// UIDs of all turns for which bytes are kept.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn kept_for(&self) -> Result<Vec<String>, Error> {
+        let mut all: Vec<String> = vec![];
+        loop {
+            let page = self
+                .store
+                .rollback_plans(all.last().map_or("", String::as_str))
+                .await?;
+            if page.is_empty() {
+                return Ok(all);
+            }
+            all.extend(page);
+        }
+    }
+
     /// Forgets the bytes of a turn.
     ///
     /// # Errors

@@ -15,6 +15,7 @@ use kubechat_crds::{
     AIProvider, Approval, ApproverKey, AuditPolicy, AuditPolicySpec, ChatRequest, ChatSession, CommandPlan,
     RiskPolicy,
 };
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -320,14 +321,20 @@ async fn lead(
         approvals.clone(),
         sessions.clone(),
     );
-    let (recording, left) = (Arc::clone(&ctx), stores.requests.clone());
+    let (went, left) = (Arc::new(Notify::new()), stores.requests.clone());
+    tasks.spawn(controllers::kept::sweeps(
+        Arc::clone(&ctx),
+        Arc::clone(&went),
+        check,
+        shutdown.clone(),
+    ));
     watch(tasks, request_stream, shutdown, move |request| {
         let (r, p, s) = (r.clone(), p.clone(), s.clone());
-        let (ctx, left) = (Arc::clone(&recording), left.clone());
+        // Deleted, or not in the cache yet: the sweep finds out.
+        if left.get(&ObjectRef::from_obj(&request)).is_none() {
+            went.notify_one();
+        }
         async move {
-            if left.get(&ObjectRef::from_obj(&request)).is_none() {
-                controllers::chat_request::gone(&request, &ctx).await;
-            }
             if request.spec.cancel {
                 p.touch(&controllers::chat_request::plan_name(&request), &request)
                     .await;

@@ -40,7 +40,7 @@ pub struct Draft {
     pub reason: String,
     /// One sentence for people; cut visibly at 1 KiB.
     pub message: String,
-    /// `Audit-ID` of the API server's own audit log, to compare both.
+    /// `Audit-ID` of the last write in the API server's own audit log, to compare both. All of a step begin with its id.
     pub api_audit_id: Option<String>,
     /// Claimed origin.
     pub source: Option<Source>,

@@ -67,7 +67,7 @@ pub struct Entry {
     pub reason: String,
     /// One sentence for people. Untrusted text: escape it before a terminal sees it.
     pub message: String,
-    /// `Audit-ID` of the API server's own audit log.
+    /// `Audit-ID` of the last write in the API server's own audit log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_audit_id: Option<String>,
     /// Claimed origin.

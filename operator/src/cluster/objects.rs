@@ -12,6 +12,7 @@ use crate::error::Error;
 pub const PAGE: u32 = 500;
 const METADATA: &str = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io";
 const METADATA_LIST: &str = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io";
+const AUDIT_ID: &str = "Audit-ID";
 const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
 
 /// Objects of one kind in one namespace (or all, or cluster-wide).
@@ -20,6 +21,27 @@ pub struct Objects<'a> {
     client: &'a ClientDebug,
     kind: &'a KindRef,
     namespace: Option<&'a str>,
+}
+
+/// Whether a write is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Earnest<'a> {
+    /// A dry-run.
+    No,
+    /// For good. The API server takes this as the id of the request in its own audit log (header `Audit-ID`).
+    Yes {
+        /// Unlike that of any other request.
+        audit_id: &'a str,
+    },
+}
+
+impl Earnest<'_> {
+    fn mark(self, request: http::request::Builder) -> http::request::Builder {
+        match self {
+            Self::No => request,
+            Self::Yes { audit_id } => request.header(AUDIT_ID, audit_id),
+        }
+    }
 }
 
 /// A client that can stand in a Debug struct.
@@ -232,17 +254,16 @@ impl<'a> Objects<'a> {
         name: &str,
         subresource: Option<&str>,
         patch: &Value,
-        dry_run: bool,
+        earnest: Earnest<'_>,
     ) -> Result<Value, Error> {
         let content = if patch.is_array() {
             "application/json-patch+json"
         } else {
             "application/merge-patch+json"
         };
-        let uri = format!("{}?{}", self.path(Some(name), subresource)?, write_query(dry_run));
-        let request = Request::builder()
-            .method(Method::PATCH)
-            .uri(uri)
+        let uri = format!("{}?{}", self.path(Some(name), subresource)?, write_query(earnest));
+        let request = earnest
+            .mark(Request::builder().method(Method::PATCH).uri(uri))
             .header(http::header::CONTENT_TYPE, content)
             .body(serde_json::to_vec(patch)?);
         self.send(format!("patch {} {name}", self.kind.kind.to_lowercase()), request)
@@ -253,9 +274,10 @@ impl<'a> Objects<'a> {
     ///
     /// # Errors
     /// What the API server said.
-    pub async fn create(&self, manifest: &Value, dry_run: bool) -> Result<Value, Error> {
-        let uri = format!("{}?{}", self.path(None, None)?, write_query(dry_run));
-        let request = Request::post(uri)
+    pub async fn create(&self, manifest: &Value, earnest: Earnest<'_>) -> Result<Value, Error> {
+        let uri = format!("{}?{}", self.path(None, None)?, write_query(earnest));
+        let request = earnest
+            .mark(Request::post(uri))
             .header(http::header::CONTENT_TYPE, "application/json")
             .body(serde_json::to_vec(manifest)?);
         self.send(format!("create {}", self.kind.kind.to_lowercase()), request)
@@ -272,7 +294,7 @@ impl<'a> Objects<'a> {
         uid: &str,
         version: Option<&str>,
         grace: Option<i64>,
-        dry_run: bool,
+        earnest: Earnest<'_>,
     ) -> Result<Value, Error> {
         let mut body = serde_json::json!({"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background", "preconditions": {"uid": uid}});
         if let Some(version) = version {
@@ -281,10 +303,11 @@ impl<'a> Objects<'a> {
         if let Some(grace) = grace {
             body["gracePeriodSeconds"] = grace.into();
         }
-        if dry_run {
+        if earnest == Earnest::No {
             body["dryRun"] = serde_json::json!(["All"]);
         }
-        let request = Request::delete(self.path(Some(name), None)?)
+        let request = earnest
+            .mark(Request::delete(self.path(Some(name), None)?))
             .header(http::header::CONTENT_TYPE, "application/json")
             .body(serde_json::to_vec(&body)?);
         self.send(
@@ -306,8 +329,11 @@ impl<'a> Objects<'a> {
     }
 }
 
-fn write_query(dry_run: bool) -> String {
-    let dry = if dry_run { "&dryRun=All" } else { "" };
+fn write_query(earnest: Earnest<'_>) -> String {
+    let dry = match earnest {
+        Earnest::No => "&dryRun=All",
+        Earnest::Yes { .. } => "",
+    };
     format!("fieldManager={}{dry}", kubechat_crds::FIELD_MANAGER)
 }
 

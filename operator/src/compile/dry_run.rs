@@ -7,7 +7,7 @@ use kubechat_crds::command_plan::{Effect, FieldOwner};
 use serde_json::Value;
 
 use super::{Stop, Turn};
-use crate::cluster::objects::Objects;
+use crate::cluster::objects::{Earnest, Objects};
 use crate::error::Error;
 
 /// Runs the server's dry-run for every target and keeps the diff.
@@ -33,7 +33,7 @@ pub(super) async fn dry_run(turn: &Turn<'_>, draft: &mut Draft) -> Result<(), St
                 let body = plan::final_patch(&patch, step.subresource.as_deref(), before, "")
                     .map_err(|e| Stop::failed(reason::INVALID, e))?;
                 let after = api
-                    .patch(&target.name, step.subresource.as_deref(), &body, true)
+                    .patch(&target.name, step.subresource.as_deref(), &body, Earnest::No)
                     .await
                     .map_err(refused)?;
                 lines.extend(compare(index, step, before, &after));
@@ -41,14 +41,20 @@ pub(super) async fn dry_run(turn: &Turn<'_>, draft: &mut Draft) -> Result<(), St
             (Effect::Create, _) => {
                 let manifest = manifest_text(turn, draft).await?;
                 let body: Value = serde_json::from_str(&manifest).map_err(|e| Stop::Retry(e.into()))?;
-                let after = api.create(&body, true).await.map_err(refused)?;
+                let after = api.create(&body, Earnest::No).await.map_err(refused)?;
                 lines.extend(diff::diff(index, None, Some(&after)));
             }
             (Effect::Delete, Some(before)) => {
                 let uid = target.uid.as_deref().unwrap_or_default();
-                api.delete(&target.name, uid, None, step.params.grace_period_seconds, true)
-                    .await
-                    .map_err(refused)?;
+                api.delete(
+                    &target.name,
+                    uid,
+                    None,
+                    step.params.grace_period_seconds,
+                    Earnest::No,
+                )
+                .await
+                .map_err(refused)?;
                 lines.push(kubechat_crds::command_plan::DiffLine {
                     target: i32::try_from(index).unwrap_or(i32::MAX),
                     path: String::new(),

@@ -128,15 +128,7 @@ pub fn mirrored(request: &ChatRequest, plan: &CommandPlan, current: ChatRequestS
     new
 }
 
-/// A turn that was deleted, by whomever: the bytes that would undo its plan go with it. Best effort; what cannot be forgotten
-/// now is of no use to anybody.
-pub async fn gone(request: &ChatRequest, ctx: &Context) {
-    if let Err(problem) = ctx.audit.forget(&request.uid().unwrap_or_default()).await {
-        tracing::warn!(%problem, "the kept bytes of a deleted turn were not forgotten");
-    }
-}
-
-/// Removes a finished turn after its time; its plan goes with it.
+/// Removes a finished turn after its time; its plan goes with it, and what was kept to undo that ([`super::kept`]).
 async fn retire(request: &ChatRequest, ctx: &Context, status: &ChatRequestStatus) -> Result<Action, Error> {
     let tracked = is_tracked(request.labels(), request.annotations());
     let completed = status
@@ -150,7 +142,6 @@ async fn retire(request: &ChatRequest, ctx: &Context, status: &ChatRequestStatus
         return Ok(at(end));
     }
     ctx.leadership.check()?;
-    ctx.audit.forget(&request.uid().unwrap_or_default()).await?;
     let api: Api<ChatRequest> = Api::namespaced(ctx.client.clone(), &request.namespace().unwrap_or_default());
     let params = kube::api::DeleteParams::background().preconditions(kube::api::Preconditions {
         uid: request.uid(),

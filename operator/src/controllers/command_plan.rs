@@ -53,8 +53,9 @@ pub async fn reconcile(plan: Arc<CommandPlan>, ctx: Arc<Context>) -> Result<Acti
     }
     if !begun && !has_decision(&ctx, &plan) {
         let (verdict, approvals) = observe(&ctx, &plan);
-        // Nobody decided, so there is nothing to count; a Go without a decision is looked at freshly below.
-        if verdict != Verdict::Go {
+        // Nobody decided, so there is nothing to count. Caches may be behind: what is not just waiting is looked at freshly
+        // below, or the log would tell of an end that a plan long executed never had.
+        if matches!(verdict, Verdict::Wait { .. } | Verdict::PlanOnly) {
             let new = CommandPlanStatus {
                 approvals: Some(approvals),
                 ..current

@@ -9,6 +9,7 @@ pub mod chat_request;
 pub mod chat_session;
 pub mod command_plan;
 pub mod holders;
+pub mod kept;
 pub mod lane;
 pub mod risk_policy;
 pub mod status;

@@ -2,8 +2,10 @@
 //! or Unknown, never two, and a log in which every intent has one result.
 
 use kubechat_audit::Outcome;
+use kubechat_crds::intent::Action;
 use kubechat_crds::{PlanPhase, StepState};
 
+use super::random_tests::judge;
 use crate::failpoint::Point;
 use crate::testing::plans::Verb;
 use crate::testing::process::{Fuse, Ran, World};
@@ -98,6 +100,86 @@ async fn a_process_that_hangs_at_any_point_and_comes_back_after_another_leader_c
     for verb in Verb::ALL {
         for point in Point::ALL {
             crash(verb, point, Next::SecondLeader).await;
+        }
+    }
+}
+
+/// What the matrix does for each action of the catalogue. Who adds an action adds its row here, or it does not compile.
+const fn rows(action: Action) -> &'static [Verb] {
+    match action {
+        // They write nothing, and no plan is made of them.
+        Action::List
+        | Action::Get
+        | Action::Describe
+        | Action::Logs
+        | Action::Events
+        | Action::Count
+        | Action::RolloutStatus => &[],
+        Action::Scale => &[Verb::Scale],
+        Action::Restart => &[Verb::Restart],
+        Action::SetImage => &[Verb::SetImage],
+        Action::SetResources => &[Verb::SetResources],
+        Action::Delete => &[Verb::Delete, Verb::DeleteMany],
+        Action::Label => &[Verb::Label, Verb::LabelMany],
+        Action::Annotate => &[Verb::Annotate],
+        Action::Cordon => &[Verb::Cordon],
+        Action::Uncordon => &[Verb::Uncordon],
+        Action::CreateNamespace => &[Verb::CreateNamespace],
+        Action::RolloutUndo => &[Verb::RolloutUndo],
+        Action::Recreate => &[Verb::Recreate],
+    }
+}
+
+#[tokio::test]
+async fn every_action_of_the_catalogue_that_changes_something_is_in_the_matrix() {
+    let mut covered = vec![];
+    for action in Action::ALL {
+        assert_eq!(rows(action).is_empty(), action.is_read(), "{action:?}");
+        for verb in rows(action) {
+            let steps = World::new().propose(&[*verb]).await;
+            assert_eq!(steps[0].action, action, "{verb:?}");
+            covered.push(*verb);
+        }
+    }
+    for verb in Verb::ALL {
+        assert!(covered.contains(&verb), "{verb:?} is of no action");
+    }
+    assert_eq!(covered.len(), Verb::ALL.len());
+}
+
+/// Boundaries that a process may pass while it executes one step; more than any does.
+const MOST_BOUNDARIES: i64 = 400;
+
+/// Beyond the named points: before each request and after each answer, before and after each write to the audit log.
+#[tokio::test]
+async fn a_process_that_is_stopped_at_any_boundary_whatever_leaves_one_effect_and_a_whole_log() {
+    for verb in Verb::ALL {
+        for next in [Next::Restart, Next::SecondLeader] {
+            let mut passed = 0;
+            for boundary in 1..MOST_BOUNDARIES {
+                let mut world = World::new();
+                let steps = world.propose(&[verb]).await;
+                let first = world.start(Fuse::after(boundary)).await;
+                let Ran::Stopped(hanging) = first.reconcile(world.plan()).await else {
+                    break;
+                };
+                passed = boundary;
+                let hanging = Some(hanging).filter(|_| next == Next::SecondLeader);
+                let plan = world.start(Fuse::long()).await.finish(&world).await;
+                if let Some(hanging) = hanging {
+                    let _ = hanging.wake().await;
+                }
+                assert_eq!(
+                    world.plan().status,
+                    plan.status,
+                    "{verb:?} at {boundary}: changed after its end"
+                );
+                judge(&mut world, &plan, &steps).await;
+            }
+            assert!(
+                (20..MOST_BOUNDARIES - 1).contains(&passed),
+                "{verb:?}: {passed} boundaries"
+            );
         }
     }
 }

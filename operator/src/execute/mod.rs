@@ -254,6 +254,7 @@ impl<'a> Run<'a> {
         outcome: Outcome,
         reason: &str,
         message: &str,
+        last_sent: Option<String>,
     ) -> Result<(), Error> {
         let mut draft = about_plan(
             self.plan(),
@@ -265,6 +266,7 @@ impl<'a> Run<'a> {
         draft.impersonated = true;
         draft.ids.step_id = Some(self.step_id(index));
         draft.message = message.to_owned();
+        draft.api_audit_id = last_sent;
         if let Some(step) = self.plan().spec.steps.get(index) {
             draft.verb = step.action.as_str().to_owned();
             draft.target = step.targets.first().map(crate::audit::target);
@@ -361,8 +363,12 @@ pub fn finish(
 #[cfg(test)]
 mod crash_tests;
 #[cfg(test)]
+mod joined_tests;
+#[cfg(test)]
 mod protocol_tests;
 #[cfg(test)]
 mod random_tests;
 #[cfg(test)]
 mod stop_tests;
+#[cfg(test)]
+mod watch_tests;

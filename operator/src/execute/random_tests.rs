@@ -1,11 +1,11 @@
 //! Ten thousand seeded kills: plans of any shape, executed by processes that end or hang at any boundary (a request, its
 //! answer, a write to the audit log, a named point), against an API server that refuses, loses answers and lets others get
-//! in between, with an audit store that goes away, and caches that are behind.
+//! in between, with an audit store that goes away, and watches that are late, silent, or lose events until the next list.
 //!
 //! Zero double effects, zero lost audit entries. The seed of a failure is printed; `KUBECHAT_SEED` runs that case alone,
 //! `KUBECHAT_KILLS` sets how many kills there are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -20,6 +20,7 @@ use crate::testing::plans::Verb;
 use crate::testing::process::{Fuse, Ran, Suspended, World};
 use crate::testing::server::{Asked, Fate};
 use crate::testing::store::Luck;
+use crate::testing::watches::Loss;
 
 /// Kills of one run, unless the environment says otherwise.
 const KILLS: u64 = 10_000;
@@ -115,11 +116,15 @@ async fn case(seed: u64) -> (u64, PlanPhase) {
             if finished(&world) {
                 break;
             }
-            // The watch may be behind, or broken: then the plan is an older one.
-            let behind = random.random_bool(0.2);
-            let plan = match seen.get(random.random_range(0..seen.len())) {
-                Some(old) if behind => old.clone(),
-                _ => world.plan(),
+            process.watches.suffer(&world.server, || loss(&mut random));
+            // A queue may be behind its cache, too.
+            let behind = random.random_bool(0.1);
+            let cached = process.ctx.stores.plans.state().pop();
+            let plan = match (seen.get(random.random_range(0..seen.len())), cached) {
+                (Some(old), _) if behind => old.clone(),
+                (_, Some(cached)) => (*cached).clone(),
+                // A controller that does not know of it does not look at it.
+                _ => continue,
             };
             match process.reconcile(plan).await {
                 Ran::Ended(_) => seen.push(world.plan()),
@@ -189,6 +194,16 @@ fn faults(world: &World, seed: u64) {
     });
 }
 
+/// What becomes of a watch between two looks.
+fn loss(random: &mut StdRng) -> Loss {
+    match random.random_range(0..100) {
+        0..15 => Loss::Lost,
+        15..25 => Loss::Late(random.random_range(0..4)),
+        25..35 => Loss::Gone,
+        _ => Loss::None,
+    }
+}
+
 /// What the audit store does to the writes of one life.
 fn luck(store: &crate::testing::store::FaultyStore, seed: u64) {
     let mut random = StdRng::seed_from_u64(seed);
@@ -203,7 +218,7 @@ fn luck(store: &crate::testing::store::FaultyStore, seed: u64) {
 }
 
 /// What must hold when all is over.
-async fn judge(world: &mut World, plan: &CommandPlan, steps: &[Step]) {
+pub(super) async fn judge(world: &mut World, plan: &CommandPlan, steps: &[Step]) {
     let status = plan.status.clone().unwrap_or_default();
     for (step, at) in steps.iter().zip(&status.steps) {
         let writes = world.writes(step);
@@ -222,6 +237,21 @@ async fn judge(world: &mut World, plan: &CommandPlan, steps: &[Step]) {
                 panic!("not an end: {what}")
             }
         }
+    }
+    let uid = plan.metadata.uid.as_deref().unwrap_or_default();
+    let ids: Vec<String> = steps
+        .iter()
+        .enumerate()
+        .map(|(index, step)| kubechat_core::plan::step_id(uid, index, step))
+        .collect();
+    let mut seen = BTreeSet::new();
+    for write in world.server.written() {
+        let audit_id = write.audit_id.clone().unwrap_or_default();
+        let of_a_step = ids.iter().any(|id| audit_id.starts_with(&format!("{id}.")));
+        assert!(
+            of_a_step && seen.insert(audit_id),
+            "{write:?} names no step, or twice the same write"
+        );
     }
     if status.phase == Some(PlanPhase::Succeeded) {
         assert!(
@@ -244,10 +274,8 @@ async fn judge(world: &mut World, plan: &CommandPlan, steps: &[Step]) {
             other => known.1.push(other),
         }
     }
-    let uid = plan.metadata.uid.as_deref().unwrap_or_default();
-    for (index, (step, at)) in steps.iter().zip(&status.steps).enumerate() {
-        let id = kubechat_core::plan::step_id(uid, index, step);
-        let (intents, results) = log.remove(&id).unwrap_or_default();
+    for ((step, at), id) in steps.iter().zip(&status.steps).zip(&ids) {
+        let (intents, results) = log.remove(id).unwrap_or_default();
         let what = format!(
             "{} {at:?}: {intents} {results:?} {:?}",
             step.id,

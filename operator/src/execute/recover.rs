@@ -13,7 +13,7 @@ use crate::error::Error;
 impl Run<'_> {
     /// Looks at what the audit log knows of each step: a recorded intent is never sent again.
     pub(super) async fn recover(&mut self) -> Result<Option<Progress>, Error> {
-        let mut forgotten = false;
+        let mut forgotten = vec![];
         for index in 0..self.plan().spec.steps.len() {
             let Some(state) = self.status.steps.get(index).map(|s| s.state) else {
                 continue;
@@ -37,18 +37,19 @@ impl Run<'_> {
                 }
                 return self.lost(index).await.map(Some);
             };
-            forgotten |= state == StepState::Pending;
             let seq = record.seq;
             let (state, message) = match record.result {
                 Some(result) => {
-                    let state = settled(result.outcome);
-                    if state != StepState::Done {
+                    let ended = settled(result.outcome);
+                    if ended != StepState::Done {
                         // What was done of many targets is what can be undone.
                         self.count(index).await?;
+                    } else if state == StepState::Pending {
+                        forgotten.extend(self.untraced(index).await?);
                     }
-                    (state, result.message.clone())
+                    (ended, result.message.clone())
                 }
-                None => self.settle_by_trace(index).await?,
+                None => self.settle_by_trace(index, seq).await?,
             };
             self.set(
                 index,
@@ -63,23 +64,23 @@ impl Run<'_> {
                 return self.stop(index, state, &message).await.map(Some);
             }
         }
-        if forgotten {
-            // The log knows of a step that the cluster has forgotten: its state was put back from a backup.
-            let name = self.plan().metadata.name.clone().unwrap_or_default();
-            let message = format!(
-                "the audit log holds this plan's execution, but the cluster does not know of it (was it restored from a backup?). It is not executed again. Look at the objects and ask anew: kubechat again {name}"
-            );
-            return self
-                .end(PlanPhase::Interrupted, reason::INTERRUPTED, &message)
-                .await
-                .map(Some);
+        if forgotten.is_empty() {
+            return Ok(None);
         }
-        Ok(None)
+        // Where only the status was lost, the objects show what was done, and the plan goes on.
+        let name = self.plan().metadata.name.clone().unwrap_or_default();
+        let message = format!(
+            "the audit log holds this plan's execution, but neither the plan nor the objects show it any more: {}. They were restored from a backup, or changed by somebody since. It is not executed again. Look at the objects; if the change is still wanted, ask again: kubechat again {name}",
+            named(&forgotten)
+        );
+        self.end(PlanPhase::Interrupted, reason::INTERRUPTED, &message)
+            .await
+            .map(Some)
     }
 
     /// A step that was begun by its status, but not by the audit log: the lock on it is gone, so it is not sent.
     async fn lost(&mut self, index: usize) -> Result<Progress, Error> {
-        let message = "the step was sent, but the audit log does not know of it (was the log put back from an older copy?), so whether it happened cannot be known. It is not sent again; look at the object, then roll back or ask again";
+        let message = "the plan says that the step was sent, but the audit log has no record of it: the log is older than the plan (an older copy was put back, or --audit-store names another file). Whether the change happened cannot be known from here. It is not sent again. Look at the object, then roll back or ask again";
         let mut draft = about_plan(
             self.plan(),
             EventType::CommandExecution,
@@ -93,21 +94,26 @@ impl Run<'_> {
         self.stop(index, StepState::Unknown, message).await
     }
 
-    /// Targets of a step that do not bear its mark, noted in its status.
-    async fn count(&mut self, index: usize) -> Result<Vec<String>, Error> {
+    /// Targets of a step that do not bear its mark.
+    async fn untraced(&self, index: usize) -> Result<Vec<String>, Error> {
         let plan = self.plan();
         let Some(step) = plan.spec.steps.get(index) else {
             return Ok(vec![]);
         };
         let acting = authz::acting(&plan.spec.requester).map_err(|e| Error::Identity(e.to_string()))?;
         let step_id = self.step_id(index);
-        let lost = match self.ctx.people.reader(&acting).await {
-            Ok(person) => mark::untraced(person, step, &step_id).await?,
+        match self.ctx.people.reader(&acting).await {
+            Ok(person) => mark::untraced(person, step, &step_id).await,
             // Nobody can look as the requester any more, so nobody can know.
-            Err(Error::Identity(_)) => step.targets.iter().map(mark::label).collect(),
-            Err(error) => return Err(error),
-        };
-        let all = step.targets.len();
+            Err(Error::Identity(_)) => Ok(step.targets.iter().map(mark::label).collect()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// As [`Self::untraced`], noted in the step's status.
+    async fn count(&mut self, index: usize) -> Result<Vec<String>, Error> {
+        let lost = self.untraced(index).await?;
+        let all = self.plan().spec.steps.get(index).map_or(0, |s| s.targets.len());
         if let Some(status) = self.status.steps.get_mut(index) {
             status.done = i32::try_from(all - lost.len().min(all)).unwrap_or(i32::MAX);
             status.failed = lost.iter().take(mark::MAX_NAMED).cloned().collect();
@@ -115,8 +121,8 @@ impl Run<'_> {
         Ok(lost)
     }
 
-    /// A recorded intent without result: only the object can tell.
-    async fn settle_by_trace(&mut self, index: usize) -> Result<(StepState, String), Error> {
+    /// A recorded intent (entry `seq`) without result: only the object can tell.
+    async fn settle_by_trace(&mut self, index: usize, seq: u64) -> Result<(StepState, String), Error> {
         let lost = self.count(index).await?;
         let (state, outcome, message) = if lost.is_empty() {
             (
@@ -126,15 +132,28 @@ impl Run<'_> {
             )
         } else {
             let message = format!(
-                "the operator was interrupted between intent and result, and the object does not tell whether the change happened: {}. It is not sent again; look at it, then roll back or ask again",
-                kubechat_crds::condition::clip(lost.join(", "), 2000)
+                "the operator ended after it recorded that the step begins (entry {seq} of the audit log) and before a result was recorded. The change is not to be seen on: {}. So it was never made, or has been changed since. It is not sent again. {}",
+                named(&lost),
+                look_there(&self.step_id(index))
             );
             (StepState::Unknown, Outcome::Unknown, message)
         };
-        self.record_result(index, outcome, reason_of(state), &message)
+        self.record_result(index, outcome, reason_of(state), &message, None)
             .await?;
         Ok((state, message))
     }
+}
+
+/// Names of objects, bounded.
+fn named(objects: &[String]) -> String {
+    kubechat_crds::condition::clip(objects.join(", "), 2000)
+}
+
+/// Where a person finds what KubeChat cannot know.
+pub(super) fn look_there(step_id: &str) -> String {
+    format!(
+        "Look at the object, or find what begins with {step_id} as auditID in the API server's audit log; then roll back or ask again"
+    )
 }
 
 fn settled(outcome: Outcome) -> StepState {

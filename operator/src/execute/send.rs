@@ -12,7 +12,8 @@ use kubechat_crds::command_plan::{Effect, Target};
 use serde_json::Value;
 
 use super::mark::{Key, MAX_NAMED, bears_mark, key, kind_of, label};
-use crate::cluster::objects::{ClientDebug, Objects};
+use super::recover::look_there;
+use crate::cluster::objects::{ClientDebug, Earnest, Objects};
 use crate::error::Error;
 use crate::failpoint::{self, Point};
 use crate::leader::Leadership;
@@ -192,7 +193,7 @@ impl<'a> Sender<'a> {
                 Ok(write) => write,
                 Err(not_ready) => return Ok(Err(not_ready)),
             };
-            let error = match execute(&self.client, self.step, &write, true).await {
+            let error = match execute(&self.client, self.step, &write, Earnest::No).await {
                 Ok(()) => return Ok(Ok(write)),
                 Err(error) => error,
             };
@@ -262,7 +263,8 @@ impl<'a> Sender<'a> {
     }
 
     /// Sends the writes one after the other; the first refusal stops. Leadership is asked before each, and whether to stop.
-    pub(super) async fn send(&self, writes: Vec<Write<'a>>) -> Sent {
+    /// `last_sent` is the id of the last one in the API server's own audit log.
+    pub(super) async fn send(&self, writes: Vec<Write<'a>>, last_sent: &mut Option<String>) -> Sent {
         let names: Vec<String> = writes.iter().map(|w| label(w.target)).collect();
         for (index, write) in writes.into_iter().enumerate() {
             let failed: Vec<String> = names.iter().skip(index).take(MAX_NAMED).cloned().collect();
@@ -278,7 +280,7 @@ impl<'a> Sender<'a> {
                     failed,
                 };
             }
-            let sent = self.one(write).await;
+            let sent = self.one(index, write, last_sent).await;
             failpoint::at(Point::AfterSend).await;
             match sent {
                 Ok(()) => {}
@@ -294,7 +296,8 @@ impl<'a> Sender<'a> {
                     Ok(None) => {}
                     Ok(Some(name)) => {
                         let message = format!(
-                            "{error}; whether {name} was changed cannot be known. It is not sent again. {tail}"
+                            "{error}; whether {name} was changed cannot be known. It is not sent again. {}. {tail}",
+                            look_there(&self.step_id)
                         );
                         return Sent::Unknown {
                             message,
@@ -304,7 +307,8 @@ impl<'a> Sender<'a> {
                     }
                     Err(second) => {
                         let message = format!(
-                            "{error}; looking for its effect failed too ({second}). It is not sent again. {tail}"
+                            "{error}; looking for its effect failed too ({second}). It is not sent again. {}. {tail}",
+                            look_there(&self.step_id)
                         );
                         return Sent::Unknown {
                             message,
@@ -321,11 +325,17 @@ impl<'a> Sender<'a> {
     /// One write. A conflict means by definition that nothing was written, so it is built anew while the object still is
     /// what was approved; too many requests are waited for, bounded. An object that bears the mark has had this very write:
     /// something on the way repeated it.
-    async fn one(&self, mut write: Write<'a>) -> Result<(), Refusal> {
+    async fn one(
+        &self,
+        index: usize,
+        mut write: Write<'a>,
+        last_sent: &mut Option<String>,
+    ) -> Result<(), Refusal> {
         let name = label(write.target);
         let mut last = None;
         for attempt in 0..MAX_CONFLICTS {
-            let error = match execute(&self.client, self.step, &write, false).await {
+            let audit_id = last_sent.insert(audit_id(&self.step_id, index, attempt));
+            let error = match execute(&self.client, self.step, &write, Earnest::Yes { audit_id }).await {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
@@ -389,6 +399,12 @@ impl<'a> Sender<'a> {
     }
 }
 
+/// The id of one request in the API server's own audit log: whoever finds the step there has all its writes, also those
+/// whose answer was lost.
+fn audit_id(step_id: &str, target: usize, attempt: u32) -> String {
+    format!("{step_id}.{target}.{attempt}")
+}
+
 /// Why one write did not go through.
 enum Refusal {
     /// The API server said no: it did not happen.
@@ -441,19 +457,24 @@ fn marked(manifest: &str, step_id: &str) -> Result<Value, String> {
     Ok(manifest)
 }
 
-async fn execute(client: &ClientDebug, step: &Step, write: &Write<'_>, dry_run: bool) -> Result<(), Error> {
+async fn execute(
+    client: &ClientDebug,
+    step: &Step,
+    write: &Write<'_>,
+    earnest: Earnest<'_>,
+) -> Result<(), Error> {
     let target = write.target;
     let api = Objects::new(client, &write.kind, target.namespace.as_deref());
     match step.effect {
         Effect::Update => api
-            .patch(&target.name, step.subresource.as_deref(), &write.body, dry_run)
+            .patch(&target.name, step.subresource.as_deref(), &write.body, earnest)
             .await
             .map(drop),
-        Effect::Create => api.create(&write.body, dry_run).await.map(drop),
+        Effect::Create => api.create(&write.body, earnest).await.map(drop),
         Effect::Delete => {
             let uid = target.uid.as_deref().unwrap_or_default();
             let grace = step.params.grace_period_seconds;
-            api.delete(&target.name, uid, write.version.as_deref(), grace, dry_run)
+            api.delete(&target.name, uid, write.version.as_deref(), grace, earnest)
                 .await
                 .map(drop)
         }

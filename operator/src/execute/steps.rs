@@ -207,13 +207,19 @@ async fn one(run: &mut Run<'_>, person: &Client, index: usize) -> Result<Option<
     }
     failpoint::at(Point::AfterReport).await;
     run.ctx.metrics.steps_sent.inc();
-    let sent = sender.send(writes).await;
+    let mut last_sent = None;
+    let sent = sender.send(writes, &mut last_sent).await;
     failpoint::at(Point::BeforeResult).await;
-    settle(run, index, sent).await
+    settle(run, index, sent, last_sent).await
 }
 
 /// Records what came of a sent step, first in the log, then in the status.
-async fn settle(run: &mut Run<'_>, index: usize, sent: Sent) -> Result<Option<Progress>, Error> {
+async fn settle(
+    run: &mut Run<'_>,
+    index: usize,
+    sent: Sent,
+    last_sent: Option<String>,
+) -> Result<Option<Progress>, Error> {
     let (state, outcome, why, message) = match sent {
         Sent::Done => (StepState::Done, Outcome::Success, reason::EXECUTED, String::new()),
         Sent::Failed {
@@ -245,7 +251,8 @@ async fn settle(run: &mut Run<'_>, index: usize, sent: Sent) -> Result<Option<Pr
             )
         }
     };
-    run.record_result(index, outcome, why, &message).await?;
+    run.record_result(index, outcome, why, &message, last_sent)
+        .await?;
     failpoint::at(Point::AfterResult).await;
     run.set(
         index,

@@ -1,5 +1,6 @@
 //! What the tests of the executor run against: an API server in memory ([`server`]), an audit store that can fail
-//! ([`store`]), processes that end at any boundary ([`process`]), and plans of every kind ([`plans`]).
+//! ([`store`]), processes that end at any boundary ([`process`]), watches that lose
+//! events ([`watches`]), and plans of every kind ([`plans`]).
 //!
 //! The code under test is the product's own, from the controller down; only what is outside the process is made up.
 
@@ -8,3 +9,5 @@ pub(crate) mod plans;
 pub(crate) mod process;
 pub(crate) mod server;
 pub(crate) mod store;
+pub(crate) mod watches;
+mod wire;

@@ -8,12 +8,10 @@ use http::{Method, Request};
 use kube::client::Body;
 use kube::runtime::controller::Action;
 use kube::runtime::events::{Recorder, Reporter};
-use kube::runtime::reflector::store as reflected;
-use kube::runtime::watcher::Event;
 use kube::{Client, Config};
 use kubechat_audit::{ChainKey, Entry, Filter, Spool, SqliteOptions, SqliteStore, verify_file};
 use kubechat_core::seal::{SealKey, SealKeys};
-use kubechat_crds::{Approval, CommandPlan};
+use kubechat_crds::CommandPlan;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tower::BoxError;
@@ -21,9 +19,10 @@ use tower::BoxError;
 use super::plans::{CLUSTER, plan_path};
 use super::server::{Answer, Server};
 use super::store::FaultyStore;
+use super::watches::Watches;
 use crate::audit::Audit;
 use crate::cluster::impersonate::{Http, Impersonator};
-use crate::context::{Context, Events, Stores};
+use crate::context::{Context, Events};
 use crate::controllers::command_plan::reconcile;
 use crate::error::Error;
 use crate::failpoint::{HOOK, Hook, Point};
@@ -108,6 +107,11 @@ impl Fuse {
         }
     }
 
+    /// Waits until the process was stopped.
+    pub(crate) async fn blown(&self) {
+        self.stopped.notified().await;
+    }
+
     async fn stop(&self) {
         self.stopped.notify_one();
         self.woken.notified().await;
@@ -129,6 +133,7 @@ pub(crate) struct World {
 pub(crate) struct Process {
     pub(crate) ctx: Arc<Context>,
     pub(crate) store: FaultyStore,
+    pub(crate) watches: Watches,
     pub(crate) fuse: Arc<Fuse>,
     hook: Hook,
 }
@@ -206,6 +211,7 @@ impl World {
             controller: "test".into(),
             instance: None,
         };
+        let watches = Watches::of(&self.server);
         let (events, _) = Events::new(Recorder::new(client.clone(), reporter));
         let config = Config::new("http://fake.invalid".parse().unwrap());
         let ctx = Context {
@@ -218,7 +224,7 @@ impl World {
             leadership: Leadership::held(self.fence),
             admission: Arc::new(Admission::new(Arc::clone(&metrics))),
             metrics,
-            stores: self.stores(),
+            stores: watches.stores(),
             events,
             handled: Arc::default(),
             live: Arc::default(),
@@ -235,24 +241,9 @@ impl World {
         Process {
             ctx: Arc::new(ctx),
             store,
+            watches,
             fuse,
             hook,
-        }
-    }
-
-    /// Caches as a process has them that just began to watch: of decisions only, the rest is read fresh.
-    fn stores(&self) -> Stores {
-        let (approvals, mut writer) = reflected::<Approval>();
-        for approval in self.server.all("/approvals/") {
-            writer.apply_watcher_event(&Event::Apply(serde_json::from_value(approval).unwrap()));
-        }
-        Stores {
-            requests: reflected().0,
-            plans: reflected().0,
-            approvals,
-            sessions: reflected().0,
-            policies: reflected().0,
-            filled: vec![],
         }
     }
 
@@ -290,7 +281,7 @@ impl Process {
         let mut running: Pin<Box<dyn Future<Output = _>>> = Box::pin(looked);
         tokio::select! {
             biased;
-            () = self.fuse.stopped.notified() => Ran::Stopped(Suspended {
+            () = self.fuse.blown() => Ran::Stopped(Suspended {
                 running,
                 fuse: Arc::clone(&self.fuse),
                 leadership: self.ctx.leadership.clone(),

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tower::BoxError;
 
 use super::people::{person, stamped};
+use super::wire::{Place, controlled, echo, place};
 
 /// An answer.
 pub(crate) type Answer = Response<axum::body::Body>;
@@ -24,6 +25,8 @@ pub(crate) struct Asked {
     /// Whom KubeChat acts as; `None` for its own requests.
     pub(crate) user: Option<String>,
     pub(crate) dry_run: bool,
+    /// The id the request has in the server's audit log.
+    pub(crate) audit_id: Option<String>,
 }
 
 impl Asked {
@@ -60,6 +63,7 @@ pub(crate) struct Written {
     pub(crate) user: String,
     pub(crate) method: String,
     pub(crate) path: String,
+    pub(crate) audit_id: Option<String>,
 }
 
 type Fates = Box<dyn FnMut(&Asked) -> Fate + Send>;
@@ -69,6 +73,8 @@ struct State {
     objects: BTreeMap<String, Value>,
     version: u64,
     uids: u64,
+    /// Every change ever made: where, the object, and whether it is there.
+    changes: Vec<(String, Value, bool)>,
     written: Vec<Written>,
     asked: u64,
     fates: Fates,
@@ -80,33 +86,6 @@ struct State {
 pub(crate) struct Server {
     state: Arc<Mutex<State>>,
     keys: SealKeys,
-}
-
-/// A path taken apart.
-#[derive(Debug)]
-struct Place {
-    collection: String,
-    resource: String,
-    name: Option<String>,
-    sub: Option<String>,
-}
-
-fn place(path: &str) -> Place {
-    let parts: Vec<&str> = path.split('/').skip(1).collect();
-    let (head, rest) = parts.split_at(if parts[0] == "api" { 2 } else { 3 });
-    let (spot, rest) = match rest {
-        ["namespaces", _, resource, ..] if *resource != "status" => rest.split_at(2),
-        _ => rest.split_at(0),
-    };
-    let mut collection: Vec<&str> = head.to_vec();
-    collection.extend(spot);
-    collection.push(rest[0]);
-    Place {
-        collection: format!("/{}", collection.join("/")),
-        resource: rest[0].to_owned(),
-        name: rest.get(1).map(|s| (*s).to_owned()),
-        sub: rest.get(2).map(|s| (*s).to_owned()),
-    }
 }
 
 fn status(code: u16, message: &str) -> Value {
@@ -132,6 +111,7 @@ impl Server {
             objects: BTreeMap::new(),
             version: 100,
             uids: 0,
+            changes: vec![],
             written: vec![],
             asked: 0,
             fates: Box::new(|_| Fate::Answered),
@@ -164,7 +144,18 @@ impl Server {
     }
 
     pub(crate) fn remove(&self, path: &str) -> Option<Value> {
-        self.state().objects.remove(path)
+        self.state().take(path)
+    }
+
+    /// How many changes there were.
+    pub(crate) fn changes(&self) -> usize {
+        self.state().changes.len()
+    }
+
+    /// So many of them, from this one on.
+    pub(crate) fn changed(&self, from: usize, many: usize) -> Vec<(String, Value, bool)> {
+        let state = self.state();
+        state.changes.iter().skip(from).take(many).cloned().collect()
     }
 
     /// Changes an object as an administrator.
@@ -200,15 +191,13 @@ impl Server {
         let bytes = axum::body::to_bytes(axum::body::Body::new(body), 1 << 20).await?;
         let body: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
         let query = head.uri.query().unwrap_or_default().to_owned();
-        let user = head
-            .headers
-            .get("impersonate-user")
-            .map(|v| v.to_str().unwrap().to_owned());
+        let header = |name: &str| head.headers.get(name).map(|v| v.to_str().unwrap().to_owned());
         let asked = Asked {
             method: head.method.clone(),
             path: head.uri.path().to_owned(),
-            user,
+            user: header("impersonate-user"),
             dry_run: query.contains("dryRun=All") || body.get("dryRun").is_some(),
+            audit_id: header("audit-id"),
         };
         let mut state = self.state();
         state.asked += 1;
@@ -242,25 +231,21 @@ impl Server {
     }
 }
 
-/// SelfSubjectReview: the identity as the headers give it.
-fn echo(headers: &http::HeaderMap) -> Value {
-    let all = |name: &str| -> Vec<String> {
-        headers
-            .get_all(name)
-            .iter()
-            .map(|v| v.to_str().unwrap().to_owned())
-            .collect()
-    };
-    let mut groups = all("impersonate-group");
-    groups.push("system:authenticated".to_owned());
-    json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview", "metadata": {},
-        "status": {"userInfo": {"username": all("impersonate-user").first(), "uid": all("impersonate-uid").first(), "groups": groups}}})
-}
-
 impl State {
     fn next_version(&mut self) -> Value {
         self.version += 1;
         self.version.to_string().into()
+    }
+
+    fn keep(&mut self, path: &str, object: &Value) {
+        self.objects.insert(path.to_owned(), object.clone());
+        self.changes.push((path.to_owned(), object.clone(), true));
+    }
+
+    fn take(&mut self, path: &str) -> Option<Value> {
+        let object = self.objects.remove(path)?;
+        self.changes.push((path.to_owned(), object.clone(), false));
+        Some(object)
     }
 
     fn store_new(&mut self, path: &str, mut object: Value) -> Value {
@@ -278,7 +263,7 @@ impl State {
             object["metadata"]["generation"] = 1.into();
         }
         controlled(&mut object);
-        self.objects.insert(path.to_owned(), object.clone());
+        self.keep(path, &object);
         object
     }
 
@@ -303,7 +288,7 @@ impl State {
         }
         controlled(&mut after);
         after["metadata"]["resourceVersion"] = self.next_version();
-        self.objects.insert(path.to_owned(), after.clone());
+        self.keep(path, &after);
         after
     }
 
@@ -350,6 +335,7 @@ impl State {
                 user,
                 method: asked.method.to_string(),
                 path: path.to_owned(),
+                audit_id: asked.audit_id.clone(),
             });
         }
     }
@@ -398,7 +384,16 @@ impl State {
                     .is_none_or(|w| o.pointer("/spec/planRef/name").and_then(Value::as_str) == Some(w))
             })
             .collect();
-        json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": self.version.to_string()}, "items": items})
+        let number = |key: &str| query.split('&').find_map(|p| p.strip_prefix(key)?.parse().ok());
+        let from: usize = number("continue=").unwrap_or(0);
+        let end = items.len().min(from + number("limit=").unwrap_or(usize::MAX / 2));
+        let next = if end < items.len() {
+            end.to_string()
+        } else {
+            String::new()
+        };
+        json!({"apiVersion": "v1", "kind": "List", "items": items[from..end],
+            "metadata": {"resourceVersion": self.version.to_string(), "continue": next}})
     }
 
     fn patch(&mut self, asked: &Asked, at: &Place, path: &str, before: &Value, patch: &Value) -> Outcome {
@@ -462,26 +457,8 @@ impl State {
         }
         if !asked.dry_run {
             self.accepted(asked, path);
-            self.objects.remove(path);
+            self.take(path);
         }
         Ok(object.clone())
     }
-}
-
-/// What the cluster's controllers make of a workload, at once: its rollout is finished.
-fn controlled(object: &mut Value) {
-    if object.get("kind").and_then(Value::as_str) != Some("Deployment") {
-        return;
-    }
-    let replicas = object["spec"]["replicas"].clone();
-    let generation = object["metadata"]["generation"].clone();
-    for field in [
-        "replicas",
-        "updatedReplicas",
-        "availableReplicas",
-        "readyReplicas",
-    ] {
-        object["status"][field] = replicas.clone();
-    }
-    object["status"]["observedGeneration"] = generation;
 }

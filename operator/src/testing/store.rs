@@ -41,7 +41,7 @@ impl FaultyStore {
         }
     }
 
-    /// What decides the luck of each write; it is told which: `intent`, `result`, `entry`.
+    /// What decides the luck of each write; it is told which: `intent`, `result`, `entry`, `forget`.
     pub(crate) fn luck(&self, luck: impl FnMut(&'static str) -> Luck + Send + 'static) {
         *self.luck.lock().unwrap_or_else(PoisonError::into_inner) = Box::new(luck);
     }
@@ -118,7 +118,11 @@ impl AuditStore for FaultyStore {
         self.store.rollback(plan_uid, step_id)
     }
 
+    fn rollback_plans<'a>(&'a self, after: &'a str) -> StoreFuture<'a, Vec<String>> {
+        self.store.rollback_plans(after)
+    }
+
     fn delete_rollback<'a>(&'a self, plan_uid: &'a str, step_id: Option<&'a str>) -> StoreFuture<'a, u64> {
-        self.store.delete_rollback(plan_uid, step_id)
+        Box::pin(self.write("forget", self.store.delete_rollback(plan_uid, step_id)))
     }
 }

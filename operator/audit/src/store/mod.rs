@@ -173,6 +173,9 @@ pub trait AuditStore: Send + Sync {
     /// The bytes that undo a step, compared with the digest taken when they were kept.
     fn rollback<'a>(&'a self, plan_uid: &'a str, step_id: &'a str) -> StoreFuture<'a, Option<Vec<u8>>>;
 
+    /// For which plans bytes are kept: their uids in rising order, from behind this one on, at most [`MAX_LIST`].
+    fn rollback_plans<'a>(&'a self, after: &'a str) -> StoreFuture<'a, Vec<String>>;
+
     /// Forgets the bytes of a plan (with a step id, of that step). Returns how many steps had any.
     fn delete_rollback<'a>(&'a self, plan_uid: &'a str, step_id: Option<&'a str>) -> StoreFuture<'a, u64>;
 }

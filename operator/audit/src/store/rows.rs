@@ -336,6 +336,14 @@ pub(super) fn insert_rollback(
     Ok(())
 }
 
+/// Plans with bytes, behind this one.
+pub(super) fn rollback_plans(db: &Connection, after: &str) -> Result<Vec<String>, Error> {
+    let sql = "SELECT DISTINCT plan_uid FROM rollback_data WHERE plan_uid > ?1 ORDER BY plan_uid LIMIT ?2";
+    let mut statement = db.prepare_cached(sql)?;
+    let found = statement.query_map(params![after, MAX_LIST], |row| row.get(0))?;
+    Ok(found.collect::<Result<_, _>>()?)
+}
+
 pub(super) fn delete_rollback(db: &Connection, plan_uid: &str, step_id: Option<&str>) -> Result<u64, Error> {
     let sql = "DELETE FROM rollback_data WHERE plan_uid = ?1 AND (?2 IS NULL OR step_id = ?2)";
     let deleted = db.execute(sql, params![plan_uid, step_id])?;

@@ -172,6 +172,10 @@ impl<'a> Session<'a> {
         }
     }
 
+    pub(super) fn rollback_plans(&self, after: &str) -> Result<Vec<String>, Error> {
+        rows::rollback_plans(self.db, after)
+    }
+
     pub(super) fn delete_rollback(&self, plan_uid: &str, step_id: Option<&str>) -> Result<u64, Error> {
         self.check_fence()?;
         rows::delete_rollback(self.db, plan_uid, step_id)

@@ -246,6 +246,11 @@ impl AuditStore for SqliteStore {
         Box::pin(self.call(Weight::Read, move |session| session.rollback(&plan, &step)))
     }
 
+    fn rollback_plans<'a>(&'a self, after: &'a str) -> StoreFuture<'a, Vec<String>> {
+        let after = after.to_owned();
+        Box::pin(self.call(Weight::Read, move |session| session.rollback_plans(&after)))
+    }
+
     fn delete_rollback<'a>(&'a self, plan_uid: &'a str, step_id: Option<&'a str>) -> StoreFuture<'a, u64> {
         let (plan, step) = (plan_uid.to_owned(), step_id.map(str::to_owned));
         Box::pin(self.call(Weight::Write(1), move |session| {

@@ -441,6 +441,9 @@ async fn rollback_data_is_kept_until_it_is_deleted_and_never_changed() {
     ));
     assert_eq!(store.rollback("plan-1", "a").await.unwrap(), Some(vec![1, 2]));
     assert_eq!(store.rollback("plan-1", "c").await.unwrap(), None);
+    assert_eq!(store.rollback_plans("").await.unwrap(), ["plan-1", "plan-2"]);
+    assert_eq!(store.rollback_plans("plan-1").await.unwrap(), ["plan-2"]);
+    assert!(store.rollback_plans("plan-2").await.unwrap().is_empty());
     assert_eq!(store.delete_rollback("plan-1", Some("a")).await.unwrap(), 1);
     assert_eq!(store.delete_rollback("plan-1", None).await.unwrap(), 1);
     assert_eq!(store.rollback("plan-1", "b").await.unwrap(), None);
