@@ -180,7 +180,7 @@ async fn a_plan_that_ends_midway_is_interrupted_and_says_what_was_done_and_how_t
             |world, _| {
                 world.server.edit(&turn_path(), |o| {
                     o["spec"]["cancel"] = true.into();
-                })
+                });
             },
             "withdrawn by the requester",
         ),
@@ -231,7 +231,7 @@ async fn a_plan_that_ends_midway_is_interrupted_and_says_what_was_done_and_how_t
             |world, _| {
                 world.server.edit(&plan_path(), |o| {
                     o["spec"]["digest"] = "sha256:other".into();
-                })
+                });
             },
             "does not have the digest",
         ),
