@@ -1,13 +1,13 @@
 //! Which rights a decision will be asked about, known before its plan is read: the webhook has seen the plan when it was
 //! created. Then plan and rights are asked at the same time.
 //!
-//! **Invariant:** a hint answers nothing. The plan is read anew for each decision, and answers to questions that are not
-//! exactly the plan's are thrown away; without a hint the rights are asked after the plan was read.
+//! **Invariant:** a hint answers nothing. The plan is read anew for each decision, and only answers to the questions of the
+//! plan as it was read count; where one of them was not asked yet, all are asked after the plan was read.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
-use kubechat_core::authz::{Question, approver_questions};
+use kubechat_core::authz::{Question, approver_questions, usual_questions};
 use kubechat_crds::CommandPlanSpec;
 
 /// Most plans remembered; the one seen longest ago is forgotten.
@@ -27,7 +27,7 @@ struct Known {
 
 #[derive(Debug)]
 struct Hint {
-    questions: Arc<[Question]>,
+    questions: Vec<Question>,
     requester: String,
 }
 
@@ -40,7 +40,7 @@ impl Hints {
         }
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let hint = Hint {
-            questions: questions.into(),
+            questions,
             requester: plan.requester.username.clone(),
         };
         if known.plans.insert(plan.digest.clone(), hint).is_none() {
@@ -53,14 +53,15 @@ impl Hints {
         }
     }
 
-    /// What will be asked of this person's decision on the plan with this digest: of the requester, nothing.
-    pub(crate) fn of(&self, digest: &str, username: &str) -> Option<Arc<[Question]>> {
+    /// What will be asked of this person's decision on the plan with this digest: nothing of the requester; of a plan that
+    /// was not seen (a restart, another replica), what plans of its namespace mostly need.
+    pub(crate) fn of(&self, digest: &str, username: &str, namespace: &str) -> Vec<Question> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let hint = known
-            .plans
-            .get(digest)
-            .filter(|hint| hint.requester != username)?;
-        Some(Arc::clone(&hint.questions))
+        match known.plans.get(digest) {
+            Some(hint) if hint.requester == username => vec![],
+            Some(hint) => hint.questions.clone(),
+            None => usual_questions(namespace),
+        }
     }
 }
 
@@ -92,8 +93,9 @@ mod tests {
     #[test]
     fn memory_is_bounded_however_many_plans_and_namespaces_there_are() {
         let hints = Hints::default();
-        hints.remember(&plan(usize::MAX, MAX_QUESTIONS + 1));
-        assert_eq!(hints.of(&plan(usize::MAX, 1).digest, "bob"), None);
+        let wide = plan(usize::MAX, MAX_QUESTIONS + 1);
+        hints.remember(&wide);
+        assert_eq!(hints.of(&wide.digest, "bob", "demo"), usual_questions("demo"));
         for number in 0..MAX_PLANS + 10 {
             hints.remember(&plan(number, 1));
             hints.remember(&plan(number, 1));
@@ -101,15 +103,9 @@ mod tests {
         let known = hints.0.lock().unwrap();
         assert_eq!((known.order.len(), known.plans.len()), (MAX_PLANS, MAX_PLANS));
         drop(known);
-        assert_eq!(hints.of("sha256:9", "bob"), None);
-        assert_eq!(
-            hints.of("sha256:10", "bob").unwrap()[..],
-            approver_questions(&plan(10, 1))[..]
-        );
-        assert_eq!(
-            hints.of("sha256:10", ""),
-            None,
-            "the requester is asked for no right"
-        );
+        let of = |digest: &str, who: &str| hints.of(digest, who, "demo");
+        assert_eq!(of("sha256:9", "bob"), usual_questions("demo"));
+        assert_eq!(of("sha256:10", "bob"), approver_questions(&plan(10, 1)));
+        assert_eq!(of("sha256:10", ""), [], "the requester is asked for no right");
     }
 }

@@ -108,7 +108,8 @@ pub(super) fn admission(found: &Admission, settings: admission::Settings) -> Str
 pub(super) fn decision(found: &Admission) -> String {
     format!(
         "Median of an Approval CREATE, both sides of the webhook ({:.2} ms) / (median of the no-op + twice the median of the \
-         SubjectAccessReview it asks, {:.2} ms). Limit: the plan is read fresh and one review asked, one after the other.",
+         SubjectAccessReview it asks, {:.2} ms). Limit: the plan is read fresh while the review is asked (the webhook saw the \
+         plan when it was made; of another it asks two reviews).",
         found.decision_p50, found.review_p50
     )
 }

@@ -77,19 +77,31 @@ impl Question {
 #[must_use]
 pub fn approver_questions(plan: &CommandPlanSpec) -> Vec<Question> {
     let touched = touched(plan);
-    let ask = |namespace: Option<String>| Question {
-        verb: plan.risk.level.approve_verb().to_owned(),
-        group: GROUP.to_owned(),
-        resource: "commandplans".to_owned(),
-        subresource: String::new(),
-        namespace,
-        name: None,
-    };
+    let ask = |namespace| approver_question(plan.risk.level, namespace);
     let mut questions: Vec<_> = touched.namespaces.iter().map(|n| ask(Some(n.clone()))).collect();
     if touched.cluster_scoped {
         questions.push(ask(None));
     }
     questions
+}
+
+/// What is mostly asked about plans of a namespace: they reach no further, and are of one level or the other.
+#[must_use]
+pub fn usual_questions(namespace: &str) -> Vec<Question> {
+    [Level::Caution, Level::Destructive]
+        .map(|level| approver_question(level, Some(namespace.to_owned())))
+        .into()
+}
+
+fn approver_question(level: Level, namespace: Option<String>) -> Question {
+    Question {
+        verb: level.approve_verb().to_owned(),
+        group: GROUP.to_owned(),
+        resource: "commandplans".to_owned(),
+        subresource: String::new(),
+        namespace,
+        name: None,
+    }
 }
 
 /// Whether the requester may confirm his own plan: caution at most, and an entry of the requirement takes it.

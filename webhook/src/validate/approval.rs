@@ -1,8 +1,6 @@
 //! CREATE Approval: who may decide on what. The judgement is the operator's own ([`judge`]); here the plan is read fresh
 //! and rights are asked of the API server, so that the person hears at once why a decision would not count.
 
-use std::sync::Arc;
-
 use kube::Api;
 use kubechat_core::authz::Question;
 use kubechat_core::decider::{Origin, decider, trusted_applier, untrusted};
@@ -47,7 +45,7 @@ pub(super) async fn create(state: &State, review: &Review) -> Verdict {
         }
     };
     // At the same time; what is wrong with the plan is said first.
-    let asked = async { Ok::<_, Refusal>(Asked::by_hint(state, review, &spec).await) };
+    let asked = async { Ok::<_, Refusal>(Asked::early(state, review, &spec).await) };
     let keys = async { Ok::<_, Refusal>(keys(state, &spec, &by).await) };
     let (plan, asked, keys) = futures::try_join!(plan, asked, keys)?;
     let keys = keys?;
@@ -167,28 +165,34 @@ async fn waiting_plan(state: &State, namespace: &str, spec: &ApprovalSpec) -> Re
 }
 
 /// What the API server was asked while the plan was read.
-struct Asked(Option<(Arc<[Question]>, Answer)>);
-
-/// `Err` inside names the right that is missing.
-type Answer = Result<Result<(), String>, Refusal>;
+struct Asked(Vec<(Question, Result<bool, Refusal>)>);
 
 impl Asked {
-    /// Asks what a decision on this plan will need, where the plan was seen when it was made. Never fails: whether an
-    /// answer is needed is not known yet.
-    async fn by_hint(state: &State, review: &Review, spec: &ApprovalSpec) -> Self {
+    /// Asks what a decision on this plan will probably need. Never fails: whether an answer counts is not known yet.
+    async fn early(state: &State, review: &Review, spec: &ApprovalSpec) -> Self {
         let by = review.user().username.as_deref().unwrap_or_default();
-        let Some(questions) = state.hints.of(&spec.plan_digest, by) else {
-            return Self(None);
+        let questions = state.hints.of(&spec.plan_digest, by, review.namespace());
+        let ask = |question: Question| async move {
+            let answer = access::allowed(state, review.user(), &question).await;
+            (question, answer)
         };
-        let answer = access::all_allowed(state, review.user(), questions.to_vec()).await;
-        Self(Some((questions, answer)))
+        Self(futures::future::join_all(questions.into_iter().map(ask)).await)
     }
 
-    /// The answer, if it is to exactly these questions.
-    fn answer_to(self, questions: &[Question]) -> Option<Answer> {
-        self.0
-            .filter(|(asked, _)| asked[..] == *questions)
-            .map(|(_, answer)| answer)
+    /// The answer to all of these, if each was asked; `Err` inside names the first right that is missing.
+    fn answer_to(&self, questions: &[Question]) -> Option<Result<Result<(), String>, Refusal>> {
+        let answers: Option<Vec<_>> = questions
+            .iter()
+            .map(|question| self.0.iter().find(|(asked, _)| asked == question))
+            .collect();
+        for (question, answer) in answers? {
+            match answer {
+                Ok(true) => {}
+                Ok(false) => return Some(Ok(Err(question.describe()))),
+                Err(refusal) => return Some(Err(refusal.clone())),
+            }
+        }
+        Some(Ok(Ok(())))
     }
 }
 

@@ -58,6 +58,7 @@ async fn a_person_with_the_verb_in_every_touched_namespace_may_decide() {
     let spec = destructive();
     let (answer, reviews) = cluster(&spec, json!({"phase": "AwaitingApproval"}), &["demo"]);
     let fixture = Fixture::new(&[baseline()], answer);
+    seen(&fixture, &spec);
     for what in ["Approve", "Deny"] {
         assert_eq!(fixture.reason(&decision(&bob(), &spec, what)).await, "");
     }
@@ -77,45 +78,70 @@ async fn a_person_with_the_verb_in_every_touched_namespace_may_decide() {
     );
 }
 
+/// Seen by this webhook when it was made.
+fn seen(fixture: &Fixture, plan: &Value) {
+    fixture
+        .state
+        .hints
+        .remember(&serde_json::from_value(plan.clone()).unwrap());
+}
+
 #[tokio::test(start_paused = true)]
-async fn plan_and_right_are_asked_at_the_same_time_where_the_plan_was_seen_before() {
+async fn rights_are_asked_while_the_plan_is_read_and_of_the_requester_none() {
     let spec = destructive();
-    let silent: Answer = Arc::new(|method, _, _| match method {
+    let no_plan_in_time: Answer = Arc::new(|method, _, _| match method {
         "POST" => (201, access(true)),
         _ => (0, json!({})),
     });
-    for (seen, by, asked) in [(true, bob(), 2), (false, bob(), 1), (true, alice(), 1)] {
-        let fixture = Fixture::new(&[baseline()], silent.clone());
-        if seen {
+    // Of a plan this webhook has not seen, the rights of both levels.
+    for (known, by, asked) in [(true, bob(), 2), (false, bob(), 3), (true, alice(), 1)] {
+        let fixture = Fixture::new(&[baseline()], no_plan_in_time.clone());
+        if known {
             let made = create("CommandPlan", &bob(), &spec);
             assert_eq!(fixture.reason(&made).await, "");
         }
         let request = decision(&by, &spec, "Approve");
         assert_eq!(fixture.reason(&request).await, "Unreachable");
-        assert_eq!(fixture.asked.lock().unwrap().len(), asked, "{seen} {by}");
+        assert_eq!(fixture.asked.lock().unwrap().len(), asked, "{known} {by}");
     }
 }
 
 #[tokio::test]
-async fn a_right_asked_by_a_hint_is_never_more_than_the_plan_as_stored_needs() {
-    let seen = plan();
-    let mut stored = plan();
-    let mut other = stored["steps"][0]["targets"][0].clone();
+async fn a_right_that_was_asked_early_is_never_more_than_the_plan_as_stored_needs() {
+    let small = plan();
+    let mut wide = plan();
+    let mut other = wide["steps"][0]["targets"][0].clone();
     other["namespace"] = json!("other");
-    stored["steps"][0]["targets"].as_array_mut().unwrap().push(other);
+    wide["steps"][0]["targets"].as_array_mut().unwrap().push(other);
     // No plan has another's digest; if one had, its own questions would be asked.
-    stored["digest"] = seen["digest"].clone();
-    for (spec, expected) in [(&seen, ""), (&stored, "Forbidden")] {
-        let (answer, reviews) = cluster(spec, json!({}), &["demo"]);
-        let fixture = Fixture::new(&[baseline()], answer);
-        fixture
-            .state
-            .hints
-            .remember(&serde_json::from_value(seen.clone()).unwrap());
-        let request = decision(&bob(), &seen, "Approve");
-        assert_eq!(fixture.reason(&request).await, expected);
-        let asked = reviews.lock().unwrap().len();
-        assert_eq!(asked > 1, expected == "Forbidden", "{asked}");
+    wide["digest"] = small["digest"].clone();
+    let mut dangerous = destructive();
+    dangerous["digest"] = small["digest"].clone();
+    for (spec, held, expected) in [
+        (&small, "approve-caution", ""),
+        (&wide, "approve-caution", "Forbidden"),
+        (&dangerous, "approve-caution", "Forbidden"),
+        (&dangerous, "approve-destructive", ""),
+        (&small, "approve-destructive", "Forbidden"),
+    ] {
+        for known in [true, false] {
+            let (stored, reviews) = cluster(spec, json!({}), &["demo"]);
+            let answer: Answer = Arc::new(move |method, path, body| {
+                let (code, answer) = stored(method, path, body);
+                let asked = &body["spec"]["resourceAttributes"]["verb"];
+                if asked.is_string() && asked != held {
+                    return (201, access(false));
+                }
+                (code, answer)
+            });
+            let fixture = Fixture::new(&[baseline()], answer);
+            if known {
+                seen(&fixture, &small);
+            }
+            let request = decision(&bob(), &small, "Approve");
+            assert_eq!(fixture.reason(&request).await, expected, "{held} {known} {spec}");
+            assert!(!reviews.lock().unwrap().is_empty());
+        }
     }
 }
 
@@ -170,12 +196,9 @@ async fn the_requester_confirms_only_what_the_policy_leaves_to_him_and_withdraws
 async fn confirming_ones_own_plan_asks_for_no_verb() {
     let spec = plan();
     let (answer, reviews) = cluster(&spec, json!({}), &[]);
-    assert_eq!(
-        Fixture::new(&[baseline()], answer)
-            .reason(&decision(&alice(), &spec, "Approve"))
-            .await,
-        ""
-    );
+    let fixture = Fixture::new(&[baseline()], answer);
+    seen(&fixture, &spec);
+    assert_eq!(fixture.reason(&decision(&alice(), &spec, "Approve")).await, "");
     assert!(reviews.lock().unwrap().is_empty());
 }
 
