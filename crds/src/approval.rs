@@ -146,6 +146,9 @@ pub struct ApprovalStatus {
     /// How it arrived.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub via: Option<Via>,
+    /// Since when its plan is gone. It goes 30 days later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan_gone_since: Option<Time>,
     /// `Accepted`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "crate::schema::conditions")]

@@ -124,6 +124,7 @@ impl Context {
         let Some(stamp) = stamp.filter(|s| s.seal.is_some()) else {
             return Ok(false);
         };
+        self.learn_key_of(stamp).await?;
         if self.holds(kind, metadata, &serde_json::to_value(spec)?, stamp) {
             return Ok(true);
         }
@@ -144,6 +145,22 @@ impl Context {
         Ok(same
             .and_then(|o| o.get("spec"))
             .is_some_and(|raw| self.holds(kind, metadata, raw, stamp)))
+    }
+
+    /// Reads the seal keys anew if the stamp is sealed with one that is not known here: after a rotation the webhook may have
+    /// been told first.
+    ///
+    /// # Errors
+    /// When the Secret cannot be read.
+    pub async fn learn_key_of(&self, stamp: &Identity) -> Result<(), Error> {
+        let unknown = stamp.seal.as_ref().is_some_and(|seal| {
+            let keys = self.seal.read().unwrap_or_else(PoisonError::into_inner);
+            !keys.knows(&seal.key_id)
+        });
+        if unknown {
+            crate::setup::seal::refresh(self).await?;
+        }
+        Ok(())
     }
 
     /// Whether the seal holds for exactly this spec.

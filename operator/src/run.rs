@@ -409,6 +409,7 @@ async fn lead(
             own.same(&policy).await;
         }
     });
+    seal::follow(tasks, &ctx, shutdown);
     let left_by_admission = controllers::admission_event::watched(ctx.client.clone(), &ctx.namespace);
     let recording = Arc::clone(&ctx);
     watch(tasks, left_by_admission, shutdown, move |event| {

@@ -86,6 +86,7 @@ async fn stamps(client: &Client, ctx: &Context) -> Result<(), String> {
         .requester
         .as_ref()
         .ok_or("the object came back without a stamp")?;
+    ctx.learn_key_of(stamp).await.map_err(|e| e.to_string())?;
     let spec = serde_json::to_value(&made.spec).map_err(|e| e.to_string())?;
     if ctx.holds("ChatRequest", &made.metadata, &spec, stamp) {
         Ok(())

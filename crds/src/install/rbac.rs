@@ -128,7 +128,7 @@ pub fn operator_namespaced() -> Vec<Right> {
     let mut secrets = right(
         "",
         &["secrets"],
-        &["get", "update"],
+        &["get", "list", "watch", "update"],
         "seal key and webhook certificate",
     );
     secrets.names = vec!["kubechat-seal".to_owned(), "kubechat-webhook-tls".to_owned()];

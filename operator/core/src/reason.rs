@@ -123,6 +123,8 @@ reasons! {
     REVIEW_OVERDUE = "ReviewOverdue";
     /// A Review of a plan that was not executed by break-glass.
     NOT_BREAK_GLASS = "NotBreakGlass";
+    /// The operator made a new seal key.
+    SEAL_KEY_ROTATED = "SealKeyRotated";
     /// Usable.
     READY = "Ready";
     /// Under way.

@@ -91,6 +91,12 @@ impl SealKeys {
         })
     }
 
+    /// Whether one of them has this id.
+    #[must_use]
+    pub fn knows(&self, id: &str) -> bool {
+        self.find(id).is_some()
+    }
+
     fn find(&self, id: &str) -> Option<&SealKey> {
         std::iter::once(&self.current)
             .chain(&self.previous)

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};
 use kubechat_audit::{Actor, Draft, EventType, Outcome};
 use kubechat_core::lifecycle::approval::{NotCounted, judge};
-use kubechat_core::lifecycle::chat_request::{DEFAULT_TTL, is_tracked};
+use kubechat_core::lifecycle::chat_request::is_tracked;
+use kubechat_core::lifecycle::retention::{Retention, retention};
 use kubechat_core::lifecycle::review;
 use kubechat_core::{reason, shown};
 use kubechat_crds::condition::{find, is_finished, set, types};
@@ -19,9 +21,6 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::execute::gather::Bench;
 use crate::metrics::GlassLabels;
-
-/// An Approval outlives its plan by so long.
-const KEPT: std::time::Duration = std::time::Duration::from_secs(30 * 24 * 3600);
 
 /// Judges a decision until the judgement is final.
 ///
@@ -223,25 +222,30 @@ fn shout(approval: &Approval, ctx: &Context, plan: &CommandPlan, person: &str) {
     ctx.events.tell(reference(plan), true, what, &note);
 }
 
-/// Removes a decision long after its plan is gone.
+/// Removes a decision long after its plan is gone. The plan's own deletion brings it back here.
 async fn expire(approval: &Approval, ctx: &Context) -> Result<Action, Error> {
-    if is_tracked(approval.labels(), approval.annotations()) {
-        // Git would create it again, and again.
-        return Ok(Action::await_change());
-    }
     let namespace = approval.namespace().unwrap_or_default();
-    let reference: ObjectRef<CommandPlan> = ObjectRef::new(&approval.spec.plan_ref.name).within(&namespace);
-    let created = approval
-        .creation_timestamp()
-        .map_or(jiff::Timestamp::now(), |t| t.0);
-    let life = jiff::SignedDuration::try_from(DEFAULT_TTL + KEPT).unwrap_or(jiff::SignedDuration::MAX);
-    let Ok(end) = created.checked_add(life) else {
-        return Ok(Action::await_change());
+    let reference = ObjectRef::new(&approval.spec.plan_ref.name).within(&namespace);
+    let tracked = is_tracked(approval.labels(), approval.annotations());
+    let there = tracked || find_plan(ctx, &reference).await?.is_some();
+    let old = approval.status.clone().unwrap_or_default();
+    let gone = old.plan_gone_since.as_ref().map(|t| t.0);
+    let (since, action) = match retention(tracked, there, gone, jiff::Timestamp::now()) {
+        Retention::Stays => (None, Action::await_change()),
+        Retention::Until { since, end } => (Some(Time(since)), at(end)),
+        Retention::Over => return remove(approval, ctx).await,
     };
-    if jiff::Timestamp::now() < end || ctx.stores.plans.get(&reference).is_some() {
-        return Ok(at(end.max(jiff::Timestamp::now())));
-    }
-    let api: Api<Approval> = Api::namespaced(ctx.client.clone(), &namespace);
+    let new = ApprovalStatus {
+        plan_gone_since: since,
+        ..old.clone()
+    };
+    status::write(ctx, approval, Some(&old), &new).await?;
+    Ok(action)
+}
+
+async fn remove(approval: &Approval, ctx: &Context) -> Result<Action, Error> {
+    ctx.leadership.check()?;
+    let api: Api<Approval> = Api::namespaced(ctx.client.clone(), &approval.namespace().unwrap_or_default());
     let params = kube::api::DeleteParams::default().preconditions(kube::api::Preconditions {
         uid: approval.uid(),
         resource_version: None,
@@ -257,3 +261,7 @@ async fn expire(approval: &Approval, ctx: &Context) -> Result<Action, Error> {
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+#[path = "approval_retention_tests.rs"]
+mod retention_tests;

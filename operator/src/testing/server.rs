@@ -325,6 +325,10 @@ impl State {
         match asked.method {
             Method::PATCH => self.patch(asked, &at, &path, &object, body),
             Method::DELETE => self.delete(asked, &path, &object, body),
+            Method::PUT if body["metadata"]["resourceVersion"] != object["metadata"]["resourceVersion"] => {
+                Err(no(409, "the object has been modified"))
+            }
+            Method::PUT => Ok(self.settle(&path, &object, body.clone(), false)),
             _ => Ok(object),
         }
     }

@@ -9,6 +9,7 @@ pub mod chat_request;
 pub mod chat_session;
 pub mod command_plan;
 mod eligible;
+pub mod retention;
 pub mod review;
 pub mod risk_policy;
 
