@@ -19,7 +19,9 @@ fn since(world: &World) -> Value {
 
 async fn look(process: &Process, world: &World) -> Action {
     let approval: Approval = serde_json::from_value(world.server.get(BOB).unwrap()).unwrap();
-    reconcile(Arc::new(approval), Arc::clone(&process.ctx)).await.unwrap()
+    reconcile(Arc::new(approval), Arc::clone(&process.ctx))
+        .await
+        .unwrap()
 }
 
 fn days_ago(days: i64) -> Value {

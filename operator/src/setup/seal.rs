@@ -111,8 +111,15 @@ async fn take(secret: Secret, ctx: &Context) -> Result<(), Error> {
         name: Some(SECRET_NAME.to_owned()),
         ..Target::default()
     });
-    draft.message = format!("key {} seals now; key {} is still valid", made.id, keys.current.id);
-    tracing::info!(current = made.id, previous = keys.current.id, "rotated the seal key");
+    draft.message = format!(
+        "key {} seals now; key {} is still valid",
+        made.id, keys.current.id
+    );
+    tracing::info!(
+        current = made.id,
+        previous = keys.current.id,
+        "rotated the seal key"
+    );
     ctx.audit.record(draft).await?;
     Ok(())
 }
@@ -139,7 +146,10 @@ fn data(current: &SealKey, previous: Option<&SealKey>) -> BTreeMap<String, ByteS
     };
     let previous = previous.map(|key| halves(PREVIOUS_ID, PREVIOUS_KEY, key));
     let current = halves(CURRENT_ID, CURRENT_KEY, current);
-    current.into_iter().chain(previous.into_iter().flatten()).collect()
+    current
+        .into_iter()
+        .chain(previous.into_iter().flatten())
+        .collect()
 }
 
 fn parse(data: &BTreeMap<String, ByteString>) -> Result<SealKeys, Error> {

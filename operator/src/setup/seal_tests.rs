@@ -32,7 +32,8 @@ fn asked(world: &World) {
         ..Secret::default()
     };
     let mut held = serde_json::to_value(held).unwrap();
-    held["metadata"] = json!({"name": "kubechat-seal", "namespace": "kubechat-system", "annotations": {ROTATE: "now"}});
+    held["metadata"] =
+        json!({"name": "kubechat-seal", "namespace": "kubechat-system", "annotations": {ROTATE: "now"}});
     world.server.put(SECRET, held);
 }
 
@@ -94,10 +95,9 @@ async fn what_the_webhook_sealed_with_a_key_that_is_new_here_is_trusted_at_once(
         previous: None,
     };
     let alice = person("alice", &[]);
-    let turn = world.server.put(
-        &format!("{TURNS}/new"),
-        stamped(&keys(made), TURNS, turn, &alice),
-    );
+    let turn = world
+        .server
+        .put(&format!("{TURNS}/new"), stamped(&keys(made), TURNS, turn, &alice));
     assert!(trusted(&process.ctx, &turn).await);
 
     let forged = stamped(&keys(fresh().unwrap()), TURNS, turn.clone(), &alice);
