@@ -24,6 +24,18 @@ async fn look(process: &Process, world: &World) -> Action {
         .unwrap()
 }
 
+/// Waits until the cache shows so many plans.
+async fn seen(process: &Process, plans: usize) {
+    let shown = async {
+        while process.ctx.stores.plans.state().len() != plans {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), shown)
+        .await
+        .unwrap();
+}
+
 fn days_ago(days: i64) -> Value {
     let then = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(24 * days);
     then.strftime("%Y-%m-%dT%H:%M:%SZ").to_string().into()
@@ -55,6 +67,7 @@ async fn a_decision_whose_plan_is_there_stays_and_is_not_looked_at_over_and_over
 async fn a_decision_goes_thirty_days_after_its_plan_was_found_gone() {
     let (world, process) = judged().await;
     let plan = world.server.remove(&plan_path()).unwrap();
+    seen(&process, 0).await;
     let action = look(&process, &world).await;
     assert_ne!(action, Action::await_change());
     assert_ne!(action, Action::requeue(Duration::from_millis(50)));
@@ -65,10 +78,12 @@ async fn a_decision_goes_thirty_days_after_its_plan_was_found_gone() {
 
     // The cluster's state was put back, and the plan with it.
     world.server.put(&plan_path(), plan);
+    seen(&process, 1).await;
     assert_eq!(look(&process, &world).await, Action::await_change());
     assert_eq!(since(&world), Value::Null);
 
     world.server.remove(&plan_path());
+    seen(&process, 0).await;
     for (days, stays) in [(29, true), (31, false)] {
         world
             .server
