@@ -94,15 +94,15 @@ fn is_node(target: &Target) -> bool {
     target.group.is_empty() && (target.kind == "Node" || target.resource == "nodes")
 }
 
-/// KubeChat's own webhooks, policies, kinds, roles and namespace.
+/// KubeChat's own webhooks, policies, kinds, roles and namespace. Named as `install` names them: admission policies and
+/// kinds end in the group, webhooks and roles begin with the product.
 fn is_own_guard(target: &Target) -> bool {
-    let ours = target.name.starts_with("kubechat");
-    let guards = matches!(
-        target.group.as_str(),
-        "admissionregistration.k8s.io" | "rbac.authorization.k8s.io"
-    );
-    let definition = kinds::of(target) == Class::Definition && target.name.ends_with(".kubechat.io");
-    (guards && ours) || definition || super::place(target) == Some(kinds::OWN_NAMESPACE)
+    let group = target.group.as_str();
+    let guards = matches!(group, "admissionregistration.k8s.io" | "rbac.authorization.k8s.io");
+    let named = guards && target.name.starts_with("kubechat");
+    let of_group = (group == "admissionregistration.k8s.io" || kinds::of(target) == Class::Definition)
+        && target.name.ends_with(".kubechat.io");
+    named || of_group || super::place(target) == Some(kinds::OWN_NAMESPACE)
 }
 
 fn binds_masters(step: &Step, target: &Target) -> bool {

@@ -196,6 +196,8 @@ mod factors_tests;
 #[cfg(test)]
 mod floors_tests;
 #[cfg(test)]
+mod forbidden_tests;
+#[cfg(test)]
 mod properties_tests;
 #[cfg(test)]
 mod security_tests;
