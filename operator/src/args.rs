@@ -21,7 +21,7 @@ use values::{duration, incident, label, reason, scope_namespace, subdomain};
 /// Longest prompt the API takes, in characters.
 pub const MAX_PROMPT: usize = 16_384;
 /// Namespace KubeChat itself lives in.
-pub const SYSTEM_NAMESPACE: &str = "kubechat-system";
+pub const SYSTEM_NAMESPACE: &str = kubechat_crds::install::OWN_NAMESPACE;
 
 const CONNECTION: &str = "Connection";
 const AFTER_HELP: &str = "\

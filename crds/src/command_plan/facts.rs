@@ -5,10 +5,16 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::install::OWN_NAMESPACE;
+
 /// Facts beside the steps, read as the requester when the plan was made.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PlanFacts {
+    /// KubeChat's own namespace, which no plan changes. Admission and executor refuse a plan that names another one than theirs.
+    #[serde(default = "own_namespace")]
+    #[schemars(length(max = 63))]
+    pub own_namespace: String,
     /// Namespaces the plan touches.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
@@ -22,6 +28,22 @@ pub struct PlanFacts {
     /// A signal source reports an incident in a touched namespace.
     #[serde(default)]
     pub incident: bool,
+}
+
+impl Default for PlanFacts {
+    fn default() -> Self {
+        Self {
+            own_namespace: own_namespace(),
+            namespaces: vec![],
+            window: WindowFact::default(),
+            untrusted_text: false,
+            incident: false,
+        }
+    }
+}
+
+fn own_namespace() -> String {
+    OWN_NAMESPACE.to_owned()
 }
 
 /// One touched namespace.

@@ -58,7 +58,7 @@ pub struct Installation<'a> {
 impl Default for Installation<'_> {
     fn default() -> Self {
         Self {
-            namespace: "kubechat-system",
+            namespace: super::OWN_NAMESPACE,
             operator: "kubechat-operator",
             webhook: "kubechat-webhook",
         }

@@ -8,6 +8,9 @@ pub mod rbac;
 
 use serde::Serialize;
 
+/// KubeChat's own namespace where an installation names no other.
+pub const OWN_NAMESPACE: &str = "kubechat-system";
+
 /// What differs between installations.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -20,7 +23,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            namespace: "kubechat-system".to_owned(),
+            namespace: OWN_NAMESPACE.to_owned(),
             groups: ["developers", "approvers", "platform"]
                 .map(str::to_owned)
                 .to_vec(),

@@ -208,7 +208,7 @@ pub(super) async fn assemble(
         ));
     }
     for draft in &drafts {
-        forbidden(&draft.step)?;
+        forbidden(turn, &draft.step)?;
     }
     honest(&mut drafts, limit_of_steps(turn));
     lighten(&mut drafts);
@@ -342,8 +342,8 @@ fn limits(turn: &Turn<'_>, drafts: &[Draft]) -> Result<(), Stop> {
     Ok(())
 }
 
-fn forbidden(step: &Step) -> Result<(), Stop> {
-    risk::check_forbidden(step)
+fn forbidden(turn: &Turn<'_>, step: &Step) -> Result<(), Stop> {
+    risk::check_forbidden(step, &turn.ctx.namespace)
         .map_err(|f| Stop::blocked(reason::FORBIDDEN_CLASS, gitops::BUILT_IN, f.rule, f.to_string()))
 }
 

@@ -41,6 +41,7 @@ pub(super) async fn gather(turn: &Turn<'_>, steps: &[Step]) -> Result<PlanFacts,
         turn.now,
     );
     Ok(PlanFacts {
+        own_namespace: turn.ctx.namespace.clone(),
         namespaces,
         window,
         untrusted_text: false,

@@ -88,7 +88,7 @@ async fn go_on(run: &mut Run<'_>) -> Result<Progress, Error> {
     if run.all_done() {
         return Ok(Progress::Sent(Box::new(std::mem::take(&mut run.status))));
     }
-    if let Err(ending) = integrity(&fresh.plan, &ctx.cluster_uid) {
+    if let Err(ending) = integrity(&fresh.plan, &ctx.cluster_uid, &ctx.namespace) {
         return run.conclude(ending).await;
     }
     clock(fresh)?;
@@ -132,8 +132,9 @@ async fn guards(ctx: &Context) -> Result<(), Error> {
     ctx.admission.check(ctx).await
 }
 
-/// Whether the plan is what it says it is: digest and judgement derived again.
-fn integrity(plan: &CommandPlan, cluster: &str) -> Result<(), Ending> {
+/// Whether the plan is what it says it is, and for this installation (in namespace `own`): digest and judgement derived
+/// again.
+fn integrity(plan: &CommandPlan, cluster: &str, own: &str) -> Result<(), Ending> {
     let broken = |message: &str, next: &str| {
         Err(Ending::new(PlanPhase::Failed, reason::DIGEST_MISMATCH, message).then(next))
     };
@@ -155,19 +156,9 @@ fn integrity(plan: &CommandPlan, cluster: &str) -> Result<(), Ending> {
     if judged.level > plan.spec.risk.level || judged.score > plan.spec.risk.score {
         return broken("the plan is more dangerous than it says", "Ask again");
     }
-    if let Some(forbidden) = plan
-        .spec
-        .steps
-        .iter()
-        .find_map(|s| risk::check_forbidden(s).err())
-    {
-        return Err(Ending::new(
-            PlanPhase::Failed,
-            reason::FORBIDDEN_CLASS,
-            forbidden.to_string(),
-        ));
-    }
-    Ok(())
+    risk::check_plan(&plan.spec, own).map_err(|forbidden| {
+        Ending::new(PlanPhase::Failed, reason::FORBIDDEN_CLASS, forbidden.to_string())
+    })
 }
 
 /// One plan being executed.

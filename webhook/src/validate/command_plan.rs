@@ -15,7 +15,7 @@ const REPORT: &str = "The plan was not stored. Operator and webhook are of diffe
 pub(super) fn create(state: &State, review: &Review) -> Verdict {
     let plan: CommandPlanSpec = Review::typed(review.spec()?)?;
     digest(&plan)?;
-    forbidden(&plan)?;
+    forbidden(state, &plan)?;
     gitops::may_change(&plan.requester, review.namespace())
         .map_err(|why| Refusal::forbidden(core_reason::APPLIER_IDENTITY, why))?;
     risk_of(&plan)?;
@@ -42,18 +42,9 @@ fn digest(plan: &CommandPlanSpec) -> Result<(), Refusal> {
 }
 
 /// What nobody gets a plan for, whoever made it.
-fn forbidden(plan: &CommandPlanSpec) -> Result<(), Refusal> {
-    match plan
-        .steps
-        .iter()
-        .find_map(|step| risk::check_forbidden(step).err())
-    {
-        None => Ok(()),
-        Some(forbidden) => Err(Refusal::forbidden(
-            core_reason::FORBIDDEN_CLASS,
-            forbidden.to_string(),
-        )),
-    }
+fn forbidden(state: &State, plan: &CommandPlanSpec) -> Result<(), Refusal> {
+    risk::check_plan(plan, &state.namespace)
+        .map_err(|forbidden| Refusal::forbidden(core_reason::FORBIDDEN_CLASS, forbidden.to_string()))
 }
 
 fn risk_of(plan: &CommandPlanSpec) -> Result<(), Refusal> {

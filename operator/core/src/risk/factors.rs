@@ -209,7 +209,7 @@ fn nodes_share(percent: i32) -> Weight {
 /// What the touched namespaces are. The targets count, never where the request lives.
 fn namespaces(plan: &CommandPlanSpec, found: &mut Factors) {
     for name in namespaces_changed(&plan.steps) {
-        if kinds::is_system(name) {
+        if kinds::is_system(name, &plan.facts.own_namespace) {
             found.add(weights::SYSTEM, name);
         }
         let facts: Vec<&NamespaceFact> = plan.facts.namespaces.iter().filter(|f| f.name == name).collect();

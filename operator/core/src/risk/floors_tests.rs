@@ -1,4 +1,5 @@
 use kubechat_crds::command_plan::Access;
+use kubechat_crds::install::OWN_NAMESPACE;
 use kubechat_crds::intent::Action;
 
 use super::testing::*;
@@ -399,7 +400,7 @@ fn forbids_changes_of_kubechat_itself_of_the_control_plane_and_ways_around_all_g
         (proxy, "nodes-proxy"),
     ];
     for (step, rule) in forbidden {
-        let refused = check_forbidden(&step).map_err(|f| f.rule);
+        let refused = check_forbidden(&step, OWN_NAMESPACE).map_err(|f| f.rule);
         assert_eq!(refused, Err(rule), "{step:?}");
     }
     let allowed = [
@@ -416,6 +417,6 @@ fn forbids_changes_of_kubechat_itself_of_the_control_plane_and_ways_around_all_g
         ),
     ];
     for step in allowed {
-        assert!(check_forbidden(&step).is_ok(), "{step:?}");
+        assert!(check_forbidden(&step, OWN_NAMESPACE).is_ok(), "{step:?}");
     }
 }

@@ -2,7 +2,7 @@
 
 use kubechat_crds::command_plan::{Effect, Target};
 use kubechat_crds::intent::Action;
-use kubechat_crds::{GROUP, Step};
+use kubechat_crds::{CommandPlanSpec, GROUP, Step};
 
 use super::kinds::{self, Class};
 use super::{changes, name};
@@ -41,18 +41,38 @@ pub(super) const RULES: &[(&str, &str)] = &[
     ),
 ];
 
-/// Whether a step belongs to the forbidden class.
+/// Whether a step belongs to the forbidden class, where KubeChat runs in namespace `own`.
 ///
 /// # Errors
 /// The rule that forbids it.
-pub fn check_forbidden(step: &Step) -> Result<(), Forbidden> {
+pub fn check_forbidden(step: &Step, own: &str) -> Result<(), Forbidden> {
     if !changes(step) {
         return Ok(());
     }
-    step.targets.iter().try_for_each(|target| check(step, target))
+    step.targets
+        .iter()
+        .try_for_each(|target| check(step, target, own))
 }
 
-fn check(step: &Step, target: &Target) -> Result<(), Forbidden> {
+/// Whether a plan is for the installation that runs in namespace `own`, and none of its steps belongs to the forbidden
+/// class there.
+///
+/// # Errors
+/// The rule that forbids it.
+pub fn check_plan(plan: &CommandPlanSpec, own: &str) -> Result<(), Forbidden> {
+    let made_for = &plan.facts.own_namespace;
+    if made_for != own {
+        return Err(Forbidden {
+            rule: "own-guards",
+            text: format!(
+                "the plan says that KubeChat runs in namespace {made_for}, but it runs in {own}, so its guards were not kept out of it"
+            ),
+        });
+    }
+    plan.steps.iter().try_for_each(|step| check_forbidden(step, own))
+}
+
+fn check(step: &Step, target: &Target, own: &str) -> Result<(), Forbidden> {
     let what = name(target);
     let forbid = |rule, text| Err(Forbidden { rule, text });
     if target.group == GROUP {
@@ -61,11 +81,11 @@ fn check(step: &Step, target: &Target) -> Result<(), Forbidden> {
             format!("{what} is one of KubeChat's own objects: a plan never changes its own judge"),
         );
     }
-    if is_own_guard(target) {
+    if is_own_guard(target, own) {
         return forbid("own-guards", format!("{what} guards KubeChat itself"));
     }
     let removes = step.effect == Effect::Delete || step.action == Action::Delete;
-    if removes && super::place(target).is_some_and(kinds::is_system) {
+    if removes && super::place(target).is_some_and(|place| kinds::is_system(place, own)) {
         return forbid("system-namespace", format!("{what} belongs to the control plane"));
     }
     if kinds::of(target) == Class::Rbac {
@@ -96,13 +116,13 @@ fn is_node(target: &Target) -> bool {
 
 /// KubeChat's own webhooks, policies, kinds, roles and namespace. Named as `install` names them: admission policies and
 /// kinds end in the group, webhooks and roles begin with the product.
-fn is_own_guard(target: &Target) -> bool {
+fn is_own_guard(target: &Target, own: &str) -> bool {
     let group = target.group.as_str();
     let guards = matches!(group, "admissionregistration.k8s.io" | "rbac.authorization.k8s.io");
     let named = guards && target.name.starts_with("kubechat");
     let of_group = (group == "admissionregistration.k8s.io" || kinds::of(target) == Class::Definition)
         && target.name.ends_with(".kubechat.io");
-    named || of_group || super::place(target) == Some(kinds::OWN_NAMESPACE)
+    named || of_group || super::place(target) == Some(own)
 }
 
 fn binds_masters(step: &Step, target: &Target) -> bool {

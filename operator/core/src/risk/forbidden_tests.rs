@@ -2,10 +2,11 @@
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kubechat_crds::install::admission::{Installation, admission};
-use kubechat_crds::install::{Options, crds, policies, rbac};
+use kubechat_crds::install::{OWN_NAMESPACE, Options, crds, policies, rbac};
+use kubechat_crds::intent::Action;
 use serde_json::{Value, json};
 
-use super::testing::{delete, step};
+use super::testing::{delete, plan, restart, step};
 use super::*;
 
 /// Every object that installs KubeChat into this namespace.
@@ -40,14 +41,16 @@ fn removal(object: &Value) -> Step {
 
 #[test]
 fn every_object_that_installs_kubechat_is_forbidden_as_a_target() {
-    let all = installed("kubechat-system");
-    assert!(all.len() > 40, "{}", all.len());
-    for object in &all {
-        let mut changed = removal(object);
-        assert!(check_forbidden(&changed).is_err(), "removed: {object}");
-        changed.effect = Effect::Update;
-        changed.action = kubechat_crds::intent::Action::Annotate;
-        assert!(check_forbidden(&changed).is_err(), "changed: {object}");
+    for own in [OWN_NAMESPACE, "chat"] {
+        let all = installed(own);
+        assert!(all.len() > 40, "{}", all.len());
+        for object in &all {
+            let mut changed = removal(object);
+            assert!(check_forbidden(&changed, own).is_err(), "removed: {object}");
+            changed.effect = Effect::Update;
+            changed.action = Action::Annotate;
+            assert!(check_forbidden(&changed, own).is_err(), "changed: {object}");
+        }
     }
 }
 
@@ -58,7 +61,41 @@ fn what_only_sounds_like_kubechat_is_an_ordinary_target() {
         ("apps", "Deployment", "kubechat-demo"),
         ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy", "own-writes.example.com"),
     ] {
-        let step = step(kubechat_crds::intent::Action::Delete, Effect::Delete, group, kind, name);
-        assert!(check_forbidden(&step).is_ok(), "{group} {kind} {name}");
+        let step = step(Action::Delete, Effect::Delete, group, kind, name);
+        assert!(check_forbidden(&step, OWN_NAMESPACE).is_ok(), "{group} {kind} {name}");
     }
+}
+
+#[test]
+fn the_namespace_an_installation_runs_in_is_the_guarded_one_and_no_other() {
+    let secret = |namespace: &str| {
+        let mut step = delete("", "Secret", "kubechat-seal");
+        step.targets[0].namespace = Some(namespace.to_owned());
+        step
+    };
+    assert!(check_forbidden(&secret("chat"), "chat").is_err());
+    assert!(check_forbidden(&delete("", "Namespace", "chat"), "chat").is_err());
+    assert!(check_forbidden(&secret("chat"), OWN_NAMESPACE).is_ok());
+    // The judgement of a plan looks at the namespace the plan records.
+    let mut there = plan(vec![restart("web")]);
+    there.steps[0].targets[0].namespace = Some("chat".into());
+    let ordinary = judge(&there).score;
+    there.facts.own_namespace = "chat".into();
+    assert!(judge(&there).score > ordinary);
+}
+
+#[test]
+fn a_plan_made_for_another_installation_is_refused() {
+    let mut plan = plan(vec![restart("web")]);
+    assert_eq!(check_plan(&plan, OWN_NAMESPACE), Ok(()));
+    for other in ["chat", ""] {
+        let refused = check_plan(&plan, other).unwrap_err();
+        assert_eq!(refused.rule, "own-guards");
+        assert!(refused.text.contains("kubechat-system"), "{refused}");
+        plan.facts.own_namespace = "chat".into();
+        assert!(check_plan(&plan, OWN_NAMESPACE).is_err());
+        plan.facts.own_namespace = OWN_NAMESPACE.into();
+    }
+    plan.steps.push(delete("kubechat.io", "Approval", "a"));
+    assert_eq!(check_plan(&plan, OWN_NAMESPACE).unwrap_err().rule, "own-objects");
 }

@@ -118,10 +118,7 @@ pub(super) fn guard_keys(step: &Step) -> Vec<&String> {
         .collect()
 }
 
-/// Namespaces of the control plane.
-pub(super) fn is_system(namespace: &str) -> bool {
-    matches!(namespace, "kube-system" | "kube-public" | "kube-node-lease") || namespace == OWN_NAMESPACE
+/// Namespaces of the control plane, and KubeChat's own.
+pub(super) fn is_system(namespace: &str, own: &str) -> bool {
+    matches!(namespace, "kube-system" | "kube-public" | "kube-node-lease") || namespace == own
 }
-
-/// KubeChat's namespace.
-pub(super) const OWN_NAMESPACE: &str = "kubechat-system";

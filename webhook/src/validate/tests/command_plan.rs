@@ -130,6 +130,17 @@ async fn refuses_plans_that_lower_the_judgement() {
 }
 
 #[tokio::test]
+async fn refuses_plans_made_for_an_installation_in_another_namespace() {
+    let fixture = Fixture::new(&[baseline()], nothing());
+    let here = with(plan(), "/facts/ownNamespace", json!("kubechat-system"));
+    assert_eq!(reason(&fixture, &here).await, "");
+    for other in ["chat", ""] {
+        let there = with(plan(), "/facts/ownNamespace", json!(other));
+        assert_eq!(reason(&fixture, &there).await, "ForbiddenClass", "{other}");
+    }
+}
+
+#[tokio::test]
 async fn refuses_changes_until_the_policies_are_read() {
     let fixture = Fixture::unready(nothing());
     assert_eq!(reason(&fixture, &plan()).await, "NotReady");
