@@ -143,6 +143,10 @@ pub struct DecisionRecord {
     /// Name of the Approval object.
     #[schemars(length(max = 253))]
     pub name: String,
+    /// Its UID: another Approval of this name is another decision.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 64))]
+    pub uid: String,
     /// The person who decided.
     #[schemars(length(max = 1024))]
     pub username: String,

@@ -153,6 +153,7 @@ mod tests {
         plan.requirement = policies.evaluate(&plan, at(0)).requirement;
         let bob = Facts {
             name: "a".to_owned(),
+            uid: "u".to_owned(),
             spec: ApprovalSpec {
                 decision: DecisionKind::Approve,
                 submitted_by: Some(who("bob")),

@@ -170,6 +170,7 @@ pub(crate) fn plan() -> CommandPlan {
 pub(crate) fn decision(username: &str) -> DecisionRecord {
     DecisionRecord {
         name: format!("approve-{username}"),
+        uid: format!("uid-{username}"),
         username: username.into(),
         via: Via::Direct,
         decision: DecisionKind::Approve,

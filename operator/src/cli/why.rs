@@ -305,7 +305,7 @@ fn decisions(why: &mut Why, plan: &CommandPlan, approvals: &[Approval]) {
     let mut left_out = 0_usize;
     for approval in approvals
         .iter()
-        .filter(|a| counted.iter().all(|d| d.name != a.name_any()))
+        .filter(|a| counted.iter().all(|d| Some(&d.uid) != a.metadata.uid.as_ref()))
     {
         let conditions = approval.status.as_ref().map(|s| s.conditions.as_slice());
         let Some(said) = find(conditions.unwrap_or_default(), types::ACCEPTED).filter(|c| c.status != "True")

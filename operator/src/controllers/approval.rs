@@ -9,6 +9,7 @@ use kube::{Api, ResourceExt};
 use kubechat_audit::{Actor, Draft, EventType, Outcome};
 use kubechat_core::lifecycle::approval::{NotCounted, judge};
 use kubechat_core::lifecycle::chat_request::is_tracked;
+use kubechat_core::lifecycle::decisions::recorded;
 use kubechat_core::lifecycle::retention::{Retention, retention};
 use kubechat_core::lifecycle::review;
 use kubechat_core::{reason, shown};
@@ -53,12 +54,8 @@ pub async fn reconcile(approval: Arc<Approval>, ctx: Arc<Context>) -> Result<Act
         };
         return report(&approval, &ctx, Err(unknown), None).await;
     };
-    let counted = plan
-        .status
-        .as_ref()
-        .and_then(|s| s.approvals.as_ref())
-        .and_then(|a| a.decisions.iter().find(|d| d.name == approval.name_any()));
-    let verdict = match counted {
+    let counted = plan.status.as_ref().and_then(|s| s.approvals.as_ref());
+    let verdict = match recorded(counted, &uid, approval.spec.decision) {
         Some(record) => Ok((record.via, record.username.clone())),
         None if approval.spec.decision != DecisionKind::Review
             && plan.status.as_ref().is_some_and(|s| is_finished(&s.conditions)) =>
@@ -265,3 +262,6 @@ async fn remove(approval: &Approval, ctx: &Context) -> Result<Action, Error> {
 #[cfg(test)]
 #[path = "approval_retention_tests.rs"]
 mod retention_tests;
+#[cfg(test)]
+#[path = "approval_tests.rs"]
+mod tests;

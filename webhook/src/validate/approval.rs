@@ -62,6 +62,7 @@ pub(super) async fn create(state: &State, review: &Review) -> Verdict {
     let facts = Facts {
         refused: None,
         name: review.name().to_owned(),
+        uid: String::new(),
         spec,
         created: now,
         sealed: true,

@@ -15,6 +15,8 @@ use crate::{reason, shown};
 pub struct Facts {
     /// Name of the Approval object.
     pub name: String,
+    /// Its UID; empty while it is being created.
+    pub uid: String,
     /// Its spec.
     pub spec: ApprovalSpec,
     /// When it was created.

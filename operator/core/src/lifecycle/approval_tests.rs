@@ -114,6 +114,7 @@ fn facts(i: usize, vote: &Vote) -> Facts {
     let robot = person.username.starts_with("system:");
     Facts {
         name: format!("a{i}"),
+        uid: format!("u{i}"),
         spec: ApprovalSpec {
             plan_digest: "sha256:d".into(),
             decision: vote.decision,

@@ -266,6 +266,7 @@ fn count(seen: &Observed<'_>, terms: &Terms) -> Count {
         };
         decisions.push(DecisionRecord {
             name: facts.name.clone(),
+            uid: facts.uid.clone(),
             username: by.clone(),
             via,
             decision: facts.spec.decision,

@@ -80,6 +80,7 @@ fn by(name: &str, decision: DecisionKind) -> Facts {
     };
     Facts {
         name: format!("a-{name}"),
+        uid: format!("u-{name}"),
         decider: decided(&spec, &person),
         spec,
         created: at(10),

@@ -10,6 +10,7 @@ pub mod chat_session;
 pub mod command_plan;
 mod eligible;
 pub mod retention;
+pub mod decisions;
 pub mod review;
 pub mod risk_policy;
 

@@ -57,6 +57,7 @@ fn executed(via: Via) -> CommandPlanStatus {
 fn review_by(name: &str) -> Facts {
     Facts {
         name: "r".into(),
+        uid: "u-r".into(),
         spec: ApprovalSpec {
             plan_digest: "sha256:d".into(),
             decision: DecisionKind::Review,

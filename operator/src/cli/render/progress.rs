@@ -176,6 +176,7 @@ pub(crate) fn decision(decision: &DecisionRecord) -> String {
         via,
         decision,
         time,
+        uid: _,
     } = decision;
     let did = match decision {
         DecisionKind::Approve => "approved it",

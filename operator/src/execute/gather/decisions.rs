@@ -154,6 +154,7 @@ impl<'a> Bench<'a> {
         let mut facts = Facts {
             refused,
             name: approval.name_any(),
+            uid: approval.uid().unwrap_or_default(),
             spec: approval.spec.clone(),
             created: approval
                 .creation_timestamp()

@@ -1,0 +1,80 @@
+use kubechat_crds::condition::find;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::testing::people::{person, stamped};
+use crate::testing::plans::Verb;
+use crate::testing::process::{Fuse, Process, World};
+
+const APPROVALS: &str = "/apis/kubechat.io/v1beta1/namespaces/demo/approvals";
+
+/// A world whose plan was executed on the word of bob and carol.
+async fn executed() -> (World, Process, String) {
+    let mut world = World::new();
+    world.propose(&[Verb::Label]).await;
+    let process = world.start(Fuse::long()).await;
+    let plan = process.finish(&world).await;
+    assert_eq!(plan.status.unwrap().approvals.unwrap().decisions.len(), 2);
+    (world, process, plan.spec.digest)
+}
+
+fn approval(name: &str, digest: &str, decision: &str) -> Value {
+    json!({"apiVersion": "kubechat.io/v1beta1", "kind": "Approval", "metadata": {"name": name, "namespace": "demo"},
+        "spec": {"planRef": {"name": "plan"}, "planDigest": digest, "decision": decision}})
+}
+
+/// What the controller says of the object under this name: condition `Accepted`, its reason, and for whom it counts.
+async fn judgement(world: &World, process: &Process, name: &str) -> (String, String, Option<String>) {
+    let path = format!("{APPROVALS}/{name}");
+    let stored = || -> Approval { serde_json::from_value(world.server.get(&path).unwrap()).unwrap() };
+    reconcile(Arc::new(stored()), Arc::clone(&process.ctx))
+        .await
+        .unwrap();
+    let status = stored().status.unwrap();
+    let said = find(&status.conditions, types::ACCEPTED).unwrap();
+    (
+        said.status.clone(),
+        said.reason.clone(),
+        status.effective_approver,
+    )
+}
+
+#[tokio::test]
+async fn the_object_that_was_counted_is_accepted_for_who_decided() {
+    let (world, process, _) = executed().await;
+    let found = judgement(&world, &process, "bob").await;
+    assert_eq!(found, ("True".into(), "Accepted".into(), Some("bob".into())));
+}
+
+#[tokio::test]
+async fn another_object_under_the_name_of_a_counted_decision_is_judged_by_itself() {
+    let (mut world, process, digest) = executed().await;
+    let path = format!("{APPROVALS}/bob");
+    let sealed = |decision: &str| {
+        stamped(
+            &world.seal,
+            APPROVALS,
+            approval("bob", &digest, decision),
+            &person("mallory", &[]),
+        )
+    };
+    for (object, reason) in [
+        // As whoever writes through a pipeline would: no seal, no signature.
+        (approval("bob", &digest, "Review"), "UntrustedOrigin"),
+        (sealed("Review"), "NotBreakGlass"),
+        (approval("bob", &digest, "Approve"), "PlanFinished"),
+        (sealed("Approve"), "PlanFinished"),
+        (sealed("Deny"), "PlanFinished"),
+    ] {
+        world.server.remove(&path);
+        world.server.put(&path, object.clone());
+        let found = judgement(&world, &process, "bob").await;
+        assert_eq!(found, ("False".into(), reason.into(), None), "{object}");
+    }
+    drop(process);
+    let entries = world.entries().await;
+    let counted = entries
+        .iter()
+        .any(|e| e.event_type == EventType::Approval && e.outcome == Outcome::Success);
+    assert!(!counted, "{:?}", World::short(&entries));
+}
