@@ -18,11 +18,12 @@ use kubechat_audit::{EventType, Outcome};
 use kubechat_core::authz;
 use kubechat_core::lifecycle::OneShot;
 use kubechat_core::lifecycle::command_plan::{Ending, Verdict, decide};
+use kubechat_core::lifecycle::decisions::united;
 use kubechat_core::plan::access_needed;
 use kubechat_core::{plan as plans, reason, risk};
 use kubechat_crds::command_plan::StepStatus;
 use kubechat_crds::condition::is_finished;
-use kubechat_crds::{CommandPlan, CommandPlanStatus, PlanPhase, StepState};
+use kubechat_crds::{ApprovalSummary, CommandPlan, CommandPlanStatus, PlanPhase, StepState};
 
 use crate::audit::about_plan;
 use crate::cluster::access::{Subject, first_refused};
@@ -93,7 +94,7 @@ async fn go_on(run: &mut Run<'_>) -> Result<Progress, Error> {
     }
     clock(fresh)?;
     let (verdict, approvals) = decide(&fresh.observed());
-    run.status.approvals = Some(approvals);
+    run.decided(approvals);
     match verdict {
         Verdict::Go => run.approved = true,
         other => match ending::halting(other.clone()).filter(|_| run.begun()) {
@@ -212,6 +213,15 @@ impl<'a> Run<'a> {
     fn begun(&self) -> bool {
         let untouched = |s: StepState| matches!(s, StepState::Pending | StepState::Skipped);
         self.status.steps.iter().any(|s| !untouched(s.state))
+    }
+
+    /// Notes who decided. Those on whose word a plan began stay noted: what they must answer for was done.
+    fn decided(&mut self, found: ApprovalSummary) {
+        self.status.approvals = Some(if self.begun() {
+            united(self.status.approvals.as_ref(), found)
+        } else {
+            found
+        });
     }
 
     fn is(&self, index: usize, state: StepState) -> bool {

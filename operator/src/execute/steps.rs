@@ -134,7 +134,8 @@ async fn may_go_on(run: &mut Run<'_>, index: usize) -> Result<Option<Progress>, 
         return Ok(Some(Progress::Nothing));
     }
     super::clock(&fresh)?;
-    let verdict = decide(&fresh.observed()).0;
+    let (verdict, approvals) = decide(&fresh.observed());
+    run.decided(approvals);
     if verdict != Verdict::Go && !run.begun() {
         return Ok(Some(Progress::NotYet(Box::new((verdict, run.status.clone())))));
     }

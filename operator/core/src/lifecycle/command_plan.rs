@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use kubechat_crds::command_plan::Requirement;
 use kubechat_crds::common::DecisionRecord;
-use kubechat_crds::{ApprovalSummary, CommandPlanSpec, DecisionKind, Mode, Via};
+use kubechat_crds::{ApprovalSummary, CommandPlanSpec, DecisionKind, Mode};
 
 use super::approval::{self, Facts, Terms};
+use super::decisions::listed;
 use super::eligible::eligible;
 use crate::holders::Holders;
 use crate::policy::{Effective, PolicyProblem, at_least};
@@ -113,9 +114,6 @@ impl Ending {
 
 /// Of those who may still approve, so many are named in the message; the status names more.
 const MAX_TOLD: usize = 4;
-/// Decisions a plan's status lists; all are counted.
-const MAX_DECISIONS: usize = 64;
-
 /// Decides, and says how far the approvals are.
 #[must_use]
 pub fn decide(seen: &Observed<'_>) -> (Verdict, ApprovalSummary) {
@@ -299,11 +297,6 @@ fn count(seen: &Observed<'_>, terms: &Terms) -> Count {
     let missing = requirement.iter().map(lacking).max().unwrap_or(0);
     let received = (required - missing).max(0);
     let open: Vec<&Requirement> = requirement.iter().filter(|r| lacking(r) > 0).collect();
-    if decisions.len() > MAX_DECISIONS {
-        // What must be reviewed afterwards is never pushed out by many others.
-        decisions.sort_by_key(|d| d.via != Via::BreakGlass);
-        decisions.truncate(MAX_DECISIONS);
-    }
     let eligible = if missing > 0 {
         eligible(seen.plan, &open, &accepted, seen.holders)
     } else {
@@ -314,7 +307,7 @@ fn count(seen: &Observed<'_>, terms: &Terms) -> Count {
         required,
         received,
         eligible,
-        decisions,
+        decisions: listed(decisions),
     };
     Count {
         summary,
