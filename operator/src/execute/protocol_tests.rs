@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::error::Error;
 use crate::failpoint::Point;
-use crate::testing::plans::{AFTER, Verb, path_of, turn_path};
+use crate::testing::plans::{AFTER, Verb, path_of, plan_path, turn_path};
 use crate::testing::process::{Fuse, Ran, World};
 use crate::testing::server::{Asked, Fate};
 use crate::testing::store::Luck;
@@ -419,7 +419,7 @@ async fn a_plan_that_is_gone_on_with_still_says_on_whose_word_it_began() {
     assert!(matches!(process.reconcile(world.plan()).await, Ran::Stopped(_)));
     // It began by an emergency approval whose object is gone since; those of two others suffice to go on.
     world.server.edit(&plan_path(), |o| {
-        o["status"]["approvals"]["decisions"][0] = serde_json::json!({"name": "glass", "uid": "gone",
+        o["status"]["approvals"]["decisions"][0] = json!({"name": "glass", "uid": "gone",
             "username": "erin", "via": "BreakGlass", "decision": "Approve", "time": "2026-05-01T10:00:00Z"});
     });
     let plan = executed(&mut world).await;

@@ -117,7 +117,7 @@ const MAX_TOLD: usize = 4;
 /// Decides, and says how far the approvals are.
 #[must_use]
 pub fn decide(seen: &Observed<'_>) -> (Verdict, ApprovalSummary) {
-    use kubechat_crds::PlanPhase::{Blocked, Cancelled, Denied, Expired};
+    use kubechat_crds::PlanPhase::{Blocked, Cancelled, Denied, Expired, Stale};
     let terms = Terms::of(seen.plan, seen.policies, seen.now);
     let count = count(seen, &terms);
     let end = |phase, reason, message: String| Verdict::End(Ending::new(phase, reason, message));
@@ -146,12 +146,21 @@ pub fn decide(seen: &Observed<'_>) -> (Verdict, ApprovalSummary) {
     if let Err(why) = gitops::may_change(&seen.plan.requester, seen.namespace) {
         return (end(Blocked, reason::APPLIER_IDENTITY, why), count.summary);
     }
-    if let Some(denial) = seen
-        .policies
-        .ok()
-        .and_then(|p| p.evaluate(seen.plan, seen.now).denied)
-    {
-        return (end(Blocked, reason::POLICY_DENIED, denial.message), count.summary);
+    let live = seen.policies.ok().map(|p| p.evaluate(seen.plan, seen.now));
+    if let Some(denial) = live.as_ref().and_then(|l| l.denied.as_ref()) {
+        return (
+            end(Blocked, reason::POLICY_DENIED, denial.message.clone()),
+            count.summary,
+        );
+    }
+    // Who approved looked at a lesser plan, with a lesser right; and identities of a higher level age sooner.
+    let planned = seen.plan.risk.level;
+    if let Some(level) = live.as_ref().map(|l| l.level).filter(|level| *level > planned) {
+        let message = format!(
+            "the RiskPolicies make it {level} now, and it was planned as {planned}. Nothing was executed. Ask again: kubechat again {}",
+            seen.name
+        );
+        return (end(Stale, reason::STALE, message), count.summary);
     }
     if let Some(why) = expired(seen) {
         let ending = Ending::new(Expired, reason::EXPIRED, why);
@@ -185,10 +194,7 @@ pub fn decide(seen: &Observed<'_>) -> (Verdict, ApprovalSummary) {
     if count.missing == 0 {
         return (Verdict::Go, count.summary);
     }
-    let grew = !at_least(
-        &seen.plan.requirement,
-        &policies.evaluate(seen.plan, seen.now).requirement,
-    );
+    let grew = live.is_some_and(|l| !at_least(&seen.plan.requirement, &l.requirement));
     let reason = if grew {
         reason::REQUIREMENT_CHANGED
     } else {

@@ -225,6 +225,35 @@ fn a_stricter_live_policy_binds_after_approval_and_a_looser_one_does_not_help() 
 }
 
 #[test]
+fn a_plan_whose_level_a_policy_raises_after_planning_is_stale_whoever_approved_it() {
+    let one = Effective::from_policies(&[pack(1, &[])]).unwrap();
+    let raised = |at_least: &str, count: i32| {
+        let mut stricter = pack(count, &[]);
+        stricter.spec.rules = serde_json::from_value(serde_json::json!([
+            {"name": "raise", "when": "plan.level == 'caution'", "effect": "RequireApproval", "atLeast": at_least}
+        ]))
+        .unwrap();
+        Effective::from_policies(&[stricter]).unwrap()
+    };
+    let caution = plan(Level::Caution, &one);
+    let approved = [by("bob", DecisionKind::Approve), by("carol", DecisionKind::Approve)];
+    assert_eq!(verdict(&caution, &approved, &one).0, Verdict::Go);
+    for approvals in [&approved[..], &[]] {
+        let Verdict::End(ending) = verdict(&caution, approvals, &raised("destructive", 1)).0 else {
+            panic!("{:?}", verdict(&caution, approvals, &raised("destructive", 1)))
+        };
+        assert_eq!((ending.phase, ending.reason), (PlanPhase::Stale, reason::STALE));
+        assert!(ending.message.contains("destructive now") && ending.message.contains("kubechat again p"));
+    }
+    // A level that stays is judged as before.
+    assert_eq!(verdict(&caution, &approved, &raised("caution", 1)).0, Verdict::Go);
+    assert_eq!(
+        verdict(&plan(Level::Destructive, &one), &approved, &raised("destructive", 1)).0,
+        Verdict::Go
+    );
+}
+
+#[test]
 fn only_members_of_the_required_groups_count() {
     let ops = Effective::from_policies(&[pack(1, &["ops"])]).unwrap();
     let plan = plan(Level::Destructive, &ops);
