@@ -175,7 +175,7 @@ mod tests {
             approvals: &[bob],
             policies: Ok(&policies),
             holders: None,
-            cancelled: false,
+            withdrawn: None,
             stamped: at(0),
             not_after: Some(at(3 * DAY)),
             now: at(after),

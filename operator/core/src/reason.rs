@@ -55,8 +55,12 @@ reasons! {
     EFFECT_TIMED_OUT = "EffectTimedOut";
     /// A person refused.
     DENIED = "Denied";
-    /// Withdrawn by the requester.
+    /// Withdrawn by `spec.cancel` of its turn: by the requester, or by somebody who may decide on plans.
     CANCELLED = "Cancelled";
+    /// The turn that asked for it is gone.
+    TURN_GONE = "TurnGone";
+    /// The turn names another requester than its plan.
+    ANOTHER_REQUESTER = "AnotherRequester";
     /// Time ran out.
     EXPIRED = "Expired";
     /// What was approved is not what stands there now.

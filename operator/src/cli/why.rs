@@ -124,6 +124,10 @@ fn ended(why: &mut Why, turn: &Turn, exit: Exit) {
             None,
         ),
         reason::CANCELLED => (format!("{name} was withdrawn."), Some(again)),
+        reason::TURN_GONE => (
+            format!("{name} was dropped: the turn that asked for it is gone."),
+            Some("Ask anew: kubectl kubechat ask \"..\"".to_owned()),
+        ),
         reason::NEEDS_INPUT => (
             format!("{name} was not clear enough to do anything."),
             Some("Ask again with what is missing".to_owned()),

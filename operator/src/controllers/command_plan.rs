@@ -10,7 +10,7 @@ use kube::runtime::reflector::ObjectRef;
 use kubechat_audit::{EventType, Outcome};
 use kubechat_core::authz;
 use kubechat_core::lifecycle::OneShot;
-use kubechat_core::lifecycle::command_plan::{Observed, Verdict, decide};
+use kubechat_core::lifecycle::command_plan::{Observed, Verdict, Withdrawn, decide};
 use kubechat_core::lifecycle::review;
 use kubechat_core::reason;
 use kubechat_crds::command_plan::{Evidence, StepStatus};
@@ -160,7 +160,10 @@ fn observe(ctx: &Context, plan: &CommandPlan) -> (Verdict, kubechat_crds::Approv
         approvals: &[],
         policies: policies.as_ref(),
         holders: holders.as_deref(),
-        cancelled: request.as_ref().is_some_and(|r| r.spec.cancel),
+        withdrawn: request
+            .as_ref()
+            .filter(|r| r.spec.cancel)
+            .map(|_| Withdrawn::Cancelled),
         stamped: request
             .as_ref()
             .and_then(|r| r.creation_timestamp())

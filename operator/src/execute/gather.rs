@@ -7,7 +7,7 @@ use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 use kubechat_core::holders::Holders;
 use kubechat_core::lifecycle::approval::Facts;
-use kubechat_core::lifecycle::command_plan::Observed;
+use kubechat_core::lifecycle::command_plan::{Observed, Withdrawn};
 use kubechat_core::policy::{Effective, PolicyProblem};
 use kubechat_crds::{Approval, ChatRequest, CommandPlan, RiskPolicy};
 
@@ -31,8 +31,8 @@ pub struct Fresh {
     pub policies: Result<Effective, PolicyProblem>,
     /// Who holds the approve verbs, to name whom to ask; nothing is decided by it.
     pub holders: Option<Arc<Holders>>,
-    /// The turn was withdrawn, or is gone or another one now.
-    pub cancelled: bool,
+    /// Why the turn does not ask for it any more, if it does not.
+    pub withdrawn: Option<Withdrawn>,
     /// When the requester was stamped.
     pub stamped: Timestamp,
     /// `notAfter` of the turn.
@@ -52,7 +52,7 @@ impl Fresh {
             approvals: &self.approvals,
             policies: self.policies.as_ref(),
             holders: self.holders.as_deref(),
-            cancelled: self.cancelled,
+            withdrawn: self.withdrawn,
             stamped: self.stamped,
             not_after: self.not_after,
             now: self.now,
@@ -82,32 +82,9 @@ pub async fn fresh(ctx: &Context, name: &str, namespace: &str) -> Result<Fresh, 
     for approval in &decisions {
         facts.push(bench.facts(approval).await?);
     }
-    let same_turn = request
-        .as_ref()
-        .is_some_and(|r| r.metadata.uid.as_deref() == Some(plan.spec.chat_request_ref.uid.as_str()));
-    let sealed = match &request {
-        Some(r) => {
-            ctx.sealed(
-                "ChatRequest",
-                "chatrequests",
-                &r.metadata,
-                &r.spec,
-                r.spec.requester.as_ref(),
-            )
-            .await?
-        }
-        None => false,
-    };
-    let same_person = request
-        .as_ref()
-        .is_some_and(|r| r.spec.requester.as_ref() == Some(&plan.spec.requester));
+    let withdrawn = withdrawn(ctx, &plan, request.as_ref()).await?;
     Ok(Fresh {
-        cancelled: !same_turn
-            || !sealed
-            || !same_person
-            || request
-                .as_ref()
-                .is_none_or(|r| r.spec.cancel || r.metadata.deletion_timestamp.is_some()),
+        withdrawn,
         stamped: request
             .as_ref()
             .and_then(ResourceExt::creation_timestamp)
@@ -120,6 +97,31 @@ pub async fn fresh(ctx: &Context, name: &str, namespace: &str) -> Result<Fresh, 
         approvals: facts,
         plan,
         now: Timestamp::now(),
+    })
+}
+
+/// Whether the turn still asks for the plan, and if not, why not.
+async fn withdrawn(
+    ctx: &Context,
+    plan: &CommandPlan,
+    request: Option<&ChatRequest>,
+) -> Result<Option<Withdrawn>, Error> {
+    let same = |r: &&ChatRequest| r.metadata.uid.as_deref() == Some(plan.spec.chat_request_ref.uid.as_str());
+    let Some(turn) = request.filter(same).filter(|r| r.metadata.deletion_timestamp.is_none()) else {
+        return Ok(Some(Withdrawn::TurnGone));
+    };
+    let by = turn.spec.requester.as_ref();
+    let sealed = ctx
+        .sealed("ChatRequest", "chatrequests", &turn.metadata, &turn.spec, by)
+        .await?;
+    Ok(if !sealed {
+        Some(Withdrawn::Untrusted)
+    } else if by != Some(&plan.spec.requester) {
+        Some(Withdrawn::AnotherRequester)
+    } else if turn.spec.cancel {
+        Some(Withdrawn::Cancelled)
+    } else {
+        None
     })
 }
 

@@ -366,6 +366,8 @@ mod crash_tests;
 #[cfg(test)]
 mod joined_tests;
 #[cfg(test)]
+mod judged_tests;
+#[cfg(test)]
 mod protocol_tests;
 #[cfg(test)]
 mod random_tests;

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::error::Error;
 use crate::failpoint::Point;
-use crate::testing::plans::{AFTER, Verb, path_of, plan_path, turn_path};
+use crate::testing::plans::{AFTER, Verb, path_of, turn_path};
 use crate::testing::process::{Fuse, Ran, World};
 use crate::testing::server::{Asked, Fate};
 use crate::testing::store::Luck;
@@ -409,25 +409,6 @@ async fn a_plan_that_was_withdrawn_between_two_steps_stops_there() {
         (world.writes(&steps[0]), world.writes(&steps[1])),
         (vec![1], vec![0])
     );
-}
-
-#[tokio::test]
-async fn a_plan_that_is_gone_on_with_still_says_on_whose_word_it_began() {
-    let mut world = World::new();
-    world.propose(&[Verb::Label, Verb::Scale]).await;
-    let process = world.start(Fuse::at(Point::AfterResult)).await;
-    assert!(matches!(process.reconcile(world.plan()).await, Ran::Stopped(_)));
-    // It began by an emergency approval whose object is gone since; those of two others suffice to go on.
-    world.server.edit(&plan_path(), |o| {
-        o["status"]["approvals"]["decisions"][0] = json!({"name": "glass", "uid": "gone",
-            "username": "erin", "via": "BreakGlass", "decision": "Approve", "time": "2026-05-01T10:00:00Z"});
-    });
-    let plan = executed(&mut world).await;
-    assert_eq!(phase(&plan), PlanPhase::Succeeded);
-    let status = plan.status.unwrap();
-    assert!(kubechat_core::lifecycle::review::broke_glass(&status), "{:?}", status.approvals);
-    let people: Vec<_> = status.approvals.unwrap().decisions.into_iter().map(|d| d.username).collect();
-    assert_eq!(people, ["erin", "carol", "bob"]);
 }
 
 #[tokio::test]

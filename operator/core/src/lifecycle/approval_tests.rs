@@ -150,7 +150,7 @@ fn outcome(packs: &[RiskPolicy], level: Level, votes: &[Vote]) -> (Verdict, Appr
         approvals: &approvals,
         policies: Ok(&policies),
         holders: None,
-        cancelled: false,
+        withdrawn: None,
         stamped: at(0),
         not_after: None,
         now: at(20),

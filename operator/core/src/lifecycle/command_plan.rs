@@ -29,14 +29,52 @@ pub struct Observed<'a> {
     pub policies: Result<&'a Effective, &'a PolicyProblem>,
     /// Who holds the approve verbs, to name whom to ask; `None` while that is not known.
     pub holders: Option<&'a Holders>,
-    /// The requester withdrew.
-    pub cancelled: bool,
+    /// Why its turn does not ask for it any more, if it does not.
+    pub withdrawn: Option<Withdrawn>,
     /// When the requester's identity was stamped (creation of the turn).
     pub stamped: Timestamp,
     /// `notAfter` of the turn.
     pub not_after: Option<Timestamp>,
     /// Now.
     pub now: Timestamp,
+}
+
+/// Why a plan's turn does not ask for it any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Withdrawn {
+    /// `spec.cancel`: the requester may set it, and whoever may approve or deny there. Who it was is in the API server's log.
+    Cancelled,
+    /// The turn is gone, is being removed, or was made again.
+    TurnGone,
+    /// The turn carries no valid seal.
+    Untrusted,
+    /// The turn's requester is not the plan's.
+    AnotherRequester,
+}
+
+impl Withdrawn {
+    fn ending(self) -> Ending {
+        use kubechat_crds::PlanPhase::{Blocked, Cancelled};
+        let (phase, reason, what) = match self {
+            Self::Cancelled => (Cancelled, reason::CANCELLED, "withdrawn (spec.cancel)"),
+            Self::TurnGone => (
+                Cancelled,
+                reason::TURN_GONE,
+                "the turn that asked for it is gone",
+            ),
+            Self::Untrusted => (
+                Blocked,
+                reason::UNTRUSTED_ORIGIN,
+                "its turn carries no valid seal of KubeChat's webhook, so nobody can be held to it",
+            ),
+            Self::AnotherRequester => (
+                Blocked,
+                reason::ANOTHER_REQUESTER,
+                "its turn names another requester than the plan",
+            ),
+        };
+        Ending::new(phase, reason, what).then("Whoever wants it asks again")
+    }
 }
 
 /// What to do with it.
@@ -117,16 +155,15 @@ const MAX_TOLD: usize = 4;
 /// Decides, and says how far the approvals are.
 #[must_use]
 pub fn decide(seen: &Observed<'_>) -> (Verdict, ApprovalSummary) {
-    use kubechat_crds::PlanPhase::{Blocked, Cancelled, Denied, Expired, Stale};
+    use kubechat_crds::PlanPhase::{Blocked, Denied, Expired, Stale};
     let terms = Terms::of(seen.plan, seen.policies, seen.now);
     let count = count(seen, &terms);
     let end = |phase, reason, message: String| Verdict::End(Ending::new(phase, reason, message));
     if seen.plan.mode == Mode::PlanOnly {
         return (Verdict::PlanOnly, count.summary);
     }
-    if seen.cancelled {
-        let message = "withdrawn by the requester".to_owned();
-        return (end(Cancelled, reason::CANCELLED, message), count.summary);
+    if let Some(withdrawn) = seen.withdrawn {
+        return (Verdict::End(withdrawn.ending()), count.summary);
     }
     if let Some((by, why)) = &count.denied {
         let why = if why.is_empty() {

@@ -98,7 +98,7 @@ fn verdict(plan: &CommandPlanSpec, approvals: &[Facts], policies: &Effective) ->
         approvals,
         policies: Ok(policies),
         holders: None,
-        cancelled: false,
+        withdrawn: None,
         stamped: at(0),
         not_after: None,
         now: at(20),
@@ -280,7 +280,7 @@ fn fails_closed_without_a_usable_policy_and_after_its_time() {
         approvals: &bob,
         policies: Ok(&one),
         holders: None,
-        cancelled: false,
+        withdrawn: None,
         stamped: at(0),
         not_after: None,
         now: at(20),
@@ -305,7 +305,7 @@ fn fails_closed_without_a_usable_policy_and_after_its_time() {
     ended(&seen, PlanPhase::Expired);
     (seen.not_after, seen.stamped) = (None, at(20 - 8 * 3600));
     ended(&seen, PlanPhase::Expired);
-    (seen.stamped, seen.cancelled) = (at(0), true);
+    (seen.stamped, seen.withdrawn) = (at(0), Some(Withdrawn::Cancelled));
     ended(&seen, PlanPhase::Cancelled);
     let suspended = Effective::from_policies(&[RiskPolicy::new(
         "stop",
@@ -315,7 +315,7 @@ fn fails_closed_without_a_usable_policy_and_after_its_time() {
         },
     )])
     .unwrap();
-    (seen.cancelled, seen.policies) = (false, Ok(&suspended));
+    (seen.withdrawn, seen.policies) = (None, Ok(&suspended));
     let Verdict::Wait { reason, .. } = decide(&seen).0 else {
         panic!()
     };
@@ -355,4 +355,36 @@ fn however_many_may_approve_the_message_still_holds_the_approval() {
         "{message}"
     );
     assert_eq!(summary.eligible.len(), 20);
+}
+
+#[test]
+fn a_plan_that_is_asked_for_no_more_ends_with_the_true_reason_and_names_nobody_for_a_cancel() {
+    let one = Effective::from_policies(&[pack(1, &[])]).unwrap();
+    let plan = plan(Level::Caution, &one);
+    let approved = [by("bob", DecisionKind::Approve)];
+    let cases = [
+        (Withdrawn::Cancelled, PlanPhase::Cancelled, "Cancelled", "spec.cancel"),
+        (Withdrawn::TurnGone, PlanPhase::Cancelled, "TurnGone", "is gone"),
+        (Withdrawn::Untrusted, PlanPhase::Blocked, "UntrustedOrigin", "no valid seal"),
+        (Withdrawn::AnotherRequester, PlanPhase::Blocked, "AnotherRequester", "another requester"),
+    ];
+    for (why, phase, reason, says) in cases {
+        let found = decide(&Observed {
+            name: "p",
+            namespace: "demo",
+            plan: &plan,
+            approvals: &approved,
+            policies: Ok(&one),
+            holders: None,
+            withdrawn: Some(why),
+            stamped: at(0),
+            not_after: None,
+            now: at(20),
+        });
+        let Verdict::End(ending) = found.0 else { panic!("{why:?}: {found:?}") };
+        assert_eq!((ending.phase, ending.reason), (phase, reason));
+        let message = &ending.unbegun();
+        assert!(message.contains(says), "{message}");
+        assert!(!message.contains("by the requester"), "{message}");
+    }
 }

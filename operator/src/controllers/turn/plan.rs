@@ -174,7 +174,7 @@ pub(super) async fn report_plan(
         approvals: &[],
         policies: policies.as_ref(),
         holders: holders.as_deref(),
-        cancelled: false,
+        withdrawn: None,
         stamped: request.creation_timestamp().map_or_else(Timestamp::now, |t| t.0),
         not_after: request.spec.not_after.as_ref().map(|t| t.0),
         now: Timestamp::now(),

@@ -1,0 +1,80 @@
+//! What of the plan's judgement holds while it is executed: on whose word, for whom, by which facts.
+
+use kubechat_crds::{CommandPlan, PlanPhase, Step};
+use serde_json::json;
+
+use crate::failpoint::Point;
+use crate::testing::people::stamped;
+use crate::testing::plans::{Verb, plan_path, turn_path};
+use crate::testing::process::{Fuse, Ran, World};
+
+/// A world with an approved plan of one step.
+async fn proposed(verb: Verb) -> (World, Step) {
+    let mut world = World::new();
+    let step = world.propose(&[verb]).await.remove(0);
+    (world, step)
+}
+
+/// Executes it to its end.
+async fn executed(world: &mut World) -> CommandPlan {
+    let process = world.start(Fuse::long()).await;
+    process.finish(world).await
+}
+
+fn phase(plan: &CommandPlan) -> PlanPhase {
+    plan.status.as_ref().and_then(|s| s.phase).unwrap()
+}
+
+#[tokio::test]
+async fn a_plan_that_is_gone_on_with_still_says_on_whose_word_it_began() {
+    let mut world = World::new();
+    world.propose(&[Verb::Label, Verb::Scale]).await;
+    let process = world.start(Fuse::at(Point::AfterResult)).await;
+    assert!(matches!(process.reconcile(world.plan()).await, Ran::Stopped(_)));
+    // It began by an emergency approval whose object is gone since; those of two others suffice to go on.
+    world.server.edit(&plan_path(), |o| {
+        o["status"]["approvals"]["decisions"][0] = json!({"name": "glass", "uid": "gone",
+            "username": "erin", "via": "BreakGlass", "decision": "Approve", "time": "2026-05-01T10:00:00Z"});
+    });
+    let plan = executed(&mut world).await;
+    assert_eq!(phase(&plan), PlanPhase::Succeeded);
+    let status = plan.status.unwrap();
+    assert!(kubechat_core::lifecycle::review::broke_glass(&status), "{:?}", status.approvals);
+    let people: Vec<_> = status.approvals.unwrap().decisions.into_iter().map(|d| d.username).collect();
+    assert_eq!(people, ["erin", "carol", "bob"]);
+}
+
+#[tokio::test]
+async fn why_a_plan_is_not_asked_for_any_more_is_told_apart() {
+    let other = json!({"username": "mallory", "groups": []});
+    type Change = Box<dyn Fn(&World)>;
+    let edit = |change: fn(&mut serde_json::Value)| -> Change {
+        Box::new(move |world| world.server.edit(&turn_path(), change))
+    };
+    let cases: Vec<(&str, Change)> = vec![
+        ("Cancelled", edit(|o| o["spec"]["cancel"] = true.into())),
+        ("TurnGone", edit(|o| o["metadata"]["uid"] = "another".into())),
+        ("TurnGone", edit(|o| o["metadata"]["deletionTimestamp"] = "2026-05-01T10:00:00Z".into())),
+        ("TurnGone", Box::new(|world| drop(world.server.remove(&turn_path())))),
+        ("UntrustedOrigin", edit(|o| o["spec"]["prompt"] = "do something else".into())),
+        (
+            "AnotherRequester",
+            Box::new(move |world| {
+                let (path, who) = (turn_path(), serde_json::from_value(other.clone()).unwrap());
+                let turn = world.server.get(&path).unwrap();
+                let turn = stamped(&world.seal, path.rsplit_once('/').unwrap().0, turn, &who);
+                world.server.edit(&path, |o| o["spec"] = turn["spec"].clone());
+            }),
+        ),
+    ];
+    for (reason, change) in cases {
+        let (mut world, step) = proposed(Verb::Label).await;
+        change(&world);
+        let plan = executed(&mut world).await;
+        let conditions = &plan.status.as_ref().unwrap().conditions;
+        let ended = kubechat_crds::condition::find(conditions, "Succeeded").unwrap();
+        assert_eq!((ended.reason.as_str(), world.writes(&step)), (reason, vec![0]));
+        let entries = world.entries().await;
+        assert!(entries.iter().any(|e| e.reason == reason), "{:?}", World::short(&entries));
+    }
+}
