@@ -149,7 +149,11 @@ fn every_end_has_its_words_and_a_way_on() {
         (PlanPhase::Failed, reason::FORBIDDEN, "a right is missing"),
         (PlanPhase::Failed, reason::FORBIDDEN_CLASS, "never does this"),
         (PlanPhase::Cancelled, reason::CANCELLED, "withdrawn"),
-        (PlanPhase::Cancelled, reason::TURN_GONE, "turn that asked for it is gone"),
+        (
+            PlanPhase::Cancelled,
+            reason::TURN_GONE,
+            "turn that asked for it is gone",
+        ),
         (PlanPhase::Failed, reason::STEP_FAILED, "failed"),
         (PlanPhase::Interrupted, reason::OUTCOME_UNKNOWN, "stopped midway"),
         (PlanPhase::Failed, reason::EFFECT_TIMED_OUT, "effect did not come"),

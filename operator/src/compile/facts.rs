@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::future::try_join_all;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
+use kubechat_core::plan::KindRef;
 use kubechat_core::{policy, risk};
 use kubechat_crds::command_plan::{Effect, NamespaceFact, PlanFacts, WindowFact};
 use kubechat_crds::intent::Action;
@@ -13,7 +14,8 @@ use kubechat_crds::{CommandPlan, Mode, PlanPhase, Step};
 use serde_json::Value;
 
 use super::{Stop, Turn};
-use crate::cluster::objects::Objects;
+use crate::cluster::objects::{ClientDebug, Objects};
+use crate::error::Error;
 use crate::execute::did_something;
 
 /// How far back a person's changes are added up.
@@ -23,13 +25,7 @@ const MAX_LABELS: usize = 64;
 
 /// The facts for these steps.
 pub(super) async fn gather(turn: &Turn<'_>, steps: &[Step]) -> Result<PlanFacts, Stop> {
-    let mut namespaces = vec![];
-    for name in risk::namespaces_changed(steps) {
-        namespaces.push(namespace(turn, steps, name));
-    }
-    // No more at a time than a plan has steps.
-    let mut namespaces = try_join_all(namespaces).await?;
-    namespaces.sort();
+    let namespaces = namespaces(&turn.person, steps, turn.policies.as_ref().ok()).await?;
     let own = turn.request.metadata.uid.as_deref().unwrap_or_default();
     let plans = turn.ctx.stores.plans.state();
     let window = window(
@@ -49,19 +45,51 @@ pub(super) async fn gather(turn: &Turn<'_>, steps: &[Step]) -> Result<PlanFacts,
     })
 }
 
-/// One touched namespace, read as the requester. What cannot be read counts as protected.
-async fn namespace(turn: &Turn<'_>, steps: &[Step], name: &str) -> Result<NamespaceFact, Stop> {
-    let labels = match turn.kinds.known("", "Namespace") {
-        None => None,
-        Some(kind) if !is_new(steps, name) => match Objects::new(&turn.person, kind, None).find(name).await {
-            Ok(object) => object.as_ref().and_then(labels_of),
-            Err(error) if error.status().is_some_and(|s| s.code == 403) => None,
-            Err(error) => return Err(error.into()),
-        },
+/// The namespaces that these steps touch, read as the requester, for the planner and again for the executor.
+///
+/// # Errors
+/// When the API server does not answer; a namespace that may not be read counts as protected instead.
+pub async fn namespaces(
+    person: &ClientDebug,
+    steps: &[Step],
+    policies: Option<&policy::Effective>,
+) -> Result<Vec<NamespaceFact>, Error> {
+    let mut found = vec![];
+    for name in risk::namespaces_changed(steps) {
+        found.push(namespace(person, steps, name, policies));
+    }
+    // No more at a time than a plan has steps.
+    let mut found = try_join_all(found).await?;
+    found.sort();
+    Ok(found)
+}
+
+/// One touched namespace. What cannot be read counts as protected.
+async fn namespace(
+    person: &ClientDebug,
+    steps: &[Step],
+    name: &str,
+    policies: Option<&policy::Effective>,
+) -> Result<NamespaceFact, Error> {
+    if is_new(steps, name) {
         // It is not there yet; the API server gives it this label and no other.
-        Some(_) => Some([(NAME_LABEL.to_owned(), name.to_owned())].into()),
+        let labels = [(NAME_LABEL.to_owned(), name.to_owned())].into();
+        return Ok(fact(name, Some(labels), policies));
+    }
+    let kind = KindRef {
+        group: String::new(),
+        version: "v1".to_owned(),
+        kind: "Namespace".to_owned(),
+        resource: "namespaces".to_owned(),
+        namespaced: false,
+        scalable: false,
     };
-    Ok(fact(name, labels, turn.policies.as_ref().ok()))
+    let labels = match Objects::new(person, &kind, None).find(name).await {
+        Ok(object) => object.as_ref().and_then(labels_of),
+        Err(error) if error.status().is_some_and(|s| s.code == 403) => None,
+        Err(error) => return Err(error),
+    };
+    Ok(fact(name, labels, policies))
 }
 
 /// The label by which a namespace bears its own name.

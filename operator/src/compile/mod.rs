@@ -7,7 +7,7 @@ mod answer;
 pub mod blast;
 mod change;
 mod dry_run;
-mod facts;
+pub mod facts;
 mod reads;
 mod resolve;
 mod rollback;

@@ -16,6 +16,7 @@ use crate::context::Context;
 use crate::error::Error;
 
 mod decisions;
+pub(super) mod namespaces;
 
 pub use decisions::Bench;
 use decisions::read_all;
@@ -107,7 +108,10 @@ async fn withdrawn(
     request: Option<&ChatRequest>,
 ) -> Result<Option<Withdrawn>, Error> {
     let same = |r: &&ChatRequest| r.metadata.uid.as_deref() == Some(plan.spec.chat_request_ref.uid.as_str());
-    let Some(turn) = request.filter(same).filter(|r| r.metadata.deletion_timestamp.is_none()) else {
+    let Some(turn) = request
+        .filter(same)
+        .filter(|r| r.metadata.deletion_timestamp.is_none())
+    else {
         return Ok(Some(Withdrawn::TurnGone));
     };
     let by = turn.spec.requester.as_ref();

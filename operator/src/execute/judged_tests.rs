@@ -39,8 +39,18 @@ async fn a_plan_that_is_gone_on_with_still_says_on_whose_word_it_began() {
     let plan = executed(&mut world).await;
     assert_eq!(phase(&plan), PlanPhase::Succeeded);
     let status = plan.status.unwrap();
-    assert!(kubechat_core::lifecycle::review::broke_glass(&status), "{:?}", status.approvals);
-    let people: Vec<_> = status.approvals.unwrap().decisions.into_iter().map(|d| d.username).collect();
+    assert!(
+        kubechat_core::lifecycle::review::broke_glass(&status),
+        "{:?}",
+        status.approvals
+    );
+    let people: Vec<_> = status
+        .approvals
+        .unwrap()
+        .decisions
+        .into_iter()
+        .map(|d| d.username)
+        .collect();
     assert_eq!(people, ["erin", "carol", "bob"]);
 }
 
@@ -54,9 +64,18 @@ async fn why_a_plan_is_not_asked_for_any_more_is_told_apart() {
     let cases: Vec<(&str, Change)> = vec![
         ("Cancelled", edit(|o| o["spec"]["cancel"] = true.into())),
         ("TurnGone", edit(|o| o["metadata"]["uid"] = "another".into())),
-        ("TurnGone", edit(|o| o["metadata"]["deletionTimestamp"] = "2026-05-01T10:00:00Z".into())),
-        ("TurnGone", Box::new(|world| drop(world.server.remove(&turn_path())))),
-        ("UntrustedOrigin", edit(|o| o["spec"]["prompt"] = "do something else".into())),
+        (
+            "TurnGone",
+            edit(|o| o["metadata"]["deletionTimestamp"] = "2026-05-01T10:00:00Z".into()),
+        ),
+        (
+            "TurnGone",
+            Box::new(|world| drop(world.server.remove(&turn_path()))),
+        ),
+        (
+            "UntrustedOrigin",
+            edit(|o| o["spec"]["prompt"] = "do something else".into()),
+        ),
         (
             "AnotherRequester",
             Box::new(move |world| {
@@ -75,6 +94,78 @@ async fn why_a_plan_is_not_asked_for_any_more_is_told_apart() {
         let ended = kubechat_crds::condition::find(conditions, "Succeeded").unwrap();
         assert_eq!((ended.reason.as_str(), world.writes(&step)), (reason, vec![0]));
         let entries = world.entries().await;
-        assert!(entries.iter().any(|e| e.reason == reason), "{:?}", World::short(&entries));
+        assert!(
+            entries.iter().any(|e| e.reason == reason),
+            "{:?}",
+            World::short(&entries)
+        );
     }
+}
+
+/// Namespace demo with these labels, as an administrator leaves it.
+fn demo(world: &World, labels: &serde_json::Value) {
+    let object =
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "demo", "labels": labels}});
+    world.server.put("/api/v1/namespaces/demo", object);
+}
+
+/// A world whose plan was made while namespace demo bore no label; `rule` is added to the baseline.
+async fn planned_unlabelled(verbs: &[Verb], rule: Option<serde_json::Value>) -> (World, Vec<Step>) {
+    let mut world = World::new();
+    demo(&world, &json!({}));
+    let steps = world.propose(verbs).await;
+    if let Some(rule) = rule {
+        world
+            .server
+            .edit("/apis/kubechat.io/v1beta1/riskpolicies/baseline", |o| {
+                let rules = o["spec"]["rules"].as_array_mut().unwrap();
+                rules.push(rule);
+            });
+    }
+    (world, steps)
+}
+
+#[tokio::test]
+async fn a_namespace_that_became_more_guarded_since_makes_the_plan_stale() {
+    let deny = json!({"name": "hold", "when": "'hold' in namespaceObject.labels", "effect": "Deny", "message": "held"});
+    for (rule, label, phase_now) in [
+        (None, json!({}), PlanPhase::Succeeded),
+        (None, json!({"team": "a"}), PlanPhase::Succeeded),
+        (Some(deny.clone()), json!({"team": "a"}), PlanPhase::Succeeded),
+        (Some(deny), json!({"hold": "yes"}), PlanPhase::Stale),
+        (None, json!({"env": "production"}), PlanPhase::Stale),
+    ] {
+        let (mut world, steps) = planned_unlabelled(&[Verb::Label], rule).await;
+        world.server.edit("/api/v1/namespaces/demo", |o| {
+            o["metadata"]["labels"] = label.clone()
+        });
+        let plan = executed(&mut world).await;
+        assert_eq!(phase(&plan), phase_now, "{label}: {:?}", plan.status);
+        let sent = usize::from(phase_now == PlanPhase::Succeeded);
+        assert_eq!(world.writes(&steps[0]), [sent]);
+    }
+    // Gone, or not to be read any more: it counts as protected.
+    let (mut world, steps) = planned_unlabelled(&[Verb::Label], None).await;
+    world.server.remove("/api/v1/namespaces/demo");
+    assert_eq!(phase(&executed(&mut world).await), PlanPhase::Stale);
+    assert_eq!(world.writes(&steps[0]), [0]);
+}
+
+#[tokio::test]
+async fn a_namespace_that_became_more_guarded_between_two_steps_stops_the_plan_there() {
+    let (mut world, steps) = planned_unlabelled(&[Verb::Label, Verb::Scale], None).await;
+    let process = world.start(Fuse::at(Point::AfterResult)).await;
+    let Ran::Stopped(stopped) = process.reconcile(world.plan()).await else {
+        panic!("not passed");
+    };
+    world.server.edit("/api/v1/namespaces/demo", |o| {
+        o["metadata"]["labels"] = json!({"env": "production"});
+    });
+    let _ = stopped.resume().await;
+    let plan = executed(&mut world).await;
+    assert_eq!(phase(&plan), PlanPhase::Interrupted);
+    assert_eq!(
+        (world.writes(&steps[0]), world.writes(&steps[1])),
+        (vec![1], vec![0])
+    );
 }

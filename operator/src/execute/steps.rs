@@ -39,6 +39,9 @@ pub(super) async fn run(run: &mut Run<'_>) -> Result<Progress, Error> {
         Err(Error::Identity(why)) => return refuse(run, reason::FORBIDDEN, why).await,
         Err(error) => return Err(error),
     };
+    if let Some(changed) = gather::namespaces::outgrown(run.ctx, run.fresh).await? {
+        return stale(run, &changed).await;
+    }
     // Nothing is sent while any target of any step is not as it was planned. One step alone is checked where it is sent.
     if plan.spec.steps.len() > 1 {
         for (index, step) in plan
@@ -139,9 +142,12 @@ async fn may_go_on(run: &mut Run<'_>, index: usize) -> Result<Option<Progress>, 
     if verdict != Verdict::Go && !run.begun() {
         return Ok(Some(Progress::NotYet(Box::new((verdict, run.status.clone())))));
     }
-    match ending::halting(verdict) {
+    if let Some(ending) = ending::halting(verdict) {
+        return run.conclude(ending).await.map(Some);
+    }
+    match gather::namespaces::outgrown(run.ctx, &fresh).await? {
         None => Ok(None),
-        Some(ending) => run.conclude(ending).await.map(Some),
+        Some(changed) => stale(run, &changed).await.map(Some),
     }
 }
 

@@ -5,7 +5,7 @@ use kubechat_core::plan::actions::{create_namespace, recreate};
 use kubechat_core::plan::{self, Draft, Found, KindRef, Revision};
 use kubechat_core::policy::Effective;
 use kubechat_core::risk;
-use kubechat_crds::command_plan::{CommandPlanSpec, RequestRef, Target, Undo};
+use kubechat_crds::command_plan::{CommandPlanSpec, NamespaceFact, RequestRef, Target, Undo};
 use kubechat_crds::intent::{Action, Intent, IntentParams, IntentTarget, Span};
 use kubechat_crds::{ApprovalSpec, ChatRequestSpec, DecisionKind, Level, LocalRef, RiskPolicy, Step};
 use serde_json::{Value, json};
@@ -257,6 +257,15 @@ impl World {
             cluster_uid: CLUSTER.into(),
             ..CommandPlanSpec::default()
         };
+        // Where a test made the namespace, it is recorded as the planner would; else nothing is known of it.
+        if let Some(namespace) = self.server.get("/api/v1/namespaces/demo") {
+            let labels = serde_json::from_value(namespace["metadata"]["labels"].clone()).unwrap();
+            spec.facts.namespaces = vec![NamespaceFact {
+                name: "demo".into(),
+                labels,
+                protected: false,
+            }];
+        }
         let now = Timestamp::now();
         spec.risk = risk::judge(&spec);
         spec.risk.level = spec.risk.level.max(Level::Caution);

@@ -57,11 +57,7 @@ impl Withdrawn {
         use kubechat_crds::PlanPhase::{Blocked, Cancelled};
         let (phase, reason, what) = match self {
             Self::Cancelled => (Cancelled, reason::CANCELLED, "withdrawn (spec.cancel)"),
-            Self::TurnGone => (
-                Cancelled,
-                reason::TURN_GONE,
-                "the turn that asked for it is gone",
-            ),
+            Self::TurnGone => (Cancelled, reason::TURN_GONE, "the turn that asked for it is gone"),
             Self::Untrusted => (
                 Blocked,
                 reason::UNTRUSTED_ORIGIN,

@@ -236,7 +236,10 @@ fn a_plan_whose_level_a_policy_raises_after_planning_is_stale_whoever_approved_i
         Effective::from_policies(&[stricter]).unwrap()
     };
     let caution = plan(Level::Caution, &one);
-    let approved = [by("bob", DecisionKind::Approve), by("carol", DecisionKind::Approve)];
+    let approved = [
+        by("bob", DecisionKind::Approve),
+        by("carol", DecisionKind::Approve),
+    ];
     assert_eq!(verdict(&caution, &approved, &one).0, Verdict::Go);
     for approvals in [&approved[..], &[]] {
         let Verdict::End(ending) = verdict(&caution, approvals, &raised("destructive", 1)).0 else {
@@ -248,7 +251,12 @@ fn a_plan_whose_level_a_policy_raises_after_planning_is_stale_whoever_approved_i
     // A level that stays is judged as before.
     assert_eq!(verdict(&caution, &approved, &raised("caution", 1)).0, Verdict::Go);
     assert_eq!(
-        verdict(&plan(Level::Destructive, &one), &approved, &raised("destructive", 1)).0,
+        verdict(
+            &plan(Level::Destructive, &one),
+            &approved,
+            &raised("destructive", 1)
+        )
+        .0,
         Verdict::Go
     );
 }
@@ -363,10 +371,25 @@ fn a_plan_that_is_asked_for_no_more_ends_with_the_true_reason_and_names_nobody_f
     let plan = plan(Level::Caution, &one);
     let approved = [by("bob", DecisionKind::Approve)];
     let cases = [
-        (Withdrawn::Cancelled, PlanPhase::Cancelled, "Cancelled", "spec.cancel"),
+        (
+            Withdrawn::Cancelled,
+            PlanPhase::Cancelled,
+            "Cancelled",
+            "spec.cancel",
+        ),
         (Withdrawn::TurnGone, PlanPhase::Cancelled, "TurnGone", "is gone"),
-        (Withdrawn::Untrusted, PlanPhase::Blocked, "UntrustedOrigin", "no valid seal"),
-        (Withdrawn::AnotherRequester, PlanPhase::Blocked, "AnotherRequester", "another requester"),
+        (
+            Withdrawn::Untrusted,
+            PlanPhase::Blocked,
+            "UntrustedOrigin",
+            "no valid seal",
+        ),
+        (
+            Withdrawn::AnotherRequester,
+            PlanPhase::Blocked,
+            "AnotherRequester",
+            "another requester",
+        ),
     ];
     for (why, phase, reason, says) in cases {
         let found = decide(&Observed {
@@ -381,7 +404,9 @@ fn a_plan_that_is_asked_for_no_more_ends_with_the_true_reason_and_names_nobody_f
             not_after: None,
             now: at(20),
         });
-        let Verdict::End(ending) = found.0 else { panic!("{why:?}: {found:?}") };
+        let Verdict::End(ending) = found.0 else {
+            panic!("{why:?}: {found:?}")
+        };
         assert_eq!((ending.phase, ending.reason), (phase, reason));
         let message = &ending.unbegun();
         assert!(message.contains(says), "{message}");

@@ -85,7 +85,10 @@ fn a_plan_under_way_never_forgets_on_whose_word_it_began() {
     let united_now = united(Some(&began), now.clone());
     let uids: Vec<&str> = united_now.decisions.iter().map(|d| d.uid.as_str()).collect();
     assert_eq!(uids, ["u-bob", "u-carol", "u-dave"]);
-    assert_eq!((united_now.summary.as_str(), &united_now.decisions[0]), ("2/2", &glass));
+    assert_eq!(
+        (united_now.summary.as_str(), &united_now.decisions[0]),
+        ("2/2", &glass)
+    );
     assert_eq!(united(None, now.clone()), now);
     // However many come later.
     let flood = listing(many("dave", 0, 1000));

@@ -11,6 +11,7 @@ pub mod command_plan;
 mod eligible;
 pub mod retention;
 pub mod decisions;
+pub mod namespaces;
 pub mod review;
 pub mod risk_policy;
 
