@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use anyhow::Context as _;
+use kubechat_audit::store::{Filter, MAX_LIST};
 use kubechat_audit::{
-    Actor, AuditStore, ChainKey, Draft, EventType, Ids, IntentOutcome, Outcome, ResultOutcome, Risk, Spool,
+    Actor, AuditStore, ChainKey, Draft, Entry, EventType, Ids, IntentOutcome, Outcome, ResultOutcome, Risk, Spool,
     SqliteOptions, SqliteStore, Target,
 };
 use kubechat_crds::audit_policy::AuditLevel;
@@ -17,6 +18,9 @@ use serde_json::Value;
 
 use crate::error::Error;
 use crate::metrics::Metrics;
+
+/// Entries of a page of the log.
+const PAGE: u64 = MAX_LIST as u64;
 
 /// The file of a store as the command line names it.
 ///
@@ -228,6 +232,42 @@ impl Audit {
     /// When it does not.
     pub async fn head(&self) -> Result<kubechat_audit::Head, Error> {
         Ok(self.store.head().await?)
+    }
+
+    /// The entries from this time on, in any order.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn since(&self, time: jiff::Timestamp) -> Result<Vec<Entry>, Error> {
+        let mut found = vec![];
+        let mut end = self.store.head().await?.seq + 1;
+        while end > 1 {
+            let since_seq = end.saturating_sub(PAGE).max(1);
+            let limit = usize::try_from(end - since_seq).unwrap_or(MAX_LIST);
+            let page = self
+                .store
+                .list(Filter {
+                    since_seq,
+                    limit,
+                    ..Filter::default()
+                })
+                .await?;
+            let reached = page.first().is_none_or(|first| first.time < time);
+            found.extend(page.into_iter().filter(|entry| entry.time >= time));
+            if reached {
+                break;
+            }
+            end = since_seq;
+        }
+        Ok(found)
+    }
+
+    /// The payload of an entry; null where it has none.
+    ///
+    /// # Errors
+    /// When the store does not answer, or the payload is not what was recorded.
+    pub async fn payload(&self, seq: u64) -> Result<Value, Error> {
+        Ok(self.store.payload(seq).await?.unwrap_or_default())
     }
 
     fn level(&self, draft: Draft) -> Option<Draft> {

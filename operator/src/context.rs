@@ -24,6 +24,7 @@ use crate::error::Error;
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use crate::pace::Pace;
+use crate::past::{Past, Removed};
 use crate::selfcheck::Admission;
 
 /// Events that wait to be sent; more are dropped, because an Event is a courtesy and not the record.
@@ -58,6 +59,8 @@ pub struct Context {
     pub live: Arc<Live>,
     /// Who holds the approve verbs, as RBAC says.
     pub holders: Arc<Known>,
+    /// Plans of the last hour that the caches hold no more.
+    pub past: Arc<Removed>,
     /// Events, sent in the background.
     pub events: Events,
     /// Turns handled a moment ago.
@@ -106,6 +109,13 @@ impl Context {
     /// `NoPolicy` or `PolicyNotReady`.
     pub fn policies(&self) -> Result<Effective, PolicyProblem> {
         self.live.together(self.stores.policies.state())
+    }
+
+    /// A person's plans within the last hour, also those that were removed since.
+    #[must_use]
+    pub fn plans_within_the_hour(&self, username: &str, now: jiff::Timestamp) -> Vec<Past> {
+        let there = self.stores.plans.state();
+        self.past.with(there.iter().map(AsRef::as_ref), username, now)
     }
 
     /// Whether an object carries a valid seal of the webhook for this stamp. The cached object may write a time in another

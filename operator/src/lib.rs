@@ -14,6 +14,7 @@ pub mod http;
 pub mod leader;
 pub mod metrics;
 pub mod pace;
+pub mod past;
 pub mod run;
 pub mod selfcheck;
 pub mod setup;

@@ -9,7 +9,6 @@ use std::time::Duration;
 use anyhow::Context as _;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::runtime::events::{Recorder, Reporter};
-use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Client, Config};
 use kubechat_crds::{
     AIProvider, Approval, ApproverKey, AuditPolicy, AuditPolicySpec, ChatRequest, ChatSession, CommandPlan,
@@ -24,10 +23,11 @@ use crate::audit::{self, Audit};
 use crate::cluster::client::{self, call};
 use crate::cluster::discovery::Discovery;
 use crate::cluster::impersonate::Impersonator;
-use crate::cluster::watch::reflect;
+use crate::cluster::watch::{reflect, reflect_telling};
 use crate::context::{Context, Events, Stores};
 use crate::controllers;
 use crate::controllers::lane::{Lane, forward, look_again, watch};
+use crate::controllers::removed;
 use crate::http::{Health, serve};
 use crate::leader::{Candidate, Leadership};
 use crate::metrics::Metrics;
@@ -197,8 +197,14 @@ async fn lead(
         .uid
         .unwrap_or_default();
 
-    let (requests, has_requests, request_stream) = reflect::<ChatRequest>(client.clone());
-    let (plans, has_plans, plan_stream) = reflect::<CommandPlan>(client.clone());
+    let (plans_left, told) = removed::begin(&audit).await.context("the last hour of the log")?;
+    let past = Arc::clone(&plans_left.past);
+    let went = Arc::new(Notify::new());
+    let one_went = Arc::clone(&went);
+    let (requests, has_requests, request_stream) =
+        reflect_telling::<ChatRequest>(client.clone(), move |_| one_went.notify_one());
+    let (plans, has_plans, plan_stream) =
+        reflect_telling::<CommandPlan>(client.clone(), move |plan| plans_left.plan(plan));
     let (approvals, has_approvals, approval_stream) = reflect::<Approval>(client.clone());
     let (sessions, has_sessions, session_stream) = reflect::<ChatSession>(client.clone());
     let (policies, has_policies, policy_stream) = reflect::<RiskPolicy>(client.clone());
@@ -233,6 +239,7 @@ async fn lead(
         admission: Arc::new(Admission::new(Arc::clone(&metrics))),
         metrics,
         stores: stores.clone(),
+        past,
         events,
         handled: Arc::default(),
         live: Arc::default(),
@@ -321,19 +328,14 @@ async fn lead(
         approvals.clone(),
         sessions.clone(),
     );
-    let (went, left) = (Arc::new(Notify::new()), stores.requests.clone());
     tasks.spawn(controllers::kept::sweeps(
         Arc::clone(&ctx),
-        Arc::clone(&went),
+        went,
         check,
         shutdown.clone(),
     ));
     watch(tasks, request_stream, shutdown, move |request| {
         let (r, p, s) = (r.clone(), p.clone(), s.clone());
-        // Deleted, or not in the cache yet: the sweep finds out.
-        if left.get(&ObjectRef::from_obj(&request)).is_none() {
-            went.notify_one();
-        }
         async move {
             if request.spec.cancel {
                 p.touch(&controllers::chat_request::plan_name(&request), &request)
@@ -417,9 +419,9 @@ async fn lead(
         async move { controllers::admission_event::record(&event, &ctx).await }
     });
 
-    let until = shutdown.clone();
+    let (until, telling) = (shutdown.clone(), told.tell(Arc::clone(&ctx)));
     tasks.spawn(async move {
-        tokio::select! { () = send_events => {}, () = until.cancelled() => {} }
+        tokio::select! { _ = futures::future::join(send_events, telling) => {}, () = until.cancelled() => {} }
         Ok(())
     });
     let (until, checked) = (shutdown.clone(), Arc::clone(&ctx));

@@ -40,8 +40,28 @@ pub fn reflect<K: Watched>(
 where
     K::DynamicType: Hash + Eq + Clone + Default,
 {
+    reflect_telling(client, |_| ())
+}
+
+/// As [`reflect`]; tells of each object that is removed, before the store forgets it. That an object is not in the store is
+/// no sign of it: while the watch starts, none is.
+pub fn reflect_telling<K: Watched>(
+    client: Client,
+    removed: impl Fn(&K) + Send + 'static,
+) -> (
+    Store<K>,
+    Filled,
+    impl Stream<Item = Result<K, watcher::Error>> + Send + 'static,
+)
+where
+    K::DynamicType: Hash + Eq + Clone + Default,
+{
     let (store, writer): (Store<K>, Writer<K>) = reflector::store();
-    let stream = guarded(client);
+    let stream = guarded(client).inspect_ok(move |event| {
+        if let Event::Delete(object) = event {
+            removed(object);
+        }
+    });
     let (filled, is_filled) = tokio::sync::watch::channel(false);
     let touched = reflector::reflector(writer, stream)
         .inspect_ok(move |event| {
@@ -83,5 +103,57 @@ fn unguard<K: Watched>(event: Event<DeserializeGuard<K>>) -> Option<Event<K>> {
         Event::Delete(object) => open(object).map(Event::Delete),
         Event::Init => Some(Event::Init),
         Event::InitDone => Some(Event::InitDone),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use futures::StreamExt;
+    use kube::client::Body;
+    use kubechat_crds::ChatRequest;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn turn(name: &str) -> Value {
+        json!({"apiVersion": "kubechat.io/v1beta1", "kind": "ChatRequest",
+            "metadata": {"name": name, "namespace": "demo", "uid": name, "resourceVersion": "5"}, "spec": {"prompt": "x"}})
+    }
+
+    /// An API server that has one turn, `old`, and then says that it was removed.
+    fn server() -> Client {
+        Client::new(
+            tower::service_fn(|request: http::Request<Body>| async move {
+                let watched = request.uri().query().unwrap_or_default().contains("watch=");
+                let body = if watched {
+                    json!({"type": "DELETED", "object": turn("old")}).to_string() + "\n"
+                } else {
+                    json!({"apiVersion": "kubechat.io/v1beta1", "kind": "ChatRequestList",
+                        "metadata": {"resourceVersion": "5"}, "items": [turn("old")]})
+                    .to_string()
+                };
+                Ok::<_, std::convert::Infallible>(http::Response::new(Body::from(body.into_bytes())))
+            }),
+            "default",
+        )
+    }
+
+    #[tokio::test]
+    async fn what_was_there_at_the_start_is_not_told_as_removed_and_what_is_removed_is_told_while_it_is_known()
+     {
+        let told: Arc<Mutex<Vec<String>>> = Arc::default();
+        let noted = Arc::clone(&told);
+        let (store, _, stream) = reflect_telling::<ChatRequest>(server(), move |turn| {
+            noted.lock().unwrap().push(turn.name_any());
+        });
+        let mut stream = std::pin::pin!(stream);
+        // As it is listed; the store does not show it yet.
+        assert_eq!(stream.next().await.unwrap().unwrap().name_any(), "old");
+        assert!(store.state().is_empty() && told.lock().unwrap().is_empty());
+        // As it is removed.
+        assert_eq!(stream.next().await.unwrap().unwrap().name_any(), "old");
+        assert_eq!(*told.lock().unwrap(), ["old"]);
     }
 }

@@ -4,22 +4,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::try_join_all;
-use jiff::{SignedDuration, Timestamp};
-use kube::ResourceExt;
 use kubechat_core::plan::KindRef;
 use kubechat_core::{policy, risk};
-use kubechat_crds::command_plan::{Effect, NamespaceFact, PlanFacts, WindowFact};
+use kubechat_crds::Step;
+use kubechat_crds::command_plan::{NamespaceFact, PlanFacts, WindowFact};
 use kubechat_crds::intent::Action;
-use kubechat_crds::{CommandPlan, Mode, PlanPhase, Step};
 use serde_json::Value;
 
 use super::{Stop, Turn};
 use crate::cluster::objects::{ClientDebug, Objects};
 use crate::error::Error;
-use crate::execute::did_something;
+use crate::past::Past;
 
-/// How far back a person's changes are added up.
-const WINDOW: SignedDuration = SignedDuration::from_hours(1);
 /// Labels of a namespace that a plan holds; one with more counts as unread.
 const MAX_LABELS: usize = 64;
 
@@ -27,15 +23,9 @@ const MAX_LABELS: usize = 64;
 pub(super) async fn gather(turn: &Turn<'_>, steps: &[Step]) -> Result<PlanFacts, Stop> {
     let namespaces = namespaces(&turn.person, steps, turn.policies.as_ref().ok()).await?;
     let own = turn.request.metadata.uid.as_deref().unwrap_or_default();
-    let plans = turn.ctx.stores.plans.state();
-    let window = window(
-        plans
-            .iter()
-            .map(AsRef::as_ref)
-            .filter(|plan| plan.spec.chat_request_ref.uid != own),
-        &turn.acting.username,
-        turn.now,
-    );
+    let mut plans = turn.ctx.plans_within_the_hour(&turn.acting.username, turn.now);
+    plans.retain(|plan| plan.turn != own);
+    let window = window(&plans);
     Ok(PlanFacts {
         own_namespace: turn.ctx.namespace.clone(),
         namespaces,
@@ -130,57 +120,19 @@ fn is_new(steps: &[Step], name: &str) -> bool {
         .any(|t| t.name == name)
 }
 
-/// What one person changed, or still may change, by the plans of the last hour. Objects changed twice count once: many
-/// small changes of one object reach no further than one.
-fn window<'a>(plans: impl Iterator<Item = &'a CommandPlan>, username: &str, now: Timestamp) -> WindowFact {
-    let since = now.checked_sub(WINDOW).unwrap_or(Timestamp::MIN);
-    let recent = plans.filter(|plan| {
-        plan.spec.requester.username == username
-            && plan.creation_timestamp().is_none_or(|t| t.0 > since)
-            && may_have_effect(plan)
-    });
+/// What one person changed, or still may change, by these plans. Objects changed twice count once: many small changes of
+/// one object reach no further than one.
+fn window(plans: &[Past]) -> WindowFact {
     let (mut count, mut changed, mut deleted) = (0_i32, BTreeSet::new(), BTreeSet::new());
-    for plan in recent {
+    for plan in plans.iter().filter(|plan| plan.effect) {
         count = count.saturating_add(1);
-        for step in &plan.spec.steps {
-            let removes = step.effect == Effect::Delete;
-            for target in &step.targets {
-                let object = (&target.group, &target.kind, &target.namespace, &target.name);
-                changed.insert(object);
-                if removes {
-                    // The same name made and removed again and again is removed as often.
-                    deleted.insert((object, &target.uid));
-                }
-            }
-        }
+        changed.extend(&plan.changed);
+        deleted.extend(&plan.deleted);
     }
     WindowFact {
         plans: count,
         objects: i64::try_from(changed.len()).unwrap_or(i64::MAX),
         deleted: i64::try_from(deleted.len()).unwrap_or(i64::MAX),
-    }
-}
-
-/// Whether a plan changed something, or still may: one that ended before its first step does not count.
-fn may_have_effect(plan: &CommandPlan) -> bool {
-    let Some(status) = &plan.status else {
-        return plan.spec.mode != Mode::PlanOnly;
-    };
-    match status.phase {
-        Some(PlanPhase::PlanOnly) => false,
-        Some(
-            PlanPhase::Failed
-            | PlanPhase::Denied
-            | PlanPhase::Blocked
-            | PlanPhase::Expired
-            | PlanPhase::Cancelled
-            | PlanPhase::Stale
-            | PlanPhase::Interrupted,
-        ) => status.steps.iter().any(did_something),
-        Some(
-            PlanPhase::AwaitingApproval | PlanPhase::Approved | PlanPhase::Executing | PlanPhase::Succeeded,
-        )
-        | None => plan.spec.mode != Mode::PlanOnly,
     }
 }
 

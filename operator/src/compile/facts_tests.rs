@@ -4,8 +4,13 @@ use kubechat_crds::command_plan::{StepStatus, Target};
 use kubechat_crds::{CommandPlanSpec, CommandPlanStatus, RiskPolicy, RiskPolicySpec, StepState};
 use serde_json::json;
 
+use jiff::{SignedDuration, Timestamp};
+use kubechat_crds::command_plan::Effect;
+use kubechat_crds::{CommandPlan, Mode, PlanPhase};
+
 use super::*;
 use crate::cli::testing::plan as scale;
+use crate::past::Removed;
 
 fn now() -> Timestamp {
     "2026-05-01T10:00:00Z".parse().unwrap()
@@ -47,7 +52,7 @@ fn ended(mut plan: CommandPlan, phase: PlanPhase, state: StepState) -> CommandPl
 }
 
 fn counted(plans: &[CommandPlan]) -> (i32, i64, i64) {
-    let found = window(plans.iter(), "alice", now());
+    let found = window(&Removed::default().with(plans.iter(), "alice", now()));
     (found.plans, found.objects, found.deleted)
 }
 

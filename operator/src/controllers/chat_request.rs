@@ -8,11 +8,12 @@ use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};
 use kubechat_core::lifecycle::chat_request::{is_tracked, phase_of, removal};
+use kubechat_core::lifecycle::review;
 use kubechat_crds::chat_request::{PlanRef, RiskSummary};
 use kubechat_crds::condition::{self, is_finished, types};
 use kubechat_crds::{ChatRequest, ChatRequestStatus, CommandPlan};
 
-use super::{at, status, turn};
+use super::{at, resync, status, turn};
 use crate::cluster::client::call;
 use crate::context::Context;
 use crate::error::Error;
@@ -141,6 +142,10 @@ async fn retire(request: &ChatRequest, ctx: &Context, status: &ChatRequestStatus
     if Timestamp::now() < end {
         return Ok(at(end));
     }
+    if review_awaited(request, ctx).await? {
+        // Looked at again when the plan changes.
+        return Ok(resync());
+    }
     ctx.leadership.check()?;
     let api: Api<ChatRequest> = Api::namespaced(ctx.client.clone(), &request.namespace().unwrap_or_default());
     let params = kube::api::DeleteParams::background().preconditions(kube::api::Preconditions {
@@ -152,4 +157,17 @@ async fn retire(request: &ChatRequest, ctx: &Context, status: &ChatRequestStatus
         Err(error) if error.is_not_found() => Ok(Action::await_change()),
         Err(error) => Err(error),
     }
+}
+
+/// Whether its plan was executed by break-glass and waits for its review, which its requester does not make impossible by a
+/// short life of the turn.
+async fn review_awaited(request: &ChatRequest, ctx: &Context) -> Result<bool, Error> {
+    let api: Api<CommandPlan> = Api::namespaced(ctx.client.clone(), &request.namespace().unwrap_or_default());
+    let plan = match call("read the plan", api.get(&plan_name(request))).await {
+        Ok(plan) => plan,
+        Err(error) if error.is_not_found() => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let own = Some(&plan.spec.chat_request_ref.uid) == request.uid().as_ref();
+    Ok(own && plan.status.as_ref().is_some_and(review::awaited))
 }

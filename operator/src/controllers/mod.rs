@@ -11,6 +11,7 @@ pub mod command_plan;
 pub mod holders;
 pub mod kept;
 pub mod lane;
+pub mod removed;
 pub mod risk_policy;
 pub mod status;
 mod turn;

@@ -225,6 +225,7 @@ impl World {
             admission: Arc::new(Admission::new(Arc::clone(&metrics))),
             metrics,
             stores: watches.stores(),
+            past: Arc::default(),
             events,
             handled: Arc::default(),
             live: Arc::default(),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use kubechat_crds::condition::is_finished;
+use kubechat_crds::condition::{is_finished, is_true, types};
 use kubechat_crds::{CommandPlanSpec, CommandPlanStatus, DecisionKind, StepState, Via};
 
 use super::approval::{Facts, NotCounted, decided_by, holds_right};
@@ -22,6 +22,23 @@ pub fn broke_glass(status: &CommandPlanStatus) -> bool {
         .filter(|d| d.decision == DecisionKind::Approve)
         .any(|d| d.via == Via::BreakGlass)
         && status.steps.iter().any(|s| !untouched(s.state))
+}
+
+/// Whether a review of this plan is still to come: until then it is kept, with the turn it hangs on.
+#[must_use]
+pub fn awaited(status: &CommandPlanStatus) -> bool {
+    broke_glass(status) && !is_true(&status.conditions, types::REVIEWED)
+}
+
+/// What is told of a plan that somebody removed before its review, which nobody can give any more; `None` where none was to
+/// come. People who approved it and what they said stand in the log.
+#[must_use]
+pub fn removed(name: &str, status: &CommandPlanStatus) -> Option<String> {
+    awaited(status).then(|| {
+        format!(
+            "plan {name} was executed by break-glass and removed before its review, so nobody can give it any more. Who removed it stands in the API server's own audit log; what was done stands in this one: kubechat audit show"
+        )
+    })
 }
 
 /// Judges a decision Review on a plan.

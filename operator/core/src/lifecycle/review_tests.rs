@@ -143,3 +143,38 @@ fn a_review_is_due_by_the_shortest_time_of_all_packs_and_then_overdue_until_it_c
         None
     );
 }
+
+#[test]
+fn what_was_executed_by_break_glass_waits_for_its_review_and_its_removal_before_is_told() {
+    let broken = executed(Via::BreakGlass);
+    assert!(awaited(&broken));
+    assert!(
+        removed("p", &broken)
+            .unwrap()
+            .contains("plan p was executed by break-glass")
+    );
+    let mut running = executed(Via::BreakGlass);
+    running.conditions.clear();
+    assert!(awaited(&running), "also while it is under way");
+    let said = |status: &str| {
+        let mut plan = executed(Via::BreakGlass);
+        set(
+            &mut plan.conditions,
+            types::REVIEWED,
+            status,
+            "R",
+            "",
+            None,
+            at(1000),
+        );
+        plan
+    };
+    for (status, waits) in [("True", false), ("False", true), ("Unknown", true)] {
+        assert_eq!(awaited(&said(status)), waits, "{status}");
+        assert_eq!(removed("p", &said(status)).is_some(), waits);
+    }
+    assert!(!awaited(&executed(Via::Direct)));
+    let mut unsent = executed(Via::BreakGlass);
+    unsent.steps[0].state = StepState::Skipped;
+    assert_eq!(removed("p", &unsent), None);
+}

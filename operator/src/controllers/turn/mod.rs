@@ -30,8 +30,6 @@ use plan::make_plan;
 use report::{end, finish, hold, record};
 /// Earlier turns of a session whose intents an interpreter sees.
 const MEMORY: usize = 5;
-/// Plans of a person in the window of `changesPerUserPerHour`.
-const WINDOW: Duration = Duration::from_secs(3600);
 /// How long a turn that was just handled is not taken again while the cache catches up.
 const HANDLED_FOR: Duration = Duration::from_secs(30);
 
@@ -274,19 +272,11 @@ fn selected(request: &ChatRequest) -> Option<Intent> {
     })
 }
 
-/// Whether the person has had as many plans this hour as a policy allows.
+/// Whether the person has had as many plans this hour as a policy allows; those that were removed since are among them.
 fn over_hourly_limit(turn: &Turn<'_>) -> Option<String> {
     let limit = turn.policies.as_ref().ok()?.changes_per_user_per_hour()?;
-    let since = turn
-        .now
-        .checked_sub(jiff::SignedDuration::try_from(WINDOW).ok()?)
-        .ok()?;
-    let mine = turn.ctx.stores.plans.state();
-    let recent = mine.iter().filter(|p| {
-        p.spec.requester.username == turn.acting.username
-            && p.creation_timestamp().is_some_and(|t| t.0 > since)
-    });
-    let count = i32::try_from(recent.count()).unwrap_or(i32::MAX);
+    let recent = turn.ctx.plans_within_the_hour(&turn.acting.username, turn.now);
+    let count = i32::try_from(recent.len()).unwrap_or(i32::MAX);
     (count >= limit).then(|| {
         format!(
             "{} has had {count} plans within the hour, the limit is {limit}. No plan was made. Ask later",

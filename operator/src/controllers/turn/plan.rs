@@ -24,6 +24,7 @@ use crate::cluster::client::call;
 use crate::compile::Turn;
 use crate::context::Context;
 use crate::error::Error;
+use crate::past::PLAN_MADE;
 
 /// How often a plan that the API server refuses is tried again before the turn ends.
 const PLAN_TRIES: u32 = 2;
@@ -83,7 +84,7 @@ async fn record_plan(request: &ChatRequest, ctx: &Context, plan: &CommandPlan) -
         EventType::CommandGeneration,
         "plan",
         Recorded::Success,
-        "PlanMade",
+        PLAN_MADE,
     );
     draft.ids.session = turn_ids(request).session;
     draft.target = spec

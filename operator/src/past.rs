@@ -1,0 +1,248 @@
+//! What people changed by plans that are removed: a turn that its author deletes takes its plan along, but not what was done.
+//!
+//! Kept in memory for the hour that limits and judgements look back; at the start it is read from the audit log.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, PoisonError};
+
+use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
+use kubechat_audit::{Entry, EventType, Outcome};
+use kubechat_crds::command_plan::{Effect, Target};
+use kubechat_crds::intent::Action;
+use kubechat_crds::{CommandPlan, Mode, PlanPhase, StepState};
+use serde_json::Value;
+
+use crate::audit::Audit;
+use crate::error::Error;
+use crate::execute::did_something;
+
+/// How far back a person's changes are added up.
+pub const WINDOW: SignedDuration = SignedDuration::from_hours(1);
+/// Plans of a person that are kept in mind; with so many within an hour every limit is reached.
+const MAX_KEPT: usize = 1_000;
+/// Reason of the entry that tells of a plan that was made.
+pub const PLAN_MADE: &str = "PlanMade";
+
+/// An object: group, kind, namespace, name.
+pub type Object = (String, String, Option<String>, String);
+
+/// One plan, as far as it is added up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Past {
+    /// UID of the plan.
+    pub plan: String,
+    /// UID of its turn.
+    pub turn: String,
+    /// Who asked.
+    pub username: String,
+    /// When it was made; absent counts as just now.
+    pub made: Option<Timestamp>,
+    /// It changed something, or still may.
+    pub effect: bool,
+    /// What it changes.
+    pub changed: BTreeSet<Object>,
+    /// What it removes, by UID: the same name made and removed again and again is removed as often.
+    pub deleted: BTreeSet<(Object, Option<String>)>,
+}
+
+impl Past {
+    /// A plan that is there.
+    #[must_use]
+    pub fn of(plan: &CommandPlan) -> Self {
+        let mut past = Self {
+            plan: plan.uid().unwrap_or_default(),
+            turn: plan.spec.chat_request_ref.uid.clone(),
+            username: plan.spec.requester.username.clone(),
+            made: plan.creation_timestamp().map(|t| t.0),
+            effect: may_have_effect(plan),
+            ..Self::default()
+        };
+        for step in &plan.spec.steps {
+            for target in &step.targets {
+                past.touches(object(target), target.uid.clone(), step.effect == Effect::Delete);
+            }
+        }
+        past
+    }
+
+    /// A plan that is being removed: what it did not begin, it never will.
+    fn removed(plan: &CommandPlan) -> Self {
+        let untouched = |s: StepState| matches!(s, StepState::Pending | StepState::Skipped);
+        let begun = plan
+            .status
+            .as_ref()
+            .is_some_and(|s| s.steps.iter().any(|s| !untouched(s.state)));
+        Self {
+            effect: begun,
+            ..Self::of(plan)
+        }
+    }
+
+    fn touches(&mut self, object: Object, uid: Option<String>, removes: bool) {
+        if removes {
+            self.deleted.insert((object.clone(), uid));
+        }
+        self.changed.insert(object);
+    }
+}
+
+fn object(target: &Target) -> Object {
+    (
+        target.group.clone(),
+        target.kind.clone(),
+        target.namespace.clone(),
+        target.name.clone(),
+    )
+}
+
+/// Whether a plan changed something, or still may: one that ended before its first step does not count.
+fn may_have_effect(plan: &CommandPlan) -> bool {
+    let Some(status) = &plan.status else {
+        return plan.spec.mode != Mode::PlanOnly;
+    };
+    match status.phase {
+        Some(PlanPhase::PlanOnly) => false,
+        Some(
+            PlanPhase::Failed
+            | PlanPhase::Denied
+            | PlanPhase::Blocked
+            | PlanPhase::Expired
+            | PlanPhase::Cancelled
+            | PlanPhase::Stale
+            | PlanPhase::Interrupted,
+        ) => status.steps.iter().any(did_something),
+        Some(
+            PlanPhase::AwaitingApproval | PlanPhase::Approved | PlanPhase::Executing | PlanPhase::Succeeded,
+        )
+        | None => plan.spec.mode != Mode::PlanOnly,
+    }
+}
+
+/// Plans that were removed within the hour, by requester.
+#[derive(Debug, Default)]
+pub struct Removed(Mutex<HashMap<String, Vec<Past>>>);
+
+impl Removed {
+    /// What the log tells of the last hour: at the start of a leader, who saw none of it.
+    ///
+    /// # Errors
+    /// When the log does not answer.
+    pub async fn read(audit: &Audit, now: Timestamp) -> Result<Self, Error> {
+        let since = now.checked_sub(WINDOW).unwrap_or(Timestamp::MIN);
+        let mut plans: HashMap<String, Past> = HashMap::new();
+        for entry in audit.since(since).await? {
+            let payload = if is_intent(&entry) {
+                audit.payload(entry.seq).await?
+            } else {
+                Value::Null
+            };
+            read(&mut plans, &entry, &payload);
+        }
+        let all = Self::default();
+        for past in plans.into_values() {
+            all.keep(past, now);
+        }
+        Ok(all)
+    }
+
+    /// Keeps a plan in mind that is being removed.
+    pub fn note(&self, plan: &CommandPlan, now: Timestamp) {
+        self.keep(Past::removed(plan), now);
+    }
+
+    fn keep(&self, past: Past, now: Timestamp) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|_, plans| {
+            plans.retain(|p| is_recent(p, now));
+            !plans.is_empty()
+        });
+        let plans = all.entry(past.username.clone()).or_default();
+        // The log may have told of it before, and less.
+        plans.retain(|p| p.plan != past.plan);
+        if plans.len() < MAX_KEPT && is_recent(&past, now) {
+            plans.push(past);
+        }
+    }
+
+    /// The plans of a person within the hour: those that are there and those that were removed, each once.
+    #[must_use]
+    pub fn with<'a>(
+        &self,
+        there: impl Iterator<Item = &'a CommandPlan>,
+        username: &str,
+        now: Timestamp,
+    ) -> Vec<Past> {
+        let mine = there.filter(|p| p.spec.requester.username == username);
+        let mut found: Vec<Past> = mine.map(Past::of).filter(|p| is_recent(p, now)).collect();
+        let known: BTreeSet<String> = found.iter().map(|p| p.plan.clone()).collect();
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let removed = all.get(username).into_iter().flatten();
+        found.extend(
+            removed
+                .filter(|p| is_recent(p, now) && !known.contains(&p.plan))
+                .cloned(),
+        );
+        found
+    }
+}
+
+fn is_recent(past: &Past, now: Timestamp) -> bool {
+    let since = now.checked_sub(WINDOW).unwrap_or(Timestamp::MIN);
+    past.made.is_none_or(|made| made > since)
+}
+
+fn is_intent(entry: &Entry) -> bool {
+    entry.event_type == EventType::CommandExecution && entry.outcome == Outcome::Intent
+}
+
+/// Adds what one entry tells of a plan.
+fn read(plans: &mut HashMap<String, Past>, entry: &Entry, payload: &Value) {
+    let made = entry.event_type == EventType::CommandGeneration && entry.reason == PLAN_MADE;
+    let Some(uid) = entry.ids.plan_uid.clone().filter(|_| made || is_intent(entry)) else {
+        return;
+    };
+    let past = plans.entry(uid.clone()).or_insert_with(|| Past {
+        plan: uid,
+        turn: entry.ids.request_uid.clone().unwrap_or_default(),
+        username: entry.actor.username.clone(),
+        made: Some(entry.time),
+        ..Past::default()
+    });
+    if !is_intent(entry) {
+        return;
+    }
+    past.effect = true;
+    let Some(first) = &entry.target else { return };
+    let group = first.group.clone().unwrap_or_default();
+    let removes = entry.verb == Action::Delete.as_str();
+    let mut touch = |kind: Option<&str>, namespace: Option<&str>, name: Option<&str>, uid: Option<&str>| {
+        let object = (
+            group.clone(),
+            kind.unwrap_or_default().to_owned(),
+            namespace.map(str::to_owned),
+            name.unwrap_or_default().to_owned(),
+        );
+        past.touches(object, uid.map(str::to_owned), removes);
+    };
+    let listed = payload.pointer("/targets").and_then(Value::as_array);
+    match listed.filter(|targets| !targets.is_empty()) {
+        Some(targets) => {
+            for target in targets {
+                let text = |key: &str| target.get(key).and_then(Value::as_str);
+                touch(text("kind"), text("namespace"), text("name"), text("uid"));
+            }
+        }
+        // Where an AuditPolicy leaves the payload out, the entry itself names one.
+        None => touch(
+            first.kind.as_deref(),
+            first.namespace.as_deref(),
+            first.name.as_deref(),
+            first.uid.as_deref(),
+        ),
+    }
+}
+
+#[cfg(test)]
+#[path = "past_tests.rs"]
+mod tests;
