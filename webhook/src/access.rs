@@ -24,8 +24,10 @@ const CONCURRENT: usize = 16;
 /// Most namespaces that are asked about one by one. A plan that touches more needs the right cluster-wide.
 const MAX_NAMESPACES: usize = 64;
 
-/// Most objects of a list that are looked at.
-const MAX_LISTED: u32 = 500;
+/// Objects a page of a list holds.
+const PAGE: u32 = 500;
+/// Most objects of a list that are looked at; with more, nothing is judged.
+const MAX_LISTED: usize = 5_000;
 
 /// One object, read fresh; `None` where there is none.
 pub(crate) async fn get<K>(api: &Api<K>, name: &str) -> Result<Option<K>, Refusal>
@@ -35,13 +37,29 @@ where
     in_time(api.get_opt(name)).await
 }
 
-/// Objects that a field selector selects, read fresh; one page of them is more than any sane installation has.
-pub(crate) async fn list<K>(api: &Api<K>, fields: &str) -> Result<Vec<K>, Refusal>
+/// All objects of a kind, read fresh, page by page. No field selector: a name may hold what separates its terms.
+pub(crate) async fn list<K>(api: &Api<K>) -> Result<Vec<K>, Refusal>
 where
     K: Resource + Clone + DeserializeOwned + Debug,
 {
-    let params = ListParams::default().fields(fields).limit(MAX_LISTED);
-    Ok(in_time(api.list(&params)).await?.items)
+    let mut params = ListParams::default().limit(PAGE);
+    let mut all = vec![];
+    loop {
+        let page = in_time(api.list(&params)).await?;
+        all.extend(page.items);
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            None => return Ok(all),
+            Some(_) if all.len() >= MAX_LISTED => {
+                return Err(Refusal::unavailable(
+                    core_reason::LIMIT_EXCEEDED,
+                    format!(
+                        "there are more than {MAX_LISTED} objects to look through, so nothing was judged and nothing was stored. Remove those that are not needed"
+                    ),
+                ));
+            }
+            Some(token) => params.continue_token = Some(token),
+        }
+    }
 }
 
 /// Whether the API server's authorizer says yes.

@@ -46,7 +46,7 @@ pub(super) async fn create(state: &State, review: &Review) -> Verdict {
     };
     // At the same time; what is wrong with the plan is said first.
     let asked = async { Ok::<_, Refusal>(Asked::early(state, review, &spec).await) };
-    let keys = async { Ok::<_, Refusal>(keys(state, &spec, &by).await) };
+    let keys = async { Ok::<_, Refusal>(keys(state, &spec).await) };
     let (plan, asked, keys) = futures::try_join!(plan, asked, keys)?;
     let keys = keys?;
     let policies = state.effective()?;
@@ -89,15 +89,13 @@ fn brought(state: &State, review: &Review, by: &Identity) -> Verdict {
     ))
 }
 
-/// The registered keys of the person, where he signed.
-async fn keys(state: &State, spec: &ApprovalSpec, by: &Identity) -> Result<Keyring, Refusal> {
+/// All registered keys, where it is signed: whether a key is one person's only, only all of them say.
+async fn keys(state: &State, spec: &ApprovalSpec) -> Result<Keyring, Refusal> {
     if spec.signature.is_none() {
         return Ok(Keyring::default());
     }
     let api: Api<ApproverKey> = Api::all(state.client.0.clone());
-    Ok(Keyring::new(
-        &access::list(&api, &format!("spec.username={}", by.username)).await?,
-    ))
+    Ok(Keyring::new(&access::list(&api).await?))
 }
 
 /// The plan, whatever its state.

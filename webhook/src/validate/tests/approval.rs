@@ -312,6 +312,52 @@ async fn a_person_hears_at_once_that_his_signature_does_not_hold() {
 }
 
 #[tokio::test]
+async fn every_registered_key_is_looked_at_however_many_pages_they_fill() {
+    let spec = plan();
+    let key =
+        |username: &str| json!({"metadata": {"name": "k"}, "spec": {"username": username, "publicKey": KEY}});
+    for (first, second, expected) in [
+        // The person's own key stands on the second page.
+        (json!([]), json!([key("bob")]), "SignatureInvalid"),
+        // A key that somebody else registered too is nobody's.
+        (json!([key("bob")]), json!([key("carol")]), "UnknownKey"),
+    ] {
+        let (answer, _) = cluster(&spec, json!({}), &["demo"]);
+        let pages = Arc::new(Mutex::new(vec![
+            json!({"metadata": {}, "items": second}),
+            json!({"metadata": {"continue": "next"}, "items": first}),
+        ]));
+        let with_keys: Answer = Arc::new(move |method, path, body| match path {
+            "/apis/kubechat.io/v1beta1/approverkeys" => (200, pages.lock().unwrap().pop().unwrap()),
+            _ => answer(method, path, body),
+        });
+        let mut request = decision(&bob(), &spec, "Approve");
+        request["object"]["spec"]["signature"] = json!({"format": "sshsig", "value": SIGNATURE});
+        let fixture = Fixture::new(&[baseline()], with_keys);
+        assert_eq!(fixture.reason(&request).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn more_keys_than_can_be_looked_through_are_no_proof() {
+    let spec = plan();
+    let (answer, _) = cluster(&spec, json!({}), &["demo"]);
+    let many: Vec<Value> = (0..500)
+        .map(|i| json!({"metadata": {"name": format!("k{i}")}, "spec": {"username": "x", "publicKey": KEY}}))
+        .collect();
+    let endless: Answer = Arc::new(move |method, path, body| match path {
+        "/apis/kubechat.io/v1beta1/approverkeys" => {
+            (200, json!({"metadata": {"continue": "next"}, "items": many}))
+        }
+        _ => answer(method, path, body),
+    });
+    let mut request = decision(&bob(), &spec, "Approve");
+    request["object"]["spec"]["signature"] = json!({"format": "sshsig", "value": SIGNATURE});
+    let fixture = Fixture::new(&[baseline()], endless);
+    assert_eq!(fixture.reason(&request).await, "LimitExceeded");
+}
+
+#[tokio::test]
 async fn refuses_decisions_on_another_digest_or_a_prefix_of_it() {
     let spec = plan();
     let whole = spec["digest"].as_str().unwrap();
