@@ -125,6 +125,21 @@ pub struct Acting {
     pub dropped: Vec<String>,
 }
 
+impl Acting {
+    /// The groups it has when the API server acts as it: those that are asked for, and those the server adds itself.
+    #[must_use]
+    pub fn groups_in_effect(&self) -> Vec<String> {
+        let mut groups = self.groups.clone();
+        groups.push("system:authenticated".to_owned());
+        let account = self.username.strip_prefix("system:serviceaccount:");
+        if let Some((namespace, _)) = account.and_then(|a| a.split_once(':')) {
+            groups.push("system:serviceaccounts".to_owned());
+            groups.push(format!("system:serviceaccounts:{namespace}"));
+        }
+        groups
+    }
+}
+
 /// Why an identity is not acted as.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityRefused {
@@ -222,6 +237,31 @@ mod tests {
     #[test]
     fn service_accounts_may_be_acted_as() {
         assert!(acting(&person("system:serviceaccount:a:b", &["system:serviceaccounts"])).is_ok());
+    }
+
+    #[test]
+    fn an_identity_has_the_groups_that_the_api_server_adds() {
+        let groups = |name: &str, groups: &[&str]| acting(&person(name, groups)).unwrap().groups_in_effect();
+        assert_eq!(groups("alice", &["team"]), ["team", "system:authenticated"]);
+        let stamped = [
+            "system:serviceaccounts",
+            "system:serviceaccounts:a",
+            "system:authenticated",
+        ];
+        let added = [
+            "system:authenticated",
+            "system:serviceaccounts",
+            "system:serviceaccounts:a",
+        ];
+        assert_eq!(groups("system:serviceaccount:a:b", &stamped), added);
+        // Never those of another namespace, whatever the stamp says.
+        assert_eq!(
+            groups(
+                "system:serviceaccount:a:b",
+                &["system:serviceaccounts:kube-system"]
+            ),
+            added
+        );
     }
 
     #[test]

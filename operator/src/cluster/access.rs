@@ -25,12 +25,7 @@ impl Subject {
         Self {
             user: acting.username.clone(),
             uid: acting.uid.clone(),
-            groups: acting
-                .groups
-                .iter()
-                .cloned()
-                .chain(["system:authenticated".to_owned()])
-                .collect(),
+            groups: acting.groups_in_effect(),
             extra: std::collections::BTreeMap::new(),
         }
     }
