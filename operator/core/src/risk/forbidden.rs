@@ -1,8 +1,9 @@
 //! The forbidden class: changes nobody gets a plan for. It is no level; no policy and no approval opens it.
 
-use kubechat_crds::command_plan::{Effect, Target};
+use kubechat_crds::command_plan::{DiffLine, Effect, Target};
 use kubechat_crds::intent::Action;
 use kubechat_crds::{CommandPlanSpec, GROUP, Step};
+use serde_json::Value;
 
 use super::kinds::{self, Class};
 use super::{changes, name};
@@ -37,7 +38,7 @@ pub(super) const RULES: &[(&str, &str)] = &[
     ),
     (
         "nodes-proxy",
-        "nodes/proxy, and roles that grant it: it is root on every node, unseen by admission",
+        "nodes/proxy, and roles that grant it (also by * for all resources) or are too long to be read: it is root on every node, unseen by admission",
     ),
 ];
 
@@ -97,8 +98,11 @@ fn check(step: &Step, target: &Target, own: &str) -> Result<(), Forbidden> {
                 ),
             );
         }
-        if texts(step).any(grants_proxy) {
-            return forbid("nodes-proxy", format!("{what} would grant nodes/proxy"));
+        if grants_proxy(step, target) {
+            return forbid(
+                "nodes-proxy",
+                format!("{what} would grant nodes/proxy, or rules that cannot be read in full"),
+            );
         }
     }
     if is_node(target) && step.subresource.as_deref() == Some("proxy") {
@@ -118,7 +122,10 @@ fn is_node(target: &Target) -> bool {
 /// kinds end in the group, webhooks and roles begin with the product.
 fn is_own_guard(target: &Target, own: &str) -> bool {
     let group = target.group.as_str();
-    let guards = matches!(group, "admissionregistration.k8s.io" | "rbac.authorization.k8s.io");
+    let guards = matches!(
+        group,
+        "admissionregistration.k8s.io" | "rbac.authorization.k8s.io"
+    );
     let named = guards && target.name.starts_with("kubechat");
     let of_group = (group == "admissionregistration.k8s.io" || kinds::of(target) == Class::Definition)
         && target.name.ends_with(".kubechat.io");
@@ -127,15 +134,60 @@ fn is_own_guard(target: &Target, own: &str) -> bool {
 
 fn binds_masters(step: &Step, target: &Target) -> bool {
     let binding = target.kind.ends_with("Binding");
-    // Longer than a plan holds: the subjects stand elsewhere, where no judge of the plan sees them.
-    let unread = step.manifest_digest.is_some() && step.effect != Effect::Delete;
-    binding && (unread || texts(step).any(|text| text.contains("system:masters")))
+    binding && (is_unread(step) || texts(step).any(|text| text.contains("system:masters")))
 }
 
-fn grants_proxy(text: &str) -> bool {
-    ["nodes/proxy", "nodes/*", "*/proxy"]
-        .iter()
-        .any(|r| text.contains(r))
+/// Longer than a plan holds: it stands elsewhere, where no judge of the plan sees it.
+fn is_unread(step: &Step) -> bool {
+    step.manifest_digest.is_some() && step.effect != Effect::Delete
+}
+
+/// Whether a role would grant nodes/proxy: by its name, by `*`, or nobody can say. Nodes lie in no namespace, so `*` in a
+/// Role reaches none.
+fn grants_proxy(step: &Step, target: &Target) -> bool {
+    let named = |text: &str| {
+        let names = ["nodes/proxy", "nodes/*", "*/proxy"];
+        names.iter().any(|name| text.contains(name))
+    };
+    let role = !target.kind.ends_with("Binding");
+    let wide = |text: &str| {
+        serde_json::from_str(text).map_or(text.contains("\"*\""), |value| has_all_resources(&value))
+    };
+    let bodies = [step.manifest.as_deref(), step.patch.as_deref()]
+        .into_iter()
+        .flatten();
+    texts(step).any(named)
+        || (role && is_unread(step))
+        || (target.kind == "ClusterRole"
+            && (bodies.map(wide).any(|wide| wide) || step.diff.iter().any(makes_wide)))
+}
+
+/// Whether a rule somewhere in it is for all resources of the core group, or says so of a part of a rule alone.
+fn has_all_resources(value: &Value) -> bool {
+    let all = |list: &Value, what: &[&str]| {
+        let items = list.as_array().into_iter().flatten();
+        items.filter_map(Value::as_str).any(|item| what.contains(&item))
+    };
+    match value {
+        Value::Array(items) => items.iter().any(has_all_resources),
+        Value::Object(fields) => {
+            let wide = fields.get("resources").is_some_and(|list| all(list, &["*"]));
+            // A merge patch replaces the list, so a rule that leaves its groups out has none.
+            let core = fields.get("apiGroups").is_none_or(|list| all(list, &["", "*"]));
+            // A JSON patch that reaches into a rule does not show the rest of it.
+            let path = fields.get("path").and_then(Value::as_str).unwrap_or_default();
+            let into = path.contains("/resources") || path.contains("/apiGroups");
+            let star = fields.get("value").is_some_and(|v| v == "*" || all(v, &["*"]));
+            (wide && core) || (into && star) || fields.values().any(has_all_resources)
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}
+
+/// A changed field of a rule that says `*`.
+fn makes_wide(line: &DiffLine) -> bool {
+    let star = line.after.as_deref().is_some_and(|after| after.contains('*'));
+    star && line.path.starts_with("/rules") && !line.path.contains("/verbs")
 }
 
 /// Everything a step writes, as text.

@@ -59,10 +59,17 @@ fn what_only_sounds_like_kubechat_is_an_ordinary_target() {
     for (group, kind, name) in [
         ("", "ConfigMap", "own-writes.kubechat.io"),
         ("apps", "Deployment", "kubechat-demo"),
-        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy", "own-writes.example.com"),
+        (
+            "admissionregistration.k8s.io",
+            "ValidatingAdmissionPolicy",
+            "own-writes.example.com",
+        ),
     ] {
         let step = step(Action::Delete, Effect::Delete, group, kind, name);
-        assert!(check_forbidden(&step, OWN_NAMESPACE).is_ok(), "{group} {kind} {name}");
+        assert!(
+            check_forbidden(&step, OWN_NAMESPACE).is_ok(),
+            "{group} {kind} {name}"
+        );
     }
 }
 
@@ -98,4 +105,75 @@ fn a_plan_made_for_another_installation_is_refused() {
     }
     plan.steps.push(delete("kubechat.io", "Approval", "a"));
     assert_eq!(check_plan(&plan, OWN_NAMESPACE).unwrap_err().rule, "own-objects");
+}
+
+#[test]
+fn a_role_that_grants_all_resources_or_cannot_be_read_grants_nodes_proxy() {
+    const RBAC: &str = "rbac.authorization.k8s.io";
+    let written = |kind: &str, change: &dyn Fn(&mut Step)| {
+        let mut role = step(Action::Recreate, Effect::Create, RBAC, kind, "r");
+        change(&mut role);
+        check_forbidden(&role, OWN_NAMESPACE).map_err(|f| f.rule)
+    };
+    let rules = |kind: &str, groups: Value, resources: Value| {
+        let rule = json!({"apiGroups": groups, "resources": resources, "verbs": ["get"]});
+        let manifest = json!({"kind": kind, "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["*"]}, rule]});
+        written(kind, &|s| s.manifest = Some(manifest.to_string()))
+    };
+    let refused = Err("nodes-proxy");
+    assert_eq!(rules("ClusterRole", json!([""]), json!(["*"])), refused);
+    assert_eq!(rules("ClusterRole", json!(["*"]), json!(["*"])), refused);
+    assert_eq!(
+        rules("ClusterRole", json!(["apps", "*"]), json!(["pods", "*"])),
+        refused
+    );
+    assert_eq!(rules("ClusterRole", json!(["apps"]), json!(["*"])), Ok(()));
+    assert_eq!(rules("ClusterRole", json!(["*"]), json!(["deployments"])), Ok(()));
+    assert_eq!(
+        rules("Role", json!([""]), json!(["*"])),
+        Ok(()),
+        "nodes lie in no namespace"
+    );
+    assert_eq!(rules("Role", json!([""]), json!(["nodes/proxy"])), refused);
+    let patched = |patch: Value| written("ClusterRole", &|s| s.patch = Some(patch.to_string()));
+    assert_eq!(
+        patched(json!({"rules": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]})),
+        refused
+    );
+    assert_eq!(
+        patched(json!([{"op": "add", "path": "/rules/0/resources/-", "value": "*"}])),
+        refused
+    );
+    assert_eq!(
+        patched(json!([{"op": "replace", "path": "/rules/0/resources", "value": ["*"]}])),
+        refused
+    );
+    assert_eq!(
+        patched(json!([{"op": "add", "path": "/rules/0/verbs/-", "value": "*"}])),
+        Ok(())
+    );
+    assert_eq!(patched(json!({"metadata": {"labels": {"a": "*"}}})), Ok(()));
+    let line = |path: &str, after: &str| {
+        written("ClusterRole", &|s| {
+            s.diff = vec![kubechat_crds::command_plan::DiffLine {
+                path: path.into(),
+                after: Some(after.into()),
+                ..Default::default()
+            }];
+        })
+    };
+    assert_eq!(line("/rules/0/resources/0", "*"), refused);
+    assert_eq!(line("/rules", "[{\"resources\":[\"*\"]}]"), refused);
+    assert_eq!(line("/rules/0/verbs/0", "*"), Ok(()));
+    for kind in ["Role", "ClusterRole"] {
+        let long = |s: &mut Step| s.manifest_digest = Some("sha256:x".into());
+        assert_eq!(written(kind, &long), refused, "{kind} too long to be read");
+        let removed = |s: &mut Step| {
+            long(s);
+            s.effect = Effect::Delete;
+        };
+        assert_eq!(written(kind, &removed), Ok(()), "{kind} removed");
+    }
+    let unreadable = |s: &mut Step| s.manifest = Some("rules: [{resources: [\"*\"]}]".into());
+    assert_eq!(written("ClusterRole", &unreadable), refused);
 }
