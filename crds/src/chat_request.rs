@@ -78,7 +78,7 @@ pub struct ChatRequestSpec {
     /// The turn is not begun, and its plan not executed, after this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_after: Option<Time>,
-    /// The finished turn is removed after so many seconds; default 7 days. Never while Argo CD or Flux tracks it.
+    /// The finished turn is removed after so many seconds; default 7 days. Never while Argo CD or Flux tracks it, nor while what was executed by break-glass waits for its review.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 31_536_000))]
     pub ttl_seconds_after_finished: Option<i64>,

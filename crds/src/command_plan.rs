@@ -191,7 +191,7 @@ pub struct Step {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub access: Vec<Access>,
-    /// Objects whose selector reads a label the step changes (Service, PodDisruptionBudget, NetworkPolicy, ReplicaSet); `unreadable: ..` where the requester may not list them.
+    /// Objects whose selector reads a label the step changes (Service, PodDisruptionBudget, ReplicaSet; NetworkPolicy for its pods and, from any namespace, for its peers); `unreadable: ..` where the requester may not list them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50), inner(length(max = 400)))]
     pub selected_by: Vec<String>,

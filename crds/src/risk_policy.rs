@@ -97,7 +97,7 @@ pub struct PolicyRule {
     pub when: String,
     /// What it does.
     pub effect: RuleEffect,
-    /// Raises the level to at least this.
+    /// Raises the level to at least this. A plan made before, at a lower level, goes stale.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_least: Option<Level>,
     /// What must be approved in addition.
@@ -252,7 +252,7 @@ pub struct Limits {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100_000))]
     pub turns_per_user_per_minute: Option<i32>,
-    /// Plans one person may get in an hour.
+    /// Plans one person may get in an hour; those that were removed since count too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100_000))]
     pub changes_per_user_per_hour: Option<i32>,

@@ -19,7 +19,7 @@ pub struct PlanFacts {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub namespaces: Vec<NamespaceFact>,
-    /// What the requester changed within the hour before.
+    /// What the requester changed within the hour before, also by plans that were removed since.
     #[serde(default)]
     pub window: WindowFact,
     /// Text that no person wrote (a log, an event, a model's words) took part in making the plan.
