@@ -9,8 +9,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use anyhow::Context as _;
 use kubechat_audit::store::{Filter, MAX_LIST};
 use kubechat_audit::{
-    Actor, AuditStore, ChainKey, Draft, Entry, EventType, Ids, IntentOutcome, Outcome, ResultOutcome, Risk, Spool,
-    SqliteOptions, SqliteStore, Target,
+    Actor, AuditStore, ChainKey, Draft, Entry, EventType, Ids, IntentOutcome, Outcome, ResultOutcome, Risk,
+    Spool, SqliteOptions, SqliteStore, Target,
 };
 use kubechat_crds::audit_policy::AuditLevel;
 use kubechat_crds::{AuditPolicySpec, ChatRequest, CommandPlan, Identity};

@@ -137,7 +137,7 @@ async fn a_namespace_that_became_more_guarded_since_makes_the_plan_stale() {
     ] {
         let (mut world, steps) = planned_unlabelled(&[Verb::Label], rule).await;
         world.server.edit("/api/v1/namespaces/demo", |o| {
-            o["metadata"]["labels"] = label.clone()
+            o["metadata"]["labels"] = label.clone();
         });
         let plan = executed(&mut world).await;
         assert_eq!(phase(&plan), phase_now, "{label}: {:?}", plan.status);

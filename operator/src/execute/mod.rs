@@ -157,9 +157,8 @@ fn integrity(plan: &CommandPlan, cluster: &str, own: &str) -> Result<(), Ending>
     if judged.level > plan.spec.risk.level || judged.score > plan.spec.risk.score {
         return broken("the plan is more dangerous than it says", "Ask again");
     }
-    risk::check_plan(&plan.spec, own).map_err(|forbidden| {
-        Ending::new(PlanPhase::Failed, reason::FORBIDDEN_CLASS, forbidden.to_string())
-    })
+    risk::check_plan(&plan.spec, own)
+        .map_err(|forbidden| Ending::new(PlanPhase::Failed, reason::FORBIDDEN_CLASS, forbidden.to_string()))
 }
 
 /// One plan being executed.

@@ -86,6 +86,7 @@ fn one() -> Requirement {
 fn approved(name: &str) -> Facts {
     Facts {
         name: "a".into(),
+        uid: "u".into(),
         spec: ApprovalSpec::default(),
         created: jiff::Timestamp::UNIX_EPOCH,
         sealed: true,

@@ -8,10 +8,10 @@ pub mod audit_policy;
 pub mod chat_request;
 pub mod chat_session;
 pub mod command_plan;
-mod eligible;
-pub mod retention;
 pub mod decisions;
+mod eligible;
 pub mod namespaces;
+pub mod retention;
 pub mod review;
 pub mod risk_policy;
 

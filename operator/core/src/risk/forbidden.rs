@@ -159,7 +159,7 @@ fn grants_proxy(step: &Step, target: &Target) -> bool {
     texts(step).any(named)
         || (role && is_unread(step))
         || (target.kind == "ClusterRole"
-            && (bodies.map(wide).any(|wide| wide) || step.diff.iter().any(makes_wide)))
+            && (bodies.any(wide) || step.diff.iter().any(makes_wide)))
 }
 
 /// Whether a rule somewhere in it is for all resources of the core group, or says so of a part of a rule alone.
