@@ -153,13 +153,12 @@ fn grants_proxy(step: &Step, target: &Target) -> bool {
     let wide = |text: &str| {
         serde_json::from_str(text).map_or(text.contains("\"*\""), |value| has_all_resources(&value))
     };
-    let bodies = [step.manifest.as_deref(), step.patch.as_deref()]
+    let mut bodies = [step.manifest.as_deref(), step.patch.as_deref()]
         .into_iter()
         .flatten();
     texts(step).any(named)
         || (role && is_unread(step))
-        || (target.kind == "ClusterRole"
-            && (bodies.any(wide) || step.diff.iter().any(makes_wide)))
+        || (target.kind == "ClusterRole" && (bodies.any(wide) || step.diff.iter().any(makes_wide)))
 }
 
 /// Whether a rule somewhere in it is for all resources of the core group, or says so of a part of a rule alone.
