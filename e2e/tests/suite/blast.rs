@@ -217,7 +217,7 @@ async fn a_kind_that_is_hit_only_since_the_approval_makes_the_plan_stale(ctx: Ar
     let ended = ended_unsent(&alice, &plan, PlanPhase::Stale).await?;
     says(
         &verdict(&ended)?.message,
-        &["now also hits 1 PodDisruptionBudget", "Nothing more was sent"],
+        &["now also hits 1 PodDisruptionBudget", "Nothing was executed"],
     )?;
     Ok(())
 }

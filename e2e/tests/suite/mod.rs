@@ -8,6 +8,7 @@ mod blast;
 mod cli;
 mod correlation;
 mod crash;
+mod custom;
 mod examples;
 mod faults;
 mod gc;
@@ -39,6 +40,7 @@ pub(crate) fn all() -> Vec<Test> {
         cli::tests(),
         correlation::tests(),
         crash::tests(),
+        custom::tests(),
         examples::tests(),
         faults::tests(),
         gc::tests(),

@@ -80,6 +80,72 @@ fn scale_computes_the_number_and_its_inverse() {
     }
 }
 
+/// A Postgres cluster whose number stands in `spec.instances`, and its Scale.
+fn postgres(instances: i64) -> (Found, Value) {
+    let object = json!({
+        "apiVersion": "postgresql.cnpg.io/v1", "kind": "Cluster",
+        "metadata": {"name": "pg", "namespace": "demo", "uid": "uid-pg", "resourceVersion": "7", "generation": 3},
+        "spec": {"instances": instances}, "status": {"instances": instances}
+    });
+    let mut kind = kind("postgresql.cnpg.io", "Cluster", "clusters");
+    kind.scalable = true;
+    let scale = json!({"kind": "Scale", "apiVersion": "autoscaling/v1", "spec": {"replicas": instances}});
+    (Found { kind, object }, scale)
+}
+
+#[test]
+fn a_kind_of_somebody_else_is_scaled_by_what_its_scale_says() {
+    let (found, scale) = postgres(3);
+    let more = |delta: i32| {
+        let params = IntentParams {
+            replicas_delta: Some(delta),
+            ..Default::default()
+        };
+        intent(Action::Scale, params)
+    };
+    let drafts = draft_scale(&more(2), &[(found.clone(), Some(scale))]).unwrap();
+    assert_eq!(drafts[0].step.params.replicas, Some(5));
+    assert_eq!(
+        drafts[0].step.rollback.undo_of(0).unwrap().params.replicas,
+        Some(3)
+    );
+    // Without its Scale the number is not guessed.
+    for unknown in [None, Some(json!({"kind": "Status"}))] {
+        let refused = draft_scale(&more(2), &[(found.clone(), unknown)]);
+        assert!(matches!(refused, Err(Refusal::Invalid(_))), "{refused:?}");
+    }
+    let refused = draft(&more(2), &[found], &[], Timestamp::UNIX_EPOCH);
+    assert!(matches!(refused, Err(Refusal::Invalid(_))), "{refused:?}");
+}
+
+#[test]
+fn after_a_crash_the_scale_of_a_kind_of_somebody_else_proves_the_write() {
+    let (found, scale) = postgres(3);
+    let to = IntentParams {
+        replicas: Some(5),
+        ..Default::default()
+    };
+    let step = draft_scale(&intent(Action::Scale, to), &[(found, Some(scale))])
+        .unwrap()
+        .remove(0)
+        .step;
+    let at = |generation: i64, number: Option<i64>, by: &str, sub: &str| {
+        let (mut now, mut scale) = postgres(5);
+        now.object["metadata"]["generation"] = json!(generation);
+        now.object["metadata"]["managedFields"] = json!([{"manager": by, "operation": "Update", "subresource": sub,
+            "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": {"f:instances": {}}}}]);
+        scale["spec"]["replicas"] = json!(number);
+        let scale = number.map(|_| scale);
+        trace(&step, &step.targets[0], Some(&now.object), scale.as_ref(), "id")
+    };
+    assert_eq!(at(4, Some(5), "kubechat", "scale"), Trace::Done);
+    assert_eq!(at(3, Some(5), "kubechat", "scale"), Trace::Unknown);
+    assert_eq!(at(4, Some(6), "kubechat", "scale"), Trace::Unknown);
+    assert_eq!(at(4, None, "kubechat", "scale"), Trace::Unknown);
+    assert_eq!(at(4, Some(5), "kubectl", "scale"), Trace::Unknown);
+    assert_eq!(at(4, Some(5), "kubechat", ""), Trace::Unknown);
+}
+
 #[test]
 fn objects_that_need_the_same_write_share_a_step_and_others_do_not() {
     let found = [deployment("a", 2), deployment("b", 3)];
@@ -331,7 +397,7 @@ fn after_a_crash_only_a_mark_proves_the_write() {
         o["spec"]["replicas"] = json!(replicas);
         o["metadata"]["managedFields"] = json!([{"manager": by, "operation": "Update", "subresource": "scale",
             "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": {"f:replicas": {}}}}]);
-        trace(&step, &step.targets[0], Some(&o), "id")
+        trace(&step, &step.targets[0], Some(&o), None, "id")
     };
     assert_eq!(at(4, 5, "kubechat"), Trace::Done);
     assert_eq!(at(3, 2, "kubechat"), Trace::Unknown);
@@ -340,11 +406,11 @@ fn after_a_crash_only_a_mark_proves_the_write() {
     // Somebody else reached the same number: that is no proof that this step did.
     assert_eq!(at(4, 5, "kube-controller-manager"), Trace::Unknown);
     assert_eq!(at(4, 5, "kubectl"), Trace::Unknown);
-    assert_eq!(trace(&step, &step.targets[0], None, "id"), Trace::Unknown);
+    assert_eq!(trace(&step, &step.targets[0], None, None, "id"), Trace::Unknown);
     let mut delete = one(Action::Delete, IntentParams::default()).unwrap().step;
-    assert_eq!(trace(&delete, &delete.targets[0], None, "id"), Trace::Done);
+    assert_eq!(trace(&delete, &delete.targets[0], None, None, "id"), Trace::Done);
     assert_eq!(
-        trace(&delete, &delete.targets[0], Some(&found.object), "id"),
+        trace(&delete, &delete.targets[0], Some(&found.object), None, "id"),
         Trace::Unknown
     );
     delete.effect = Effect::Update;
@@ -352,11 +418,11 @@ fn after_a_crash_only_a_mark_proves_the_write() {
     let mut marked = found.object.clone();
     marked["metadata"]["annotations"] = json!({"kubechat.io/step-id": "id"});
     assert_eq!(
-        trace(&delete, &delete.targets[0], Some(&marked), "id"),
+        trace(&delete, &delete.targets[0], Some(&marked), None, "id"),
         Trace::Done
     );
     assert_eq!(
-        trace(&delete, &delete.targets[0], Some(&marked), "other"),
+        trace(&delete, &delete.targets[0], Some(&marked), None, "other"),
         Trace::Unknown
     );
 }

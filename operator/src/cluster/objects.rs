@@ -193,6 +193,20 @@ impl<'a> Objects<'a> {
         }
     }
 
+    /// The Scale of an object, or `None` when the object or its `scale` subresource is not there.
+    ///
+    /// # Errors
+    /// Anything but 404.
+    pub async fn find_scale(&self, name: &str) -> Result<Option<Value>, Error> {
+        let request = Request::get(self.path(Some(name), Some("scale"))?).body(vec![]);
+        let what = format!("get the scale of {} {name}", self.kind.kind.to_lowercase());
+        match self.send(what, request).await {
+            Ok(scale) => Ok(Some(scale)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// One page of objects, with apiVersion and kind put back.
     ///
     /// # Errors

@@ -109,10 +109,28 @@ async fn one_intent(turn: &Turn<'_>, intent: &Intent, index: usize) -> Result<Ve
             let revisions = revisions(&turn.person, turn, &one).await?;
             all.extend(plan::draft(intent, &[one], &revisions, turn.now)?);
         }
+    } else if intent.action == Action::Scale {
+        let mut scaled = vec![];
+        for one in found {
+            let scale = scale_of(turn, &one).await?;
+            scaled.push((one, scale));
+        }
+        all = plan::draft_scale(intent, &scaled)?;
     } else {
         all = plan::draft(intent, &found, &[], turn.now)?;
     }
     Ok(all)
+}
+
+/// The Scale of an object, where only that says how many replicas it has.
+pub(super) async fn scale_of(turn: &Turn<'_>, found: &Found) -> Result<Option<Value>, Stop> {
+    let Found { kind, object } = found;
+    if !kind.scalable || plan::scaling::in_spec(&kind.group, &kind.kind) {
+        return Ok(None);
+    }
+    let namespace = object.pointer("/metadata/namespace").and_then(Value::as_str);
+    let api = Objects::new(&turn.person, kind, namespace);
+    Ok(api.find_scale(plan::object::name(object)).await?)
 }
 
 /// Earlier revisions of a workload: ReplicaSets of a Deployment, ControllerRevisions of the others.
@@ -203,7 +221,7 @@ pub(super) async fn assemble(
     let steps: Vec<&Step> = drafts.iter().map(|draft| &draft.step).collect();
     if let Some(problem) = plan::contradiction::contradiction(&steps) {
         return Err(Stop::needs_input(
-            format!("{problem}. Nothing was done. Ask for one of them"),
+            format!("{problem}. Nothing was done. Ask for one of them; the other can follow when it is done"),
             vec![],
         ));
     }

@@ -114,7 +114,7 @@ async fn manifest_text(turn: &Turn<'_>, draft: &Draft) -> Result<String, Stop> {
 }
 
 /// The diff of one updated target. A scale answers with the Scale object, which holds only the number, and not even that
-/// when it is zero.
+/// when it is zero. The number before is the one that undoes the step: where it stands in the object, only its kind knows.
 fn compare(
     index: usize,
     step: &Step,
@@ -123,7 +123,12 @@ fn compare(
 ) -> Vec<kubechat_crds::command_plan::DiffLine> {
     if step.subresource.as_deref() == Some("scale") {
         let number = |o: &Value| serde_json::json!({"spec": {"replicas": o.pointer("/spec/replicas").cloned().unwrap_or_else(|| 0.into())}});
-        return diff::diff(index, Some(&number(before)), Some(&number(after)));
+        let recorded = step.rollback.undo_of(index).and_then(|u| u.params.replicas);
+        let before = recorded.map_or_else(
+            || number(before),
+            |n| serde_json::json!({"spec": {"replicas": n}}),
+        );
+        return diff::diff(index, Some(&before), Some(&number(after)));
     }
     diff::diff(index, Some(before), Some(after))
 }

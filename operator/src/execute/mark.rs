@@ -1,9 +1,10 @@
 //! What a target is called, and the mark by which an executor recognises its own work.
 
 use kube::Client;
-use kubechat_core::plan::{self, KindRef, Trace};
+use kubechat_core::plan::{self, KindRef, Trace, scaling};
 use kubechat_crds::Step;
 use kubechat_crds::command_plan::Target;
+use kubechat_crds::intent::Action;
 
 use crate::cluster::objects::{ClientDebug, Objects};
 use crate::error::Error;
@@ -37,7 +38,7 @@ pub(super) fn key(target: &Target) -> Key {
 }
 
 /// `configmap/settings`.
-pub(super) fn label(target: &Target) -> String {
+pub(crate) fn label(target: &Target) -> String {
     format!("{}/{}", target.kind.to_lowercase(), target.name)
 }
 
@@ -54,19 +55,26 @@ pub(super) async fn untraced(client: Client, step: &Step, step_id: &str) -> Resu
 }
 
 /// Whether the object proves that the step's write happened. Who may not look cannot know.
-pub(super) async fn bears_mark(
+pub(crate) async fn bears_mark(
     client: &ClientDebug,
     step: &Step,
     target: &Target,
     step_id: &str,
 ) -> Result<bool, Error> {
     let kind = kind_of(target);
-    match Objects::new(client, &kind, target.namespace.as_deref())
-        .find(&target.name)
-        .await
-    {
-        Ok(object) => Ok(plan::trace(step, target, object.as_ref(), step_id) == Trace::Done),
-        Err(error) if error.status().is_some_and(|s| s.code == 403) => Ok(false),
-        Err(error) => Err(error),
+    let api = Objects::new(client, &kind, target.namespace.as_deref());
+    let looked = async {
+        let object = api.find(&target.name).await?;
+        let elsewhere = step.action == Action::Scale && !scaling::in_spec(&target.group, &target.kind);
+        let scale = match &object {
+            Some(_) if elsewhere => api.find_scale(&target.name).await?,
+            Some(_) | None => None,
+        };
+        let trace = plan::trace(step, target, object.as_ref(), scale.as_ref(), step_id);
+        Ok(trace == Trace::Done)
+    };
+    match looked.await {
+        Err(error @ Error::Api { .. }) if error.status().is_some_and(|s| s.code == 403) => Ok(false),
+        looked => looked,
     }
 }

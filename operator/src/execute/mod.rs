@@ -371,6 +371,8 @@ mod protocol_tests;
 #[cfg(test)]
 mod random_tests;
 #[cfg(test)]
+mod scale_tests;
+#[cfg(test)]
 mod stop_tests;
 #[cfg(test)]
 mod watch_tests;

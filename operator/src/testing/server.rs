@@ -276,14 +276,16 @@ impl State {
             let generation = before.pointer("/metadata/generation").and_then(Value::as_i64);
             after["metadata"]["generation"] = (generation.unwrap_or(0) + 1).into();
         }
-        if before.pointer("/spec/replicas") != after.pointer("/spec/replicas") {
+        let number = number_of(before);
+        if before.get("spec").and_then(|s| s.get(number)) != after.get("spec").and_then(|s| s.get(number)) {
+            let field = format!("f:{number}");
             // The field's owner is whoever changed it last.
             after["metadata"]["managedFields"] = if scaled {
                 json!([{"manager": "kubechat", "operation": "Update", "subresource": "scale", "fieldsType": "FieldsV1",
-                    "fieldsV1": {"f:spec": {"f:replicas": {}}}}])
+                    "fieldsV1": {"f:spec": {(field): {}}}}])
             } else {
                 json!([{"manager": "somebody", "operation": "Update", "fieldsType": "FieldsV1",
-                    "fieldsV1": {"f:spec": {"f:replicas": {}}}}])
+                    "fieldsV1": {"f:spec": {(field): {}}}}])
             };
         }
         controlled(&mut after);
@@ -329,6 +331,7 @@ impl State {
                 Err(no(409, "the object has been modified"))
             }
             Method::PUT => Ok(self.settle(&path, &object, body.clone(), false)),
+            _ if at.sub.as_deref() == Some("scale") => Ok(scale_of(&object)),
             _ => Ok(object),
         }
     }
@@ -402,13 +405,7 @@ impl State {
 
     fn patch(&mut self, asked: &Asked, at: &Place, path: &str, before: &Value, patch: &Value) -> Outcome {
         let scale = at.sub.as_deref() == Some("scale");
-        let seen = if scale {
-            json!({"apiVersion": "autoscaling/v1", "kind": "Scale", "spec": {"replicas": before["spec"]["replicas"]},
-                "metadata": {"name": before["metadata"]["name"], "uid": before["metadata"]["uid"],
-                    "resourceVersion": before["metadata"]["resourceVersion"]}})
-        } else {
-            before.clone()
-        };
+        let seen = if scale { scale_of(before) } else { before.clone() };
         let mut after = seen.clone();
         if patch.is_array() {
             let ops: json_patch::Patch =
@@ -429,7 +426,7 @@ impl State {
         }
         let mut object = before.clone();
         match at.sub.as_deref() {
-            Some("scale") => object["spec"]["replicas"] = after["spec"]["replicas"].clone(),
+            Some("scale") => object["spec"][number_of(before)] = after["spec"]["replicas"].clone(),
             Some("status") => object["status"] = after["status"].clone(),
             _ => {
                 after["status"] = before["status"].clone();
@@ -444,7 +441,7 @@ impl State {
             object = self.settle(path, before, object, scale);
         }
         if scale {
-            let replicas = &object["spec"]["replicas"];
+            let replicas = &object["spec"][number_of(before)];
             return Ok(
                 json!({"kind": "Scale", "metadata": after["metadata"], "spec": {"replicas": replicas}}),
             );
@@ -465,4 +462,16 @@ impl State {
         }
         Ok(object.clone())
     }
+}
+
+/// Where a kind keeps its number of replicas (`specReplicasPath`).
+fn number_of(object: &Value) -> &'static str {
+    let elsewhere = object["kind"] == "Cluster";
+    if elsewhere { "instances" } else { "replicas" }
+}
+
+fn scale_of(object: &Value) -> Value {
+    let metadata = &object["metadata"];
+    json!({"apiVersion": "autoscaling/v1", "kind": "Scale", "spec": {"replicas": object["spec"][number_of(object)]},
+        "metadata": {"name": metadata["name"], "uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]}})
 }

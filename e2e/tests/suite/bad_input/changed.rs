@@ -80,7 +80,7 @@ async fn a_plan_whose_object_was_changed_is_stale_and_nothing_is_sent(ctx: Arc<C
     .await?;
     let words = [
         "changed since the plan was made",
-        "Nothing more was sent",
+        "Nothing was executed",
         "kubechat again",
     ];
     for (turn, plan) in &waiting {
@@ -161,7 +161,7 @@ async fn a_plan_whose_requester_lost_the_right_is_forbidden_and_nothing_is_sent(
     let plan = waiting_plan(&alice, &turn).await?;
     demote(&admin, &namespace).await?;
     let right = format!("alice may not patch deployments/scale.apps in namespace {namespace} any more");
-    let words = [right.as_str(), "no (further) step was sent"];
+    let words = [right.as_str(), "Nothing was executed"];
     approved_in_vain(
         product,
         (&alice, &bob),

@@ -308,7 +308,7 @@ async fn suspended_sends_nothing_and_rights_are_asked_again(
         &[
             "alice may not patch deployments/scale.apps",
             "any more",
-            "no (further) step was sent",
+            "Nothing was executed",
         ],
     )?;
     recorded_refusal(product, &turn, "Forbidden").await?;

@@ -10,7 +10,7 @@ use kubechat_crds::{ChatRequest, DecisionKind, PlanPhase, RequestPhase, Via};
 use kubechat_e2e::demo::{self, DEPLOYMENT};
 use serde_json::json;
 
-use super::super::tools::{at, ended_unsent, nginx, status_of, texts};
+use super::super::tools::{at, ended_unsent, ends_as, nginx, status_of, texts, undo_of};
 use super::super::turn::{
     approve, ask, decide, ended_as, ended_turn, plan_for, run, says, verdict, waiting_plan,
 };
@@ -22,6 +22,7 @@ pub(super) fn tests() -> Vec<Test> {
         a_deny_ends_the_plan_and_the_requester_reads_why,
         the_requester_withdraws_a_turn_and_nothing_is_executed,
         the_same_is_asked_again_after_a_turn_went_stale,
+        a_plan_that_is_not_finished_is_not_undone_until_it_is_withdrawn,
     ]
 }
 
@@ -72,6 +73,17 @@ async fn a_deny_ends_the_plan_and_the_requester_reads_why(ctx: Arc<Ctx>) -> Resu
     ensure!(late.is_err(), "a denied plan takes an approval");
     ensure!(at(&nginx(&alice, &namespace).await?, "/spec/replicas") == 2);
     Ok(())
+}
+
+async fn a_plan_that_is_not_finished_is_not_undone_until_it_is_withdrawn(ctx: Arc<Ctx>) -> Result<()> {
+    ctx.product().await?;
+    let namespace = ctx.namespace("undo-early").await?;
+    let alice = ctx.client("alice").await?;
+    let plan = plan_for(&alice, &namespace, "scale nginx to 4 replicas").await?;
+    let failed = RequestPhase::Failed;
+    let (_, message) = ends_as(&alice, &namespace, undo_of(&plan), failed, "Invalid").await?;
+    let cancel = format!("kubectl kubechat cancel {}", plan.name_any());
+    says(&message, &["is not finished", "Nothing was done", &cancel])
 }
 
 async fn the_requester_withdraws_a_turn_and_nothing_is_executed(ctx: Arc<Ctx>) -> Result<()> {

@@ -4,7 +4,8 @@ use kubechat_crds::Step;
 use kubechat_crds::command_plan::Effect;
 use kubechat_crds::intent::Action;
 
-use super::graph::{Facts, Node};
+use super::graph::{Facts, Key, Node};
+use crate::plan::scaling;
 
 /// How many ready pods a workload loses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,12 +67,8 @@ pub fn impact(step: &Step, node: Option<&Node>) -> Impact {
         Effect::Delete => return Impact::Gone,
         Effect::Update => {}
     }
-    let replicas = match node.map(|n| &n.facts) {
-        Some(Facts::Workload { replicas, .. }) => Some(*replicas),
-        Some(_) | None => None,
-    };
     match step.action {
-        Action::Scale => match (step.params.replicas.map(i64::from), replicas) {
+        Action::Scale => match (step.params.replicas.map(i64::from), replicas(step, node)) {
             (Some(to), Some(from)) if to >= from => Impact::Still,
             (Some(to), Some(from)) => Impact::Lossy(Loss::Down {
                 from,
@@ -99,6 +96,31 @@ pub fn impact(step: &Step, node: Option<&Node>) -> Impact {
         | Action::Count
         | Action::RolloutStatus => Impact::Gone,
     }
+}
+
+/// How many replicas a scaled object has. Of a kind that is not Kubernetes' own only its Scale says so, which the step
+/// recorded as what undoes it; a field of that name may mean anything there.
+fn replicas(step: &Step, node: Option<&Node>) -> Option<i64> {
+    let node = node?;
+    let shown = match &node.facts {
+        Facts::Workload { replicas, .. } => Some(*replicas),
+        Facts::Plain
+        | Facts::Pod { .. }
+        | Facts::Service(_)
+        | Facts::Budget { .. }
+        | Facts::Policy(_)
+        | Facts::Route(_)
+        | Facts::Claim(_)
+        | Facts::Volume { .. }
+        | Facts::Autoscaler { .. }
+        | Facts::Definition { .. } => None,
+    };
+    if scaling::in_spec(&node.key.group, &node.key.kind) {
+        return shown;
+    }
+    let place = step.targets.iter().position(|t| Key::of(t) == node.key);
+    let recorded = place.and_then(|at| step.rollback.undo_of(at)?.params.replicas);
+    recorded.map(i64::from).or(shown)
 }
 
 /// Whether what the step does depends on facts of the target.

@@ -78,7 +78,7 @@ const LEAVES: &[(&str, &str)] = &[
     ("coordination.k8s.io", "Lease"),
 ];
 
-/// Kinds that objects of somebody else's kind (an operator's) commonly own.
+/// Kinds by which objects of somebody else's kind (an operator's) commonly run pods.
 const OWNED: &[(&str, &str)] = &[
     ("apps", "Deployment"),
     ("apps", "StatefulSet"),
@@ -170,7 +170,7 @@ fn around(node: &Node, touch: Touch, all: &mut BTreeSet<Need>) {
             selector, claims_go, ..
         } => {
             if touch >= Touch::Lossy {
-                workload(node, selector.as_ref(), all);
+                workload(node, selector.as_ref(), touch, all);
                 if *claims_go {
                     all.insert(list("", "PersistentVolumeClaim", namespace));
                 }
@@ -234,6 +234,8 @@ fn around(node: &Node, touch: Touch, all: &mut BTreeSet<Need>) {
             all.insert(list(group, kind, None));
         }
         Facts::Plain if touch == Touch::Gone => plain(node, all),
+        // Somebody else's kind that is scaled: its pods are not known by any selector.
+        Facts::Plain if touch == Touch::Lossy => owned(namespace, all),
         Facts::Plain
         | Facts::Budget { .. }
         | Facts::Policy(_)
@@ -246,7 +248,7 @@ fn around(node: &Node, touch: Touch, all: &mut BTreeSet<Need>) {
 }
 
 /// What a workload owns: by its selector where it has one.
-fn workload(node: &Node, selector: Option<&LabelSelector>, all: &mut BTreeSet<Need>) {
+fn workload(node: &Node, selector: Option<&LabelSelector>, touch: Touch, all: &mut BTreeSet<Need>) {
     let namespace = node.key.namespace.as_deref();
     if node.key.is("batch", "CronJob") {
         all.insert(list("batch", "Job", namespace));
@@ -254,7 +256,11 @@ fn workload(node: &Node, selector: Option<&LabelSelector>, all: &mut BTreeSet<Ne
     }
     let Some(selector) = selector else {
         // Somebody else's kind, or a workload that says nothing of its pods.
-        owned(namespace, all);
+        if touch == Touch::Gone {
+            anything(namespace, all);
+        } else {
+            owned(namespace, all);
+        }
         return;
     };
     if node.key.is("apps", "Deployment") {
@@ -284,9 +290,29 @@ fn plain(node: &Node, all: &mut BTreeSet<Need>) {
         ("", "ConfigMap" | "Secret" | "ServiceAccount") => {
             all.insert(list("", "Pod", namespace));
         }
-        _ if LEAVES.contains(&kind) || namespace.is_none() => {}
-        _ => owned(namespace, all),
+        _ if LEAVES.contains(&kind) => {}
+        _ => anything(namespace, all),
     }
+}
+
+/// What a kind of somebody else's takes along may be of any kind, and own objects of further kinds. Of one that belongs to
+/// no namespace that would be the whole cluster, which is not read: [`unseen`] says so.
+fn anything(namespace: Option<&str>, all: &mut BTreeSet<Need>) {
+    all.extend(namespace.map(|n| Need::Everything(n.to_owned())));
+}
+
+/// What a removed object may take along that is not looked for, in words.
+pub(super) fn unseen(node: &Node) -> Option<String> {
+    let (group, kind) = (node.key.group.as_str(), node.key.kind.as_str());
+    let foreign = !group.is_empty() && group.contains('.') && !group.ends_with(".k8s.io");
+    let known = !matches!(node.facts, Facts::Plain | Facts::Workload { .. });
+    if node.key.namespace.is_some() || !foreign || known || LEAVES.contains(&(group, kind)) {
+        return None;
+    }
+    let label = node.key.label("");
+    Some(format!(
+        "what {label} owns: it belongs to no namespace, so that may stand in any"
+    ))
 }
 
 fn owned(namespace: Option<&str>, all: &mut BTreeSet<Need>) {
@@ -361,10 +387,13 @@ pub fn text(selector: &LabelSelector) -> Option<String> {
     (!all.is_empty()).then(|| all.join(","))
 }
 
-/// Leaves out what a wider read of the same kind brings along.
+/// Leaves out what a wider read of the same kind brings along. Of two that bring the same (a selector written in another
+/// order), the first stays.
 fn subsume(all: &mut BTreeSet<Need>) {
     let wide = all.clone();
-    all.retain(|need| !wide.iter().any(|other| other != need && covers(other, need)));
+    let stands_for =
+        |other: &Need, need: &Need| covers(other, need) && (other < need || !covers(need, other));
+    all.retain(|need| !wide.iter().any(|other| other != need && stands_for(other, need)));
 }
 
 /// Whether one read brings everything that another one would.

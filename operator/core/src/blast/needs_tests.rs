@@ -88,6 +88,31 @@ fn a_change_of_scale_asks_for_autoscalers_and_for_more_only_when_it_goes_down() 
     );
 }
 
+/// A scale of somebody else's kind, which recorded how many replicas there were.
+fn custom_scale(from: i32, to: i32) -> (Node, Step) {
+    let top = object("example.org", "Widget", "w", Facts::Plain);
+    let mut step = scale(&top.key, to);
+    step.rollback.undo = vec![kubechat_crds::command_plan::Undo {
+        params: kubechat_crds::intent::IntentParams {
+            replicas: Some(from),
+            ..Default::default()
+        },
+        ..Default::default()
+    }];
+    (top, step)
+}
+
+#[test]
+fn a_scaled_kind_of_somebody_else_is_asked_for_what_it_owns_when_it_goes_down() {
+    let (top, down) = custom_scale(5, 2);
+    let found = reads(vec![top], &[down], false);
+    for kind in ["Pod", "StatefulSet", "PersistentVolumeClaim"] {
+        assert!(found.contains(&kind.to_owned()), "{kind}: {found:?}");
+    }
+    let (top, up) = custom_scale(2, 5);
+    assert_eq!(reads(vec![top], &[up], false), ["HorizontalPodAutoscaler"]);
+}
+
 #[test]
 fn a_rollout_that_takes_no_pod_away_leaves_services_unread() {
     let mut top = deployment(2)[0].clone();
@@ -213,14 +238,36 @@ fn a_deletion_asks_for_what_goes_with_it_and_what_rests_on_it() {
         expected.sort();
         assert_eq!(found, expected, "{}", node.key.kind);
     }
-    // Somebody else's kind may own anything.
-    let widget = object("example.org", "Widget", "w", Facts::Plain);
-    let found = reads(
-        vec![widget.clone()],
-        &[step(Action::Delete, &[widget.key])],
-        false,
-    );
-    assert_eq!(found.len(), OWNED.len());
+}
+
+#[test]
+fn a_deleted_kind_of_somebody_else_may_take_along_anything_of_its_namespace() {
+    for facts in [
+        Facts::Plain,
+        Facts::Workload {
+            replicas: 3,
+            selector: None,
+            at_once: None,
+            claims_go: false,
+        },
+    ] {
+        let widget = object("example.org", "Widget", "w", facts);
+        let delete = step(Action::Delete, std::slice::from_ref(&widget.key));
+        let found = reads(vec![widget], &[delete], false);
+        assert!(found.contains(&"everything in demo".to_owned()), "{found:?}");
+        assert!(!found.contains(&"Pod".to_owned()), "{found:?}");
+    }
+}
+
+#[test]
+fn of_two_reads_that_bring_the_same_one_stays() {
+    let pods = |labels: &str| labelled("", "Pod", Some("demo"), Some(labels.to_owned()));
+    let mut all = BTreeSet::from([pods("a=b,c=d"), pods("c=d,a=b"), pods("a=b,c=d,e=f")]);
+    subsume(&mut all);
+    assert_eq!(all, BTreeSet::from([pods("a=b,c=d")]));
+    let mut all = BTreeSet::from([pods("a=b"), pods("c=d")]);
+    subsume(&mut all);
+    assert_eq!(all.len(), 2);
 }
 
 #[test]

@@ -10,8 +10,8 @@ use kubechat_crds::intent::Action;
 
 use super::Question;
 use super::graph::{Facts, Graph, Key, Node, selects};
-use super::managed;
 use super::walk::{Touch, Walked};
+use super::{managed, needs};
 
 /// Names in one list.
 const MAX_NAMES: usize = 100;
@@ -64,6 +64,8 @@ pub fn radius(question: &Question<'_>, graph: &Graph, walked: &Walked) -> BlastR
         .map(|(_, n)| n);
     let (pdbs_violated, pdb_headroom) = budgets(graph, walked, &lost);
     let mut missing: Vec<String> = graph.missing.iter().cloned().collect();
+    let gone = nodes().filter(|(at, _)| touched(*at) == Some(Touch::Gone));
+    missing.extend(gone.filter_map(|(_, n)| needs::unseen(n)));
     if !walked.complete {
         missing.push(format!(
             "more than {} steps away, or more than {} objects",

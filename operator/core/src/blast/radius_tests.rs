@@ -359,3 +359,51 @@ fn generated_clusters_move_every_number() {
     }
     assert!(seen.values().all(|n| *n >= 3), "{seen:?}");
 }
+
+#[test]
+fn what_a_scaled_kind_of_somebody_else_loses_is_counted_from_the_number_it_recorded() {
+    for (from, to, lost) in [(3, 1, 2), (3, 3, 0), (3, 5, 0), (3, 0, 3)] {
+        // Its object shows another number under the usual name, and says nothing by that.
+        for facts in [
+            Facts::Plain,
+            Facts::Workload {
+                replicas: 1,
+                selector: None,
+                at_once: None,
+                claims_go: false,
+            },
+        ] {
+            let top = object("example.org", "Widget", "w", facts);
+            let mut nodes: Vec<Node> = (0..3).map(|n| owned_by(pod(&format!("w-{n}")), &top)).collect();
+            let mut down = scale(&top.key, to);
+            down.rollback.undo = vec![kubechat_crds::command_plan::Undo {
+                params: kubechat_crds::intent::IntentParams {
+                    replicas: Some(from),
+                    ..Default::default()
+                },
+                ..Default::default()
+            }];
+            nodes.push(top);
+            let found = compute(nodes, &[down]);
+            assert_eq!(found.pods_lost, lost, "{from} -> {to}: {found:?}");
+        }
+    }
+}
+
+#[test]
+fn what_a_removed_kind_of_somebody_else_owns_in_any_namespace_is_said_to_be_unseen() {
+    for (group, kind, whole) in [
+        ("example.org", "Far", false),
+        ("infra.example.org", "Far", false),
+        ("storage.k8s.io", "StorageClass", true),
+        ("rbac.authorization.k8s.io", "ClusterRole", true),
+        ("", "PersistentVolume", true),
+    ] {
+        let node = wide(group, kind, "f", Facts::Plain);
+        let delete = step(Action::Delete, std::slice::from_ref(&node.key));
+        let found = compute(vec![node.clone()], &[delete]);
+        assert_eq!(found.complete, whole, "{kind}: {found:?}");
+        let label = step(Action::Label, std::slice::from_ref(&node.key));
+        assert!(compute(vec![node], &[label]).complete, "{kind}");
+    }
+}

@@ -6,6 +6,8 @@ pub mod contradiction;
 pub mod diff;
 pub mod effect;
 pub mod object;
+pub mod reach;
+pub mod scaling;
 pub mod selector;
 
 use jiff::Timestamp;
@@ -119,10 +121,34 @@ pub fn draft(
     revisions: &[Revision],
     now: Timestamp,
 ) -> Result<Vec<Draft>, Refusal> {
+    let each = found.iter();
+    drafts(
+        intent,
+        each.map(|one| actions::draft_one(intent, one, revisions, now)),
+    )
+}
+
+/// Steps for a change of scale. Beside each object its Scale, where only that says how many replicas it has
+/// ([`scaling::in_spec`]).
+///
+/// # Errors
+/// When the change is unclear, senseless or needless.
+pub fn draft_scale(intent: &Intent, found: &[(Found, Option<Value>)]) -> Result<Vec<Draft>, Refusal> {
+    let each = found.iter();
+    drafts(
+        intent,
+        each.map(|(one, scale)| actions::draft_scale(intent, one, scale.as_ref())),
+    )
+}
+
+fn drafts(
+    intent: &Intent,
+    each: impl Iterator<Item = Result<Draft, Refusal>>,
+) -> Result<Vec<Draft>, Refusal> {
     let mut drafts: Vec<Draft> = vec![];
     let mut nothing = vec![];
-    for one in found {
-        match actions::draft_one(intent, one, revisions, now) {
+    for one in each {
+        match one {
             Ok(mut next) => {
                 next.step.selector = chosen_by(intent);
                 join(&mut drafts, next);
@@ -346,12 +372,19 @@ pub enum Trace {
     Unknown,
 }
 
-/// Judges the trace of one target. `object` is `None` when it is not there.
+/// Judges the trace of one target. `object` is `None` when it is not there; `scale` is its Scale, where only that says how
+/// many replicas it has.
 ///
 /// A scale leaves no annotation, because its write goes to a subresource: its mark is the number reached, a generation that
 /// moved, and that the number was last written by KubeChat. An autoscaler that reached the same number is no proof.
 #[must_use]
-pub fn trace(step: &Step, target: &Target, object: Option<&Value>, step_id: &str) -> Trace {
+pub fn trace(
+    step: &Step,
+    target: &Target,
+    object: Option<&Value>,
+    scale: Option<&Value>,
+    step_id: &str,
+) -> Trace {
     let marked = object.is_some_and(|o| object::annotation(o, STEP_ID_ANNOTATION) == Some(step_id));
     let uid = object
         .and_then(|o| o.pointer("/metadata/uid"))
@@ -367,13 +400,12 @@ pub fn trace(step: &Step, target: &Target, object: Option<&Value>, step_id: &str
             let generation = object
                 .and_then(|o| o.pointer("/metadata/generation"))
                 .and_then(Value::as_i64);
-            let replicas = object
-                .and_then(|o| o.pointer("/spec/replicas"))
-                .and_then(Value::as_i64);
+            let replicas = object.and_then(|o| scaling::current(&target.group, &target.kind, o, scale));
             uid == target.uid.as_deref()
                 && generation > target.generation
+                && replicas.is_some()
                 && replicas == step.params.replicas.map(i64::from)
-                && object.is_some_and(object::scaled_by_us)
+                && object.is_some_and(|o| scaling::set_by_us(target, o))
         }
         Effect::Update => marked && uid == target.uid.as_deref(),
     };

@@ -49,21 +49,6 @@ pub fn annotation<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
     object.get("metadata")?.get("annotations")?.get(key)?.as_str()
 }
 
-/// Whether KubeChat was the last to set the number of replicas through the `scale` subresource. The API server writes the
-/// field's owner down (managedFields), and a number that somebody else sets changes owner.
-#[must_use]
-pub fn scaled_by_us(object: &Value) -> bool {
-    let entries = object
-        .pointer("/metadata/managedFields")
-        .and_then(Value::as_array);
-    entries.into_iter().flatten().any(|entry| {
-        let is = |field: &str, value: &str| entry.get(field).and_then(Value::as_str) == Some(value);
-        is("manager", kubechat_crds::FIELD_MANAGER)
-            && is("subresource", "scale")
-            && entry.pointer("/fieldsV1/f:spec/f:replicas").is_some()
-    })
-}
-
 /// JSON pointer of the pod spec inside a workload of this kind.
 #[must_use]
 pub fn pod_spec_pointer(kind: &str) -> Option<&'static str> {

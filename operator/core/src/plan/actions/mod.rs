@@ -29,7 +29,7 @@ pub(super) fn draft_one(
     now: Timestamp,
 ) -> Result<Draft, Refusal> {
     match intent.action {
-        Action::Scale => scale::draft(intent, found),
+        Action::Scale => scale::draft(intent, found, None),
         Action::Restart => restart::draft(intent, found, now),
         Action::SetImage => set_image::draft(intent, found),
         Action::SetResources => set_resources::draft(intent, found),
@@ -52,6 +52,11 @@ pub(super) fn draft_one(
             intent.action
         ))),
     }
+}
+
+/// The step of a scale for one object, beside its Scale.
+pub(super) fn draft_scale(intent: &Intent, found: &Found, scale: Option<&Value>) -> Result<Draft, Refusal> {
+    scale::draft(intent, found, scale)
 }
 
 /// The step as a kubectl line, for people. Nothing ever runs it.

@@ -4,19 +4,17 @@ use kubechat_crds::intent::{Action, Intent, IntentParams};
 use serde_json::{Value, json};
 
 use super::{Draft, Found, Refusal, inverse, label_of, update};
+use crate::plan::scaling;
 
-pub(super) fn draft(intent: &Intent, found: &Found) -> Result<Draft, Refusal> {
+pub(super) fn draft(intent: &Intent, found: &Found, scale: Option<&Value>) -> Result<Draft, Refusal> {
     let name = label_of(found);
     if !found.kind.scalable {
         return Err(Refusal::Invalid(format!(
             "{name} cannot be scaled: its kind has no scale subresource"
         )));
     }
-    let current = found
-        .object
-        .pointer("/spec/replicas")
-        .and_then(Value::as_i64)
-        .unwrap_or(1);
+    let current = scaling::current(&found.kind.group, &found.kind.kind, &found.object, scale)
+        .ok_or_else(|| Refusal::Invalid(format!("how many replicas {name} has cannot be read")))?;
     let current = i32::try_from(current)
         .map_err(|_| Refusal::Invalid(format!("{name} has an absurd number of replicas")))?;
     let p = &intent.params;
