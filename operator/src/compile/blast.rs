@@ -60,8 +60,8 @@ struct Measured {
     radius: BlastRadius,
     /// Why the plan must not be.
     refusal: Option<String>,
-    /// What stood in the way beside a missing right.
-    failed: Option<Error>,
+    /// What stood in the way beside a missing right, by what was not read.
+    failed: Vec<(String, Error)>,
 }
 
 /// The blast radius of drafts that are complete otherwise.
@@ -114,19 +114,33 @@ pub async fn outgrown(ctx: &Context, person: &Client, plan: &CommandPlan) -> Res
     let kinds = ctx.discovery.kinds(&ctx.client).await?;
     let found = measure(&ClientDebug(person.clone()), &kinds, &question, Graph::default()).await;
     ctx.metrics.blast("execute", started.elapsed());
-    if let Some(error) = found.failed {
+    judge(planned, found)
+}
+
+/// What is to be made of what was found now. What could be read for the plan and cannot now is waited for; what could not
+/// be read then either was approved as unknown.
+fn judge(planned: &BlastRadius, found: Measured) -> Result<Option<String>, Error> {
+    let Measured {
+        radius,
+        refusal,
+        failed,
+    } = found;
+    if let Some((_, error)) = failed
+        .into_iter()
+        .find(|(what, _)| blast::was_seen(planned, what))
+    {
         return Err(error);
     }
-    if let Some(message) = found.refusal {
+    if let Some(message) = refusal {
         return Ok(Some(message));
     }
-    if planned.complete && !found.radius.complete {
+    if planned.complete && !radius.complete {
         return Ok(Some(format!(
             "what the plan hits cannot be seen any more ({})",
-            found.radius.missing.join("; ")
+            radius.missing.join("; ")
         )));
     }
-    Ok(blast::grown(planned, &found.radius))
+    Ok(blast::grown(planned, &radius))
 }
 
 async fn measure(person: &ClientDebug, kinds: &Kinds, question: &Question<'_>, mut graph: Graph) -> Measured {
@@ -137,7 +151,7 @@ async fn measure(person: &ClientDebug, kinds: &Kinds, question: &Question<'_>, m
         left: AtomicUsize::new(MAX_OBJECTS),
     };
     let mut done: BTreeSet<Need> = BTreeSet::new();
-    let mut failed = None;
+    let mut failed = vec![];
     let mut walked = walk(question, &graph);
     for _ in 0..ROUNDS {
         let new: Vec<Need> = blast::wanted(question, &graph, &walked)
@@ -190,10 +204,20 @@ struct Answer {
     matches: bool,
     nodes_counted: Option<i64>,
     pods_counted: Option<i64>,
-    gap: Option<(String, Option<Error>)>,
+    gap: Option<Missed>,
 }
 
-fn take(answer: Answer, graph: &mut Graph, failed: &mut Option<Error>) {
+/// A read that did not bring all.
+struct Missed {
+    /// `pods in demo`.
+    what: String,
+    /// Why, in words.
+    why: String,
+    /// What stood in the way, where it may pass.
+    error: Option<Error>,
+}
+
+fn take(answer: Answer, graph: &mut Graph, failed: &mut Vec<(String, Error)>) {
     for node in answer.nodes {
         if answer.matches {
             graph.matched.insert(node.key.clone());
@@ -206,11 +230,9 @@ fn take(answer: Answer, graph: &mut Graph, failed: &mut Option<Error>) {
     if let Some(n) = answer.pods_counted {
         graph.pods_total = Some(graph.pods_total.unwrap_or(0) + n);
     }
-    if let Some((what, error)) = answer.gap {
-        graph.missing.insert(what);
-        if failed.is_none() {
-            *failed = error;
-        }
+    if let Some(Missed { what, why, error }) = answer.gap {
+        graph.missing.insert(format!("{what}: {why}"));
+        failed.extend(error.map(|error| (what, error)));
     }
 }
 
@@ -333,24 +355,25 @@ impl Reader<'_> {
         let outcome = timeout_at(self.deadline, work).await;
         let place = namespace.as_ref().map(|n| format!(" in {n}")).unwrap_or_default();
         let what = format!("{}{place}", kind.resource);
-        answer.gap = match outcome {
+        let found = match outcome {
             Ok(Ok(())) => None,
             // A kind that only some other verb serves, or that went meanwhile.
             Ok(Err(Gap::Error(error))) if error.status().is_some_and(|s| matches!(s.code, 404 | 405)) => None,
             Ok(Err(Gap::Error(error))) if error.status().is_some_and(|s| s.code == 403) => {
-                Some((format!("{what}: the requester may not read them"), None))
+                Some(("the requester may not read them".to_owned(), None))
             }
-            Ok(Err(Gap::Error(error))) => Some((format!("{what}: {error}"), Some(error))),
-            Ok(Err(Gap::TooMany)) => Some((format!("{what}: stopped after {MAX_OBJECTS} objects"), None)),
+            Ok(Err(Gap::Error(error))) => Some((error.to_string(), Some(error))),
+            Ok(Err(Gap::TooMany)) => Some((format!("stopped after {MAX_OBJECTS} objects"), None)),
             Err(_) => {
                 let seconds = BUDGET.as_secs();
                 let error = Error::Timeout {
                     what: format!("read {what}"),
                     seconds,
                 };
-                Some((format!("{what}: no answer within {seconds} s"), Some(error)))
+                Some((format!("no answer within {seconds} s"), Some(error)))
             }
         };
+        answer.gap = found.map(|(why, error)| Missed { what, why, error });
         answer
     }
 
@@ -442,3 +465,7 @@ async fn count(api: &Objects<'_>) -> Result<Option<i64>, Gap> {
     }
     Ok(list.metadata.remaining_item_count.map(|rest| here + rest))
 }
+
+#[cfg(test)]
+#[path = "blast_tests.rs"]
+mod tests;

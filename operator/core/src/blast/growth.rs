@@ -31,6 +31,14 @@ pub fn grown(planned: &BlastRadius, now: &BlastRadius) -> Option<String> {
     (!new.is_empty()).then(|| format!("the blast radius grew: the plan now also hits {}", new.join(", ")))
 }
 
+/// Whether what cannot be read now could be read for the plan, so that nobody approved not knowing it. `what` is how the
+/// gap is named.
+#[must_use]
+pub fn was_seen(planned: &BlastRadius, what: &str) -> bool {
+    let gap = |line: &String| line.strip_prefix(what).is_some_and(|rest| rest.starts_with(": "));
+    planned.complete || !planned.missing.iter().any(gap)
+}
+
 #[cfg(test)]
 #[path = "growth_tests.rs"]
 mod tests;

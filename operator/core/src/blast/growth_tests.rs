@@ -49,3 +49,38 @@ fn growth_is_told_in_numbers() {
         Some("the blast radius grew from 4 to 44 objects (Pod from 3 to 43)")
     );
 }
+
+#[test]
+fn what_could_not_be_read_for_the_plan_was_approved_as_unknown_and_nothing_else() {
+    let missing = |lines: &[&str]| BlastRadius {
+        complete: lines.is_empty(),
+        missing: lines.iter().map(|l| (*l).to_owned()).collect(),
+        ..BlastRadius::default()
+    };
+    for (planned, what, seen) in [
+        (missing(&[]), "pods in demo", true),
+        (
+            missing(&["pods in demo: list pods: etcd is away"]),
+            "pods in demo",
+            false,
+        ),
+        (
+            missing(&["pods in demo: the requester may not read them"]),
+            "pods in demo",
+            false,
+        ),
+        (
+            missing(&["pods in demo: no answer within 2 s"]),
+            "services in demo",
+            true,
+        ),
+        (
+            missing(&["pods in demo-2: no answer within 2 s"]),
+            "pods in demo",
+            true,
+        ),
+        (missing(&["pods in demo and more"]), "pods in demo", true),
+    ] {
+        assert_eq!(was_seen(&planned, what), seen, "{planned:?} {what}");
+    }
+}
