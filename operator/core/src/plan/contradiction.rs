@@ -1,33 +1,113 @@
-//! Steps that cannot follow each other: what a step deletes, no later step can change.
+//! Steps that cannot follow each other: what a step deletes, no later step can change, and no field is written twice.
 
 use kubechat_crds::Step;
 use kubechat_crds::command_plan::{Effect, Target};
+use serde_json::{Map, Value};
 
-/// What a later step does to an object that an earlier one deletes, in words; `None` when the steps can be done in order.
+/// Why steps cannot follow each other, in words: one changes what an earlier one deletes, or two write the same field. All
+/// are made from the objects as they were read first, so the later of two such writes would take the earlier one back.
+/// `None` when the steps can be done in order.
 #[must_use]
 pub fn contradiction(steps: &[&Step]) -> Option<String> {
-    let same = |a: &Target, b: &Target| {
-        (&a.group, &a.kind, &a.namespace, &a.name) == (&b.group, &b.kind, &b.namespace, &b.name)
-    };
     steps.iter().enumerate().find_map(|(index, earlier)| {
-        let later = steps.iter().skip(index + 1);
-        let deleted = earlier
-            .targets
+        let later = steps
             .iter()
-            .filter(|_| earlier.effect == Effect::Delete);
-        let pairs = deleted.flat_map(|gone| later.clone().map(move |step| (gone, step)));
+            .skip(index + 1)
+            .filter(|s| s.effect != Effect::Create);
+        let pairs = later.flat_map(|step| earlier.targets.iter().map(move |target| (target, *step)));
         pairs
-            .filter(|(_, step)| step.effect != Effect::Create)
-            .find(|(gone, step)| step.targets.iter().any(|target| same(gone, target)))
-            .map(|(gone, step)| {
+            .filter(|(target, step)| step.targets.iter().any(|other| same(target, other)))
+            .find_map(|(target, step)| clash(earlier, step, target))
+    })
+}
+
+fn same(a: &Target, b: &Target) -> bool {
+    (&a.group, &a.kind, &a.namespace, &a.name) == (&b.group, &b.kind, &b.namespace, &b.name)
+}
+
+/// What is wrong with two steps of one object.
+fn clash(earlier: &Step, later: &Step, target: &Target) -> Option<String> {
+    let name = format!("{}/{}", target.kind.to_lowercase(), target.name);
+    match (earlier.effect, later.effect) {
+        (Effect::Delete, Effect::Update | Effect::Delete | Effect::Read) => Some(format!(
+            "{} of {name} comes after its deletion, so it could not be done",
+            later.action
+        )),
+        (Effect::Update, Effect::Update) => {
+            let (first, second) = (written(earlier), written(later));
+            let both = first.iter().find_map(|a| second.iter().find(|b| overlap(a, b)));
+            both.map(|field| {
                 format!(
-                    "{} of {}/{} comes after its deletion, so it could not be done",
-                    step.action,
-                    gone.kind.to_lowercase(),
-                    gone.name
+                    "{} and {} of {name} both write {}, so the second would take the first one back",
+                    earlier.action,
+                    later.action,
+                    if field.is_empty() {
+                        "what is not shown in full"
+                    } else {
+                        field
+                    }
                 )
             })
-    })
+        }
+        _ => None,
+    }
+}
+
+/// The fields that an update writes, as JSON pointers. What is not known could be all of it: the empty pointer.
+fn written(step: &Step) -> Vec<String> {
+    let patch = step
+        .patch
+        .as_deref()
+        .and_then(|p| serde_json::from_str::<Value>(p).ok());
+    let part = step
+        .subresource
+        .as_ref()
+        .map(|s| format!("({s})"))
+        .unwrap_or_default();
+    let mut fields = vec![];
+    match &patch {
+        Some(Value::Object(merge)) => leaves(&mut part.clone(), merge, &mut fields),
+        Some(Value::Array(ops)) => {
+            let text = |op: &Value, key: &str| op.get(key).and_then(Value::as_str).map(str::to_owned);
+            let changing = ops.iter().filter(|op| text(op, "op").as_deref() != Some("test"));
+            for op in changing {
+                fields.push(
+                    text(op, "path")
+                        .map(|path| format!("{part}{path}"))
+                        .unwrap_or_default(),
+                );
+                fields.extend(text(op, "from").map(|from| format!("{part}{from}")));
+            }
+        }
+        Some(_) | None => {}
+    }
+    if fields.is_empty() {
+        fields.push(String::new());
+    }
+    fields
+}
+
+/// The ends of a merge patch.
+fn leaves(path: &mut String, merge: &Map<String, Value>, fields: &mut Vec<String>) {
+    for (key, value) in merge {
+        let length = path.len();
+        path.push('/');
+        path.push_str(&key.replace('~', "~0").replace('/', "~1"));
+        match value {
+            Value::Object(inner) if !inner.is_empty() => leaves(path, inner, fields),
+            _ => fields.push(path.clone()),
+        }
+        path.truncate(length);
+    }
+}
+
+/// Whether one of two fields is the other, or holds it.
+fn overlap(a: &str, b: &str) -> bool {
+    let holds = |a: &str, b: &str| {
+        b.strip_prefix(a)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    a.is_empty() || b.is_empty() || holds(a, b) || holds(b, a)
 }
 
 #[cfg(test)]
@@ -64,6 +144,84 @@ mod tests {
             vec![],
         ] {
             assert_eq!(contradiction(&fine), None);
+        }
+    }
+
+    fn update(action: Action, patch: &str) -> Step {
+        let mut step = step(action, Effect::Update, "web");
+        step.patch = Some(patch.to_owned());
+        step
+    }
+
+    fn scale() -> Step {
+        let mut step = update(Action::Scale, r#"{"spec":{"replicas":5}}"#);
+        step.subresource = Some("scale".to_owned());
+        step
+    }
+
+    fn image(container: usize) -> Step {
+        let at = format!("/spec/template/spec/containers/{container}");
+        let ops = format!(
+            r#"[{{"op":"test","path":"{at}/name","value":"c"}},{{"op":"replace","path":"{at}/image","value":"i"}}]"#
+        );
+        update(Action::SetImage, &ops)
+    }
+
+    fn resources(container: usize) -> Step {
+        let at = format!("/spec/template/spec/containers/{container}");
+        let ops = format!(
+            r#"[{{"op":"test","path":"{at}/name","value":"c"}},{{"op":"add","path":"{at}/resources","value":{{}}}}]"#
+        );
+        update(Action::SetResources, &ops)
+    }
+
+    #[test]
+    fn no_two_steps_write_the_same_field_of_one_object() {
+        let label = |key: &str| {
+            let patch = format!(r#"{{"metadata":{{"labels":{{"{key}":"x"}}}}}}"#);
+            update(Action::Label, &patch)
+        };
+        let template = r#"[{"op":"replace","path":"/spec/template","value":{}}]"#;
+        let undo = update(Action::RolloutUndo, template);
+        let hidden = update(Action::RolloutUndo, "{}");
+        let unread = update(Action::Label, "no JSON");
+        for (first, second, clash) in [
+            (resources(0), resources(0), true),
+            (resources(0), resources(1), false),
+            (resources(0), image(0), false),
+            (resources(1), resources(10), false),
+            (image(0), image(0), true),
+            (scale(), scale(), true),
+            (scale(), image(0), false),
+            (label("a"), label("b"), false),
+            (label("a"), label("a"), true),
+            (label("a"), label("a/b"), false),
+            (undo.clone(), image(0), true),
+            (image(0), undo, true),
+            // What is not shown in full, or cannot be read, could be anything.
+            (hidden, label("a"), true),
+            (label("a"), unread, true),
+        ] {
+            let said = contradiction(&[&first, &second]);
+            assert_eq!(
+                said.is_some(),
+                clash,
+                "{} {} {said:?}",
+                first.action,
+                second.action
+            );
+            // Of another object it is nothing.
+            let mut other = second.clone();
+            other.targets[0].name = "api".to_owned();
+            assert_eq!(contradiction(&[&first, &other]), None);
+        }
+        let said = contradiction(&[&resources(0), &image(1), &resources(0)]).unwrap();
+        for words in [
+            "set-resources of deployment/web",
+            "/containers/0/resources",
+            "take the first one back",
+        ] {
+            assert!(said.contains(words), "{said}");
         }
     }
 }
