@@ -173,6 +173,21 @@ impl Audit {
         Ok(self.store.intent(step_id).await?)
     }
 
+    /// Whether the log tells that a plan was made.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn tells_of(&self, plan: &CommandPlan) -> Result<bool, Error> {
+        let filter = Filter {
+            plan: plan.metadata.uid.clone(),
+            ..Filter::default()
+        };
+        let entries = self.store.list(filter).await?;
+        Ok(entries
+            .iter()
+            .any(|e| e.event_type == EventType::CommandGeneration))
+    }
+
     /// Keeps bytes that undo a step, under the turn's UID and their digest.
     ///
     /// # Errors

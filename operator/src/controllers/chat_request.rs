@@ -68,6 +68,9 @@ async fn mirror(
     let Some(phase) = progress.phase else {
         return Ok(Action::await_change());
     };
+    if current.plan_ref.is_none() {
+        turn::told(request, ctx, plan).await?;
+    }
     if current.plan_ref.is_none() && !is_finished(&progress.conditions) {
         // The turn's own first report (interpretation, plan) is on its way, or was lost with the process that made it.
         return turn::adopt(request, ctx, plan, current).await;
@@ -170,4 +173,47 @@ async fn review_awaited(request: &ChatRequest, ctx: &Context) -> Result<bool, Er
     };
     let own = Some(&plan.spec.chat_request_ref.uid) == request.uid().as_ref();
     Ok(own && plan.status.as_ref().is_some_and(review::awaited))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::plans::{Verb, turn_path};
+    use crate::testing::process::{Fuse, World};
+    use crate::testing::store::Luck;
+
+    #[tokio::test]
+    async fn a_plan_whose_making_was_not_recorded_is_recorded_once_by_whoever_finds_it() {
+        for ended in [false, true] {
+            let mut world = World::new();
+            world.propose(&[Verb::Label]).await;
+            let request: ChatRequest =
+                serde_json::from_value(world.server.get(&turn_path()).unwrap()).unwrap();
+            let process = world.start(Fuse::long()).await;
+            let plan = if ended {
+                process.finish(&world).await
+            } else {
+                let mut plan = world.plan();
+                plan.status = Some(kubechat_crds::CommandPlanStatus {
+                    phase: Some(kubechat_crds::PlanPhase::AwaitingApproval),
+                    ..kubechat_crds::CommandPlanStatus::default()
+                });
+                plan
+            };
+            let current = request.status.clone().unwrap_or_default();
+            // While the log takes nothing the turn does not go on as if it did.
+            process.store.luck(|_| Luck::Away);
+            let refused = mirror(&request, &process.ctx, &plan, current.clone()).await;
+            assert!(matches!(refused, Err(Error::Audit(_))), "{refused:?}");
+            process.store.luck(|_| Luck::Good);
+            for _ in 0..3 {
+                mirror(&request, &process.ctx, &plan, current.clone())
+                    .await
+                    .unwrap();
+            }
+            let entries = world.entries().await;
+            let made = entries.iter().filter(|e| e.reason == "PlanMade");
+            assert_eq!(made.count(), 1, "{:?}", World::short(&entries));
+        }
+    }
 }

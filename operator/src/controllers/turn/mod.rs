@@ -4,7 +4,7 @@ mod admit;
 mod plan;
 mod report;
 
-pub(super) use plan::adopt;
+pub(super) use plan::{adopt, told};
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

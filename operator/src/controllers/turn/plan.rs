@@ -144,6 +144,20 @@ async fn create(
     }
 }
 
+/// Sees to it that the log tells of a plan that the turn does not name yet: the process that made it may have ended, or
+/// lost its audit log, right after.
+pub(in crate::controllers) async fn told(
+    request: &ChatRequest,
+    ctx: &Context,
+    plan: &CommandPlan,
+) -> Result<(), Error> {
+    // Whoever made it a moment ago has recorded it; the cache of the turn is only late.
+    if ctx.handled.contains(&request.uid().unwrap_or_default()) || ctx.audit.tells_of(plan).await? {
+        return Ok(());
+    }
+    record_plan(request, ctx, plan).await
+}
+
 /// A plan that is there while the turn does not name it yet (the process that made it ended in between).
 pub(in crate::controllers) async fn adopt(
     request: &ChatRequest,
