@@ -246,7 +246,7 @@ async fn wait_for_effect(
 ) -> Result<Action, Error> {
     failpoint::at(Point::Waiting).await;
     let now = Timestamp::now();
-    let seen = seen(plan, ctx).await?;
+    let seen = seen(plan, ctx).await;
     let open = &seen.open;
     let done = |n: &CommandPlanStatus| n.steps.iter().map(|s| s.done).sum::<i32>();
     if open.is_empty() {
@@ -329,15 +329,23 @@ async fn wait_for_effect(
     Ok(Action::requeue(LOOK))
 }
 
-/// How the targets stand and what is still waited for, read as the requester; nothing when nobody can look.
-async fn seen(plan: &CommandPlan, ctx: &Context) -> Result<effect::Seen, Error> {
+/// How the targets stand and what is still waited for, read as the requester; nothing when nobody can look. What cannot be
+/// read is waited for like anything else, and no longer.
+async fn seen(plan: &CommandPlan, ctx: &Context) -> effect::Seen {
     let Ok(acting) = authz::acting(&plan.spec.requester) else {
-        return Ok(effect::Seen::default());
+        return effect::Seen::default();
     };
     match ctx.people.reader(&acting).await {
         Ok(person) => effect::look(&person, plan).await,
-        Err(Error::Identity(_)) => Ok(effect::Seen::default()),
-        Err(error) => Err(error),
+        Err(Error::Identity(_)) => effect::Seen::default(),
+        Err(error) => {
+            let line = vec![effect::unread("the objects", &error)];
+            effect::Seen {
+                open: if effect::waits(plan) { line.clone() } else { vec![] },
+                lines: line,
+                lost: vec![],
+            }
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::error::Error;
 use crate::failpoint::Point;
-use crate::testing::plans::{AFTER, Verb, path_of, turn_path};
+use crate::testing::plans::{AFTER, Verb, path_of, plan_path, turn_path};
 use crate::testing::process::{Fuse, Ran, World};
 use crate::testing::server::{Asked, Fate};
 use crate::testing::store::Luck;
@@ -424,4 +424,54 @@ async fn a_late_report_of_a_leader_that_was_replaced_lands_on_nothing() {
     assert_eq!(phase(&plan), PlanPhase::Interrupted);
     let _ = late.wake().await;
     assert_eq!(world.plan().status, plan.status);
+}
+
+#[tokio::test]
+async fn an_object_that_cannot_be_read_is_waited_for_a_bounded_time() {
+    let (mut world, step) = proposed(Verb::Scale).await;
+    let path = path_of(&step.targets[0]);
+    let written = std::sync::atomic::AtomicBool::new(false);
+    world.server.fates(move |asked: &Asked| {
+        let here = asked.path.starts_with(&path);
+        let before = written.fetch_or(here && asked.is_write(), std::sync::atomic::Ordering::SeqCst);
+        if before && here && asked.method == Method::GET {
+            Fate::Refused(500)
+        } else {
+            Fate::Answered
+        }
+    });
+    let process = world.start(Fuse::long()).await;
+    process.look(&world).await.unwrap();
+    let plan = world.plan();
+    assert_eq!(phase(&plan), PlanPhase::Executing, "{}", says(&plan));
+    assert!(says(&plan).contains("cannot be read"), "{}", says(&plan));
+    world.server.edit(&plan_path(), |o| {
+        o["status"]["steps"][0]["endTime"] = "2020-01-01T00:00:00Z".into();
+    });
+    process.look(&world).await.unwrap();
+    let plan = world.plan();
+    assert_eq!(phase(&plan), PlanPhase::Failed, "{}", says(&plan));
+    for said in ["the effect is not there", "cannot be read", "rollback plan"] {
+        assert!(says(&plan).contains(said), "{said}: {}", says(&plan));
+    }
+}
+
+#[tokio::test]
+async fn an_object_that_nothing_is_waited_for_at_holds_no_plan_up_when_it_cannot_be_read() {
+    let (mut world, step) = proposed(Verb::Label).await;
+    let path = path_of(&step.targets[0]);
+    let written = std::sync::atomic::AtomicBool::new(false);
+    world.server.fates(move |asked: &Asked| {
+        let here = asked.path == path;
+        let before = written.fetch_or(here && asked.is_write(), std::sync::atomic::Ordering::SeqCst);
+        if before && here && asked.method == Method::GET {
+            Fate::Refused(500)
+        } else {
+            Fate::Answered
+        }
+    });
+    let plan = executed(&mut world).await;
+    assert_eq!(phase(&plan), PlanPhase::Succeeded, "{}", says(&plan));
+    let evidence = plan.status.unwrap().evidence.unwrap();
+    assert!(evidence.after.contains("cannot be read"), "{evidence:?}");
 }
