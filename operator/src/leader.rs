@@ -203,7 +203,7 @@ impl Candidate {
             self.last = seen.clone().map(|s| (s, Instant::now()));
         }
         let (sent, params) = (Instant::now(), PostParams::default());
-        let held = match evaluate(&self.me, seen.as_ref(), Timestamp::now(), observed) {
+        let held = match evaluate(&self.me, seen.as_ref(), observed) {
             Step::Follow(_) => return Ok(Standing::Follows),
             Step::Create => {
                 let lease = Lease {
