@@ -122,7 +122,7 @@ async fn loosened_after_the_plan_does_not_help(people: &People) -> Result<()> {
     packs.delete("strict", &DeleteParams::default()).await?;
     // Once a plan goes with one person, the operator has seen that the pack is gone.
     eventually(LATER, "one person suffices for a new plan", || async {
-        let next = plan_for(&people.alice, DEMO, "label configmap nginx-conf next=one").await?;
+        let next = plan_for(&people.alice, DEMO, "label deployment nginx next=one").await?;
         ensure!(
             next.spec.requirement.iter().all(|r| r.count == 1),
             "{:?}",
