@@ -15,6 +15,8 @@ async fn executed() -> (World, Process, String) {
     let process = world.start(Fuse::long()).await;
     let plan = process.finish(&world).await;
     assert_eq!(plan.status.unwrap().approvals.unwrap().decisions.len(), 2);
+    // Whose cache shows the end.
+    let process = world.start(Fuse::long()).await;
     (world, process, plan.spec.digest)
 }
 
