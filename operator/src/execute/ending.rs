@@ -45,10 +45,10 @@ impl Run<'_> {
             .get(index)
             .map(|s| s.id.clone())
             .unwrap_or_default();
-        let (phase, reason) = match (state, self.step_reason(index)) {
-            (StepState::Unknown, _) => (PlanPhase::Interrupted, reason::OUTCOME_UNKNOWN),
-            (_, reason::INTERRUPTED) => (PlanPhase::Interrupted, reason::INTERRUPTED),
-            (_, why) => (PlanPhase::Failed, why),
+        let (phase, reason) = match self.step_reason(index) {
+            _ if state == StepState::Unknown => (PlanPhase::Interrupted, reason::OUTCOME_UNKNOWN),
+            reason::INTERRUPTED => (PlanPhase::Interrupted, reason::INTERRUPTED),
+            why => (PlanPhase::Failed, why),
         };
         let text = format!("step {id} is {state:?}: {message}. {}", self.account());
         // The step's own result entry tells of it.

@@ -49,7 +49,9 @@ fn clash(earlier: &Step, later: &Step, target: &Target) -> Option<String> {
                 )
             })
         }
-        _ => None,
+        (Effect::Create | Effect::Read, _)
+        | (Effect::Update, Effect::Create | Effect::Delete | Effect::Read)
+        | (Effect::Delete, Effect::Create) => None,
     }
 }
 
