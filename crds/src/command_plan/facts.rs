@@ -22,10 +22,10 @@ pub struct PlanFacts {
     /// What the requester changed within the hour before, also by plans that were removed since.
     #[serde(default)]
     pub window: WindowFact,
-    /// Text that no person wrote (a log, an event, a model's words) took part in making the plan.
+    /// Text that no person wrote (a model's words), or that hides characters (pasted text), took part in making the plan.
     #[serde(default)]
     pub untrusted_text: bool,
-    /// A signal source reports an incident in a touched namespace.
+    /// An incident is under way in a touched namespace: the glass was broken there within the day and nobody has reviewed it yet.
     #[serde(default)]
     pub incident: bool,
 }

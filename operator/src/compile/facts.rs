@@ -4,11 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::try_join_all;
+use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
+use kubechat_core::interpret::{self, RULES};
+use kubechat_core::lifecycle::review;
 use kubechat_core::plan::KindRef;
 use kubechat_core::{policy, risk};
 use kubechat_crds::Step;
 use kubechat_crds::command_plan::{NamespaceFact, PlanFacts, WindowFact};
 use kubechat_crds::intent::Action;
+use kubechat_crds::{ChatRequest, CommandPlan};
 use serde_json::Value;
 
 use super::{Stop, Turn};
@@ -16,6 +21,8 @@ use crate::cluster::objects::{ClientDebug, Objects};
 use crate::error::Error;
 use crate::past::Past;
 
+/// How long an emergency that nobody reviewed counts as under way.
+const EMERGENCY: SignedDuration = SignedDuration::from_hours(24);
 /// Labels of a namespace that a plan holds; one with more counts as unread.
 const MAX_LABELS: usize = 64;
 
@@ -26,12 +33,15 @@ pub(super) async fn gather(turn: &Turn<'_>, steps: &[Step]) -> Result<PlanFacts,
     let mut plans = turn.ctx.plans_within_the_hour(&turn.acting.username, turn.now);
     plans.retain(|plan| plan.turn != own);
     let window = window(&plans);
+    let touched = risk::namespaces_changed(steps);
+    let there = turn.ctx.stores.plans.state();
+    let incident = there.iter().any(|plan| is_emergency(plan, &touched, turn.now));
     Ok(PlanFacts {
         own_namespace: turn.ctx.namespace.clone(),
         namespaces,
         window,
-        untrusted_text: false,
-        incident: false,
+        untrusted_text: is_untrusted(turn.request),
+        incident,
     })
 }
 
@@ -118,6 +128,25 @@ fn is_new(steps: &[Step], name: &str) -> bool {
         .filter(|s| s.action == Action::CreateNamespace)
         .flat_map(|s| &s.targets)
         .any(|t| t.name == name)
+}
+
+/// Whether an incident is under way by this plan: the glass was broken for one of these namespaces, with the id of an
+/// incident, less than a day ago, and nobody has reviewed it since.
+fn is_emergency(plan: &CommandPlan, touched: &BTreeSet<&str>, now: Timestamp) -> bool {
+    let since = now.checked_sub(EMERGENCY).unwrap_or(Timestamp::MIN);
+    plan.creation_timestamp().is_none_or(|t| t.0 > since)
+        && plan.status.as_ref().is_some_and(review::is_open)
+        && !touched.is_disjoint(&risk::namespaces_changed(&plan.spec.steps))
+}
+
+/// Whether text that no person wrote took part: characters that its reader cannot see, as they come with pasted text, or
+/// an interpreter other than the built-in rules.
+fn is_untrusted(request: &ChatRequest) -> bool {
+    let status = request.status.as_ref();
+    let by_model = status
+        .and_then(|s| s.interpretation.as_ref())
+        .is_some_and(|i| i.provider != RULES);
+    by_model || interpret::hides_text(&request.spec.prompt)
 }
 
 /// What one person changed, or still may change, by these plans. Objects changed twice count once: many small changes of

@@ -184,3 +184,85 @@ fn a_namespace_that_the_plan_makes_is_not_read() {
     let CommandPlanSpec { steps, .. } = made;
     assert!(is_new(&steps, "new") && !is_new(&steps, "demo"));
 }
+
+/// A plan on Deployment `web` in `demo` for which the glass was broken, so many minutes old.
+fn emergency(age: i64) -> CommandPlan {
+    let mut plan = plan(age, &["web"], Effect::Update);
+    let decisions =
+        json!([{"name": "a", "username": "oncall", "via": "BreakGlass", "decision": "Approve", "time": ""}]);
+    let status =
+        json!({"approvals": {"summary": "1/1", "required": 1, "received": 1, "decisions": decisions}});
+    plan.status = Some(serde_json::from_value(status).unwrap());
+    plan
+}
+
+fn reviewed(mut plan: CommandPlan, status: &str) -> CommandPlan {
+    let condition = json!([{"type": "Reviewed", "status": status, "reason": "x", "message": "", "lastTransitionTime": "2026-05-01T09:00:00Z"}]);
+    plan.status.as_mut().unwrap().conditions = serde_json::from_value(condition).unwrap();
+    plan
+}
+
+#[test]
+fn an_incident_is_under_way_where_the_glass_was_broken_and_nobody_has_reviewed_it() {
+    let of = |plan: &CommandPlan, namespace: &str| is_emergency(plan, &[namespace].into(), now());
+    assert!(of(&emergency(5), "demo"));
+    assert!(of(&reviewed(emergency(5), "Unknown"), "demo"));
+    assert!(of(&reviewed(emergency(5), "False"), "demo"), "overdue");
+    assert!(!of(&reviewed(emergency(5), "True"), "demo"));
+    assert!(!of(&emergency(5), "other"), "elsewhere");
+    assert!(of(&emergency(24 * 60 - 1), "demo"));
+    assert!(!of(&emergency(24 * 60), "demo"), "long ago");
+    assert!(!of(&plan(5, &["web"], Effect::Update), "demo"), "never decided");
+    let mut direct = emergency(5);
+    direct
+        .status
+        .as_mut()
+        .unwrap()
+        .approvals
+        .as_mut()
+        .unwrap()
+        .decisions[0]
+        .via = kubechat_crds::Via::Direct;
+    assert!(!of(&direct, "demo"));
+}
+
+#[test]
+fn hidden_characters_and_models_are_text_that_no_person_wrote() {
+    let turn = |prompt: &str, provider: Option<&str>| {
+        let spec = kubechat_crds::ChatRequestSpec {
+            prompt: prompt.into(),
+            ..Default::default()
+        };
+        let mut turn = ChatRequest::new("turn", spec);
+        turn.status = provider.map(|provider| kubechat_crds::ChatRequestStatus {
+            interpretation: Some(kubechat_crds::chat_request::InterpretationStatus {
+                provider: provider.into(),
+                ..Default::default()
+            }),
+            ..Default::default()
+        });
+        turn
+    };
+    for hidden in [
+        '\u{200b}',
+        '\u{202e}',
+        '\u{2066}',
+        '\u{feff}',
+        '\u{e0041}',
+        '\u{ad}',
+    ] {
+        assert!(
+            is_untrusted(&turn(&format!("scale web to 3{hidden}"), None)),
+            "{hidden:?}"
+        );
+    }
+    for shown in [
+        "scale web to 3",
+        "scale web to 3 \u{2764}\u{fe0f} \u{1f469}\u{200d}\u{1f4bb}",
+        "skaliere wéb auf 3",
+    ] {
+        assert!(!is_untrusted(&turn(shown, None)), "{shown:?}");
+        assert!(!is_untrusted(&turn(shown, Some("rules"))));
+        assert!(is_untrusted(&turn(shown, Some("some-model"))));
+    }
+}

@@ -58,6 +58,16 @@ pub const MAX_PROMPT_BYTES: usize = 16 * 1024;
 /// Most intents of one prompt: the limit of steps of a plan.
 pub const MAX_INTENTS: usize = 64;
 
+/// The name by which a turn's status says that the built-in interpreter read the prompt.
+pub const RULES: &str = "rules";
+
+/// Whether a prompt holds characters that its reader cannot see and nobody types: text that was pasted, or made to look
+/// like another. Joiners and variation selectors, of which emoji and some scripts are made, are not among them.
+#[must_use]
+pub fn hides_text(prompt: &str) -> bool {
+    prompt.chars().any(token::is_deceptive)
+}
+
 /// What the interpreter knows besides the prompt.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {

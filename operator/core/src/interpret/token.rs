@@ -34,6 +34,12 @@ fn is_invisible(c: char) -> bool {
         | '\u{E0000}'..='\u{E0FFF}')
 }
 
+/// Invisible characters that are part of no word and no emoji.
+pub(super) fn is_deceptive(c: char) -> bool {
+    let joins = matches!(c, '\u{200C}'..='\u{200D}' | '\u{FE00}'..='\u{FE0F}' | '\u{E0100}'..='\u{E01EF}');
+    is_invisible(c) && !joins
+}
+
 /// Drops invisible characters and makes quotes, blanks and line ends plain.
 pub(super) fn clean(prompt: &str) -> Clean {
     let mut out = Clean::default();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use kubechat_crds::condition::{is_finished, is_true, types};
+use kubechat_crds::condition::{find, is_finished, is_true, types};
 use kubechat_crds::{CommandPlanSpec, CommandPlanStatus, DecisionKind, StepState, Via};
 
 use super::approval::{Facts, NotCounted, decided_by, holds_right};
@@ -13,15 +13,25 @@ use crate::{reason, shown};
 /// When a review is due where no policy says so any more.
 const DEFAULT_WITHIN: Duration = Duration::from_secs(24 * 3600);
 
+/// Whether the glass was broken for a plan, whatever became of it, and nobody has reviewed it.
+#[must_use]
+pub fn is_open(status: &CommandPlanStatus) -> bool {
+    let reviewed = find(&status.conditions, types::REVIEWED).is_some_and(|c| c.status == "True");
+    by_break_glass(status) && !reviewed
+}
+
 /// Whether a plan was executed, at least in part, with a break-glass approval among those that counted.
 #[must_use]
 pub fn broke_glass(status: &CommandPlanStatus) -> bool {
     let untouched = |s: StepState| matches!(s, StepState::Pending | StepState::Skipped);
+    by_break_glass(status) && status.steps.iter().any(|s| !untouched(s.state))
+}
+
+fn by_break_glass(status: &CommandPlanStatus) -> bool {
     let approvals = status.approvals.iter().flat_map(|a| &a.decisions);
     approvals
         .filter(|d| d.decision == DecisionKind::Approve)
         .any(|d| d.via == Via::BreakGlass)
-        && status.steps.iter().any(|s| !untouched(s.state))
 }
 
 /// Whether a review of this plan is still to come: until then it is kept, with the turn it hangs on.

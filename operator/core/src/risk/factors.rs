@@ -166,7 +166,7 @@ fn reach(plan: &CommandPlanSpec, found: &mut Factors) {
         }
     }
     let Some(blast) = &plan.blast_radius else {
-        unknown_blast_radius(found);
+        found.add(weights::INCOMPLETE, "no blast radius is recorded");
         return;
     };
     if blast.outside_namespace > 0 {
@@ -192,10 +192,6 @@ fn reach(plan: &CommandPlanSpec, found: &mut Factors) {
         }
     }
 }
-
-/// A change without a recorded blast radius. Neutral as long as the planner records none; once it does, this adds
-/// [`weights::INCOMPLETE`].
-fn unknown_blast_radius(_found: &mut Factors) {}
 
 /// Linear up to 70 for all nodes, in steps of five.
 fn nodes_share(percent: i32) -> Weight {
@@ -337,9 +333,12 @@ fn amounts(plan: &CommandPlanSpec, found: &mut Factors) {
 /// What is going on around it.
 fn context(plan: &CommandPlanSpec, found: &mut Factors) {
     if plan.facts.incident {
-        found.add(weights::INCIDENT, "reported by a signal source");
+        found.add(weights::INCIDENT, "an emergency that nobody has reviewed yet");
     }
     if plan.facts.untrusted_text {
-        found.add(weights::UNTRUSTED, "a log, an event or a model's words");
+        found.add(
+            weights::UNTRUSTED,
+            "characters that nobody sees or types, or a model's words",
+        );
     }
 }

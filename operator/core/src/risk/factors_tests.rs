@@ -223,6 +223,7 @@ fn every_other_factor_weighs_as_the_table_says() {
         ("incident", with(|p| p.facts.incident = true), 25),
         ("untrusted-text", with(|p| p.facts.untrusted_text = true), 20),
         ("incomplete", blast(|_| ()), 0),
+        ("incomplete", with(|p| p.blast_radius = None), 30),
         ("incomplete", blast(|b| b.complete = false), 30),
         (
             "incomplete",

@@ -8,6 +8,8 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 
 use super::testing::*;
 use super::*;
@@ -42,9 +44,17 @@ fn any_line() -> impl Strategy<Value = DiffLine> {
         "/spec/template/spec/hostNetwork",
         "/spec/template/spec/containers/0/image",
         "/spec/template/spec/containers/0/securityContext/privileged",
+        "/spec/template/spec/containers/0/securityContext/allowPrivilegeEscalation",
+        "/spec/template/spec/containers/0/securityContext/runAsNonRoot",
+        "/spec/template/spec/containers/0/securityContext/capabilities/add/0",
+        "/spec/template/spec/volumes/0/hostPath",
         "(7 more changed fields are not shown)",
     ]);
-    let values = || option::of(select(vec!["true", "false", "1", "9", "web", "web:2"]));
+    let values = || {
+        option::of(select(vec![
+            "true", "false", "1", "9", "web", "web:2", "NET_RAW", "BPF",
+        ]))
+    };
     (0..2, paths, values(), values()).prop_map(|(target, path, before, after)| DiffLine {
         target,
         path: path.into(),
@@ -232,10 +242,8 @@ fn worsen(plan: &mut CommandPlanSpec, worse: Worse) {
             ..FieldOwner::default()
         }),
         Worse::Blast(more) => {
-            let blast = plan.blast_radius.get_or_insert_with(|| BlastRadius {
-                complete: true,
-                ..BlastRadius::default()
-            });
+            // Where none is recorded, what is found does not say that it is all.
+            let blast = plan.blast_radius.get_or_insert_default();
             blast.pods_lost += more.pods_lost;
             blast.services_at_zero.extend(more.services_at_zero);
             blast.pdbs_violated.extend(more.pdbs_violated);
@@ -257,6 +265,14 @@ fn worsen(plan: &mut CommandPlanSpec, worse: Worse) {
 fn not_less(before: &Risk, after: &Risk) -> Result<(), TestCaseError> {
     prop_assert!(after.level >= before.level, "{before:?}\n{after:?}");
     prop_assert!(after.score >= before.score, "{before:?}\n{after:?}");
+    // Each factor by itself: in a score that is 100 already, a lost one would not show.
+    for factor in weights::ALL.iter().map(|w| w.factor) {
+        let (was, is) = (weight(before, factor), weight(after, factor));
+        prop_assert!(
+            is >= was,
+            "{factor} fell from {was} to {is}: {before:?}\n{after:?}"
+        );
+    }
     Ok(())
 }
 
@@ -321,4 +337,26 @@ proptest! {
         let weighed = score(risk.factors.iter().map(|f| u8::try_from(f.weight).unwrap()));
         prop_assert_eq!(risk.score, weighed.max(risk.level.score_floor()));
     }
+}
+
+/// The properties above say nothing of a factor that the generators never reach.
+#[test]
+fn every_factor_is_reached_and_raised_by_what_makes_a_plan_worse() {
+    let mut runner = TestRunner::deterministic();
+    let mut raised: BTreeSet<&str> = BTreeSet::new();
+    for _ in 0..4_000 {
+        let mut plan = any_plan().new_tree(&mut runner).unwrap().current();
+        let worse = any_worse().new_tree(&mut runner).unwrap().current();
+        let before = judge(&plan);
+        worsen(&mut plan, worse);
+        let after = judge(&plan);
+        let factors = weights::ALL.iter().map(|w| w.factor);
+        raised.extend(factors.filter(|f| weight(&after, f) > weight(&before, f)));
+    }
+    let missed: Vec<&str> = weights::ALL
+        .iter()
+        .map(|w| w.factor)
+        .filter(|f| !raised.contains(f))
+        .collect();
+    assert!(missed.is_empty(), "{missed:?}");
 }

@@ -1,6 +1,6 @@
 //! Plans for the tests of this module.
 
-use kubechat_crds::command_plan::{DiffLine, NamespaceFact, Rollback, RollbackKind};
+use kubechat_crds::command_plan::{BlastRadius, DiffLine, NamespaceFact, Rollback, RollbackKind};
 use kubechat_crds::intent::{Action, IntentParams};
 
 use super::*;
@@ -74,6 +74,10 @@ pub(crate) fn plan(steps: Vec<Step>) -> CommandPlanSpec {
         steps,
         ..CommandPlanSpec::default()
     };
+    plan.blast_radius = Some(BlastRadius {
+        complete: true,
+        ..BlastRadius::default()
+    });
     plan.facts.namespaces = ["demo", "other", "kube-system", "a", "prod-eu"]
         .map(|name| NamespaceFact {
             name: name.into(),

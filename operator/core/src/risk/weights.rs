@@ -87,7 +87,7 @@ weights! {
 
     UNDONE = "will-be-undone", "any", 20, "somebody else manages it and will put it back";
     INCIDENT = "incident", "any", 25, "an incident is under way where it changes something";
-    UNTRUSTED = "untrusted-text", "any", 20, "text that no person wrote took part in making it";
+    UNTRUSTED = "untrusted-text", "any", 20, "text that no person wrote, or that hides characters, took part in making it";
     INCOMPLETE = "incomplete", "any", 30, "not everything it may hit could be seen";
 
     OBJECTS_20 = "many-objects", "20 to 49", 10, "many objects, with what the same person changed within the hour";

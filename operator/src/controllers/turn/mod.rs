@@ -15,7 +15,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use kubechat_audit::{EventType, Outcome as Recorded};
-use kubechat_core::reason;
+use kubechat_core::{interpret, reason};
 use kubechat_crds::chat_request::InterpretationStatus;
 use kubechat_crds::condition::{is_finished, set, types};
 use kubechat_crds::intent::{Action as Verb, Intent, IntentParams, IntentTarget, Span};
@@ -199,7 +199,7 @@ fn interpretation(request: &ChatRequest, compiled: &Compiled, began: Timestamp) 
     InterpretationStatus {
         understood: compiled.understood.clone(),
         intents: compiled.intents.iter().take(64).cloned().collect(),
-        provider: "rules".to_owned(),
+        provider: interpret::RULES.to_owned(),
         confidence: compiled.intents.iter().map(|i| i.confidence).min().unwrap_or(100),
         prompt_digest: digest::digest_of(&request.spec.prompt)
             .map(|d| d.to_string())

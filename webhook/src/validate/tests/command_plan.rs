@@ -10,6 +10,10 @@ fn draft() -> Value {
         "clusterUID": "c", "digest": "", "expiresAt": "2999-01-01T00:00:00Z",
         "risk": {"level": "caution", "score": 28},
         "facts": {"namespaces": [{"name": "demo"}]},
+        "blastRadius": {
+            "objects": {"Deployment": 1}, "podsLost": 0, "podsTotal": 0, "podsPercent": 0, "nodesPercent": 0, "servicesAtZero": [],
+            "pdbsViolated": [], "pvcs": [], "outsideNamespace": 0, "undoneBy": [], "complete": true
+        },
         "requirement": [{"policy": "baseline", "count": 1, "selfConfirm": true}],
         "steps": [{
             "id": "s1", "action": "scale", "effect": "update", "command": "kubectl scale", "level": "caution",
@@ -92,6 +96,7 @@ async fn refuses_plans_that_lower_the_judgement() {
         (with(plan(), "/risk/score", json!(27)), "RiskTooLow"),
         // The facts a judgement rests on are part of it: a namespace nothing is known of counts as protected.
         (with(plan(), "/facts/namespaces", json!([])), "RiskTooLow"),
+        (with(plan(), "/blastRadius", Value::Null), "RiskTooLow"),
         (
             with(
                 plan(),
