@@ -38,7 +38,7 @@ pub struct BlastRadius {
     pub pdb_headroom: Option<i64>,
     /// Share of the nodes that the plan targets, in percent, rounded up; 100 when they could not be counted.
     pub nodes_percent: i32,
-    /// Share of the pods that is lost, in percent, rounded up: of the cluster's where the turn reaches so far, else of the touched namespaces' (which is never less). 100 when they could not be counted.
+    /// Share of the cluster's pods that is lost, in percent, rounded up. 100 when they could not be counted.
     #[serde(default)]
     pub pods_percent: i32,
     /// Objects in other namespaces than the request's; what belongs to no namespace is not among them.

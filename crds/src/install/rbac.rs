@@ -39,7 +39,7 @@ const WORK: &[&str] = &["chatsessions", "chatrequests", "commandplans", "approva
 const POLICY: &[&str] = &["aiproviders", "riskpolicies", "approverkeys", "auditpolicies"];
 const READ: &[&str] = &["get", "list", "watch"];
 
-/// What the operator may do cluster-wide. It holds no right on any workload: changes run as the requester.
+/// What the operator may do cluster-wide. It holds no right to change any workload: changes run as the requester.
 #[must_use]
 pub fn operator_cluster(options: &Options) -> Vec<Right> {
     let mut groups = right(
@@ -111,6 +111,12 @@ pub fn operator_cluster(options: &Options) -> Vec<Right> {
             &["namespaces"],
             &["get"],
             "labels that policies select by; the cluster's identity (UID of kube-system)",
+        ),
+        right(
+            "",
+            &["pods"],
+            &["list"],
+            "count them, where a requester may not: which share of the cluster a plan hits. None is looked at",
         ),
         right(
             "events.k8s.io",
@@ -350,7 +356,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_operator_holds_no_right_on_workloads_and_impersonates_named_groups_only() {
+    fn the_operator_changes_no_workload_and_impersonates_named_groups_only() {
         let options = Options::default();
         for r in operator_cluster(&options).iter().chain(&operator_namespaced()) {
             assert!(!r.verbs.contains(&"*") && !r.resources.contains(&"*"), "{r:?}");
@@ -370,8 +376,11 @@ mod tests {
                 );
             }
             let core = ["users", "groups", "serviceaccounts", "namespaces", "secrets"];
+            let counts = r.group.is_empty() && r.resources == ["pods"] && r.verbs == ["list"];
             assert!(
-                own.contains(&r.group) || r.group.is_empty() && r.resources.iter().all(|x| core.contains(x)),
+                counts
+                    || own.contains(&r.group)
+                    || r.group.is_empty() && r.resources.iter().all(|x| core.contains(x)),
                 "{r:?}"
             );
             if r.resources.contains(&"groups") {

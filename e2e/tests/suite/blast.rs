@@ -95,10 +95,10 @@ async fn deleting_a_deployment_names_what_it_leaves_with_nothing(ctx: Arc<Ctx>) 
     ensure!((found.pods_lost, found.pods_total) == (2, 2), "{found:?}");
     ensure!(found.services_at_zero == [path.as_str()], "{found:?}");
     ensure!(found.pdbs_violated == [path.as_str()], "{found:?}");
-    ensure!(
-        found.pdb_headroom == Some(0) && found.pods_percent == 100,
-        "{found:?}"
-    );
+    ensure!(found.pdb_headroom == Some(0), "{found:?}");
+    // Alice sees the pods of her own namespaces only; the share is one of the cluster all the same, where `demo` has as
+    // many.
+    ensure!((1..=50).contains(&found.pods_percent), "{found:?}");
 
     // Other pods behind the same Service save it.
     let pod = json!({
@@ -120,7 +120,10 @@ async fn deleting_a_deployment_names_what_it_leaves_with_nothing(ctx: Arc<Ctx>) 
     .await?;
     let plan = plan_for(&alice, &namespace, "delete deployment nginx").await?;
     let found = radius(&plan)?;
-    ensure!(found.pods_lost == 2 && found.pods_percent == 67, "{found:?}");
+    ensure!(
+        found.pods_lost == 2 && (1..=40).contains(&found.pods_percent),
+        "{found:?}"
+    );
     ensure!(found.services_at_zero.is_empty(), "{found:?}");
     Ok(())
 }

@@ -45,7 +45,9 @@ const RIGHTS: &str = "
 patch               apps                         deployments                    demo            -              no  no
 patch               apps                         deployments/scale              demo            -              no  no
 get                 apps                         deployments                    demo            -              no  no
-list                -                            pods                           demo            -              no  no
+list                -                            pods                           -               -              yes no
+get                 -                            pods                           demo            -              no  no
+watch               -                            pods                           -               -              no  no
 get                 -                            pods/log                       demo            -              no  no
 create              -                            pods/exec                      demo            -              no  no
 create              -                            pods                           kubechat-system -              no  no

@@ -80,10 +80,10 @@ pub(super) async fn of_drafts(turn: &Turn<'_>, drafts: &[Draft]) -> Result<Blast
     let question = Question {
         steps: &steps,
         namespace: &turn.namespace,
-        wide: turn.bounds.reaches_cluster(),
         again: false,
     };
-    let found = measure(&turn.person, &turn.kinds, &question, graph).await;
+    let own = ClientDebug(turn.ctx.client.clone());
+    let found = measure(&turn.person, &own, &turn.kinds, &question, graph).await;
     turn.ctx.metrics.blast("plan", started.elapsed());
     match found.refusal {
         Some(message) => Err(Stop::blocked(
@@ -108,11 +108,11 @@ pub async fn outgrown(ctx: &Context, person: &Client, plan: &CommandPlan) -> Res
     let question = Question {
         steps: &plan.spec.steps,
         namespace: plan.metadata.namespace.as_deref().unwrap_or_default(),
-        wide: false,
         again: true,
     };
     let kinds = ctx.discovery.kinds(&ctx.client).await?;
-    let found = measure(&ClientDebug(person.clone()), &kinds, &question, Graph::default()).await;
+    let (person, own) = (ClientDebug(person.clone()), ClientDebug(ctx.client.clone()));
+    let found = measure(&person, &own, &kinds, &question, Graph::default()).await;
     ctx.metrics.blast("execute", started.elapsed());
     judge(planned, found)
 }
@@ -143,9 +143,16 @@ fn judge(planned: &BlastRadius, found: Measured) -> Result<Option<String>, Error
     Ok(blast::grown(planned, &radius))
 }
 
-async fn measure(person: &ClientDebug, kinds: &Kinds, question: &Question<'_>, mut graph: Graph) -> Measured {
+async fn measure(
+    person: &ClientDebug,
+    own: &ClientDebug,
+    kinds: &Kinds,
+    question: &Question<'_>,
+    mut graph: Graph,
+) -> Measured {
     let reader = Reader {
         person,
+        own,
         kinds,
         deadline: Instant::now() + BUDGET,
         left: AtomicUsize::new(MAX_OBJECTS),
@@ -228,7 +235,7 @@ fn take(answer: Answer, graph: &mut Graph, failed: &mut Vec<(String, Error)>) {
         graph.nodes_total = Some(n);
     }
     if let Some(n) = answer.pods_counted {
-        graph.pods_total = Some(graph.pods_total.unwrap_or(0) + n);
+        graph.pods_total = Some(n);
     }
     if let Some(Missed { what, why, error }) = answer.gap {
         graph.missing.insert(format!("{what}: {why}"));
@@ -238,6 +245,8 @@ fn take(answer: Answer, graph: &mut Graph, failed: &mut Vec<(String, Error)>) {
 
 struct Reader<'a> {
     person: &'a ClientDebug,
+    /// The operator's own, for nothing but the number of the cluster's pods.
+    own: &'a ClientDebug,
     kinds: &'a Kinds,
     deadline: Instant,
     /// Objects that may still come.
@@ -295,12 +304,7 @@ impl Reader<'_> {
             }
             Need::Everything(namespace) => self.everything(&namespace),
             Need::CountNodes => one("", "Node", None, What::CountNodes),
-            Need::CountPods(namespaces) if namespaces.is_empty() => one("", "Pod", None, What::CountPods),
-            Need::CountPods(namespaces) => {
-                let each = namespaces.into_iter();
-                each.flat_map(|n| one("", "Pod", Some(n), What::CountPods))
-                    .collect()
-            }
+            Need::CountPods => one("", "Pod", None, What::CountPods),
         }
     }
 
@@ -349,7 +353,7 @@ impl Reader<'_> {
                     self.list(&api, &kind, query, &mut answer.nodes).await
                 }
                 What::CountNodes => count(&api).await.map(|n| answer.nodes_counted = n),
-                What::CountPods => count(&api).await.map(|n| answer.pods_counted = n),
+                What::CountPods => self.pods(&api, &kind).await.map(|n| answer.pods_counted = n),
             }
         };
         let outcome = timeout_at(self.deadline, work).await;
@@ -375,6 +379,17 @@ impl Reader<'_> {
         };
         answer.gap = found.map(|(why, error)| Missed { what, why, error });
         answer
+    }
+
+    /// How many pods the cluster has. A requester who may not list them all hears of no more than the share that this
+    /// number gives, so the operator counts for him.
+    async fn pods(&self, api: &Objects<'_>, kind: &KindRef) -> Result<Option<i64>, Gap> {
+        match count(api).await {
+            Err(Gap::Error(error)) if error.status().is_some_and(|s| s.code == 403) => {
+                count(&Objects::new(self.own, kind, None)).await
+            }
+            counted => counted,
+        }
     }
 
     async fn get(&self, api: &Objects<'_>, kind: &KindRef, name: &str) -> Result<Option<Node>, Gap> {
@@ -469,3 +484,6 @@ async fn count(api: &Objects<'_>) -> Result<Option<i64>, Gap> {
 #[cfg(test)]
 #[path = "blast_tests.rs"]
 mod tests;
+#[cfg(test)]
+#[path = "blast_measure_tests.rs"]
+mod measure_tests;

@@ -79,12 +79,6 @@ impl Bounds {
         self.namespaces.is_none()
     }
 
-    /// Whether cluster-scoped objects, or all namespaces, are in bounds.
-    #[must_use]
-    pub fn reaches_cluster(&self) -> bool {
-        self.cluster || self.is_everywhere()
-    }
-
     /// Fails when an object of this namespace (`None`: cluster-scoped) is out of bounds.
     ///
     /// # Errors

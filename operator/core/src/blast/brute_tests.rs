@@ -1,18 +1,38 @@
 //! The blast radius once more, the slow way: every object against every other, over and over. Written from the tables in
-//! the documentation and from nothing of the walk.
+//! the documentation and from nothing of the implementation: it shares the data ([`Graph`], [`Touch`]) and no function that
+//! finds, counts or names anything.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kubechat_crds::Step;
-use kubechat_crds::command_plan::{BlastRadius, Effect};
+use kubechat_crds::command_plan::{BlastRadius, Effect, Target};
 use kubechat_crds::intent::Action;
 use proptest::prelude::*;
 
 use super::graph::{Facts, Graph, Key, Node};
 use super::testing::cluster_and_plan;
 use super::walk::{Touch, walk};
-use super::{MAX_DEPTH, Question, managed, radius};
+use super::{Question, radius};
+
+/// As the documentation says, not as the code does.
+const DEPTH: usize = 6;
+
+/// A target's object.
+fn is(node: &Node, target: &Target) -> bool {
+    let key = &node.key;
+    (&key.group, &key.kind, &key.namespace, &key.name)
+        == (&target.group, &target.kind, &target.namespace, &target.name)
+}
+
+fn is_pod(node: &Node) -> bool {
+    matches!(node.facts, Facts::Pod { .. })
+}
+
+fn path(node: &Node) -> String {
+    let namespace = node.key.namespace.iter().map(|n| format!("{n}/"));
+    namespace.collect::<String>() + &node.key.name
+}
 
 fn picks(selector: &Option<LabelSelector>, pod: &Node) -> bool {
     match selector {
@@ -193,7 +213,7 @@ fn brute(steps: &[Step], graph: &Graph, own: &str) -> BlastRadius {
     let mut takes: BTreeMap<usize, Vec<Taking>> = BTreeMap::new();
     for step in steps {
         for target in &step.targets {
-            for (i, node) in nodes.iter().enumerate().filter(|(_, x)| x.key == Key::of(target)) {
+            for (i, node) in nodes.iter().enumerate().filter(|(_, x)| is(x, target)) {
                 if let Some((touch, lost)) = start(step, node) {
                     distance.insert((i, touch), 0);
                     takes.entry(i).or_default().extend(lost);
@@ -207,7 +227,7 @@ fn brute(steps: &[Step], graph: &Graph, own: &str) -> BlastRadius {
         }
     }
     let mut complete = true;
-    for round in 0..=MAX_DEPTH {
+    for round in 0..=DEPTH {
         let now: Vec<(usize, Touch)> = distance
             .iter()
             .filter(|(_, d)| **d == round)
@@ -219,7 +239,7 @@ fn brute(steps: &[Step], graph: &Graph, own: &str) -> BlastRadius {
                     if distance.contains_key(&(j, next)) {
                         continue;
                     }
-                    if round == MAX_DEPTH {
+                    if round == DEPTH {
                         complete = false;
                     } else {
                         distance.insert((j, next), round + 1);
@@ -230,7 +250,7 @@ fn brute(steps: &[Step], graph: &Graph, own: &str) -> BlastRadius {
     }
     let touch = |i: usize| distance.keys().filter(|(j, _)| *j == i).map(|(_, t)| *t).max();
     let is_gone = |i: usize| touch(i) == Some(Touch::Gone);
-    let ready = |i: usize| nodes[i].is_ready_pod();
+    let ready = |i: usize| matches!(nodes[i].facts, Facts::Pod { ready: true, .. });
     // Each workload that loses some: pods at most so far below it, and the number.
     let mut some: Vec<(usize, Vec<usize>, i64)> = vec![];
     for (w, lost) in &takes {
@@ -238,7 +258,7 @@ fn brute(steps: &[Step], graph: &Graph, own: &str) -> BlastRadius {
             continue;
         }
         let mut below = BTreeSet::from([*w]);
-        for _ in 0..MAX_DEPTH {
+        for _ in 0..DEPTH {
             let more: Vec<usize> = (0..n)
                 .filter(|j| {
                     nodes[*j]
@@ -276,7 +296,12 @@ fn brute(steps: &[Step], graph: &Graph, own: &str) -> BlastRadius {
     let reached: Vec<usize> = (0..n).filter(|i| touch(*i).is_some()).collect();
     let mut keys: BTreeSet<Key> = reached.iter().map(|i| nodes[*i].key.clone()).collect();
     for step in steps.iter().filter(|s| s.effect != Effect::Create) {
-        keys.extend(step.targets.iter().map(Key::of));
+        keys.extend(step.targets.iter().cloned().map(|t| Key {
+            group: t.group,
+            kind: t.kind,
+            namespace: t.namespace,
+            name: t.name,
+        }));
     }
     let mut found = BlastRadius {
         complete: complete && graph.missing.is_empty(),
@@ -299,7 +324,7 @@ fn brute(steps: &[Step], graph: &Graph, own: &str) -> BlastRadius {
             found.outside_namespace += 1;
         }
     }
-    let pods = reached.iter().filter(|i| nodes[**i].is_pod());
+    let pods = reached.iter().filter(|i| is_pod(&nodes[**i]));
     found.pods_total = i64::try_from(pods.count()).unwrap();
     let most = i64::try_from(reached.iter().filter(|i| ready(**i)).count()).unwrap();
     found.pods_lost = lost_among(&|_| true).min(most);
@@ -313,24 +338,24 @@ fn brute(steps: &[Step], graph: &Graph, own: &str) -> BlastRadius {
                 let before = (0..n).filter(|j| behind(*j)).count();
                 let after = i64::try_from((0..n).filter(|j| stays(*j)).count()).unwrap() - lost_among(&stays);
                 if before > 0 && (is_gone(i) || after <= 0) {
-                    found.services_at_zero.push(node.key.path());
+                    found.services_at_zero.push(path(node));
                 }
             }
             Facts::Budget { selector, allowed } if touch(i) > Some(Touch::Still) && !is_gone(i) => {
                 let lost = lost_among(&|j| same(j) && picks(selector, &nodes[j]));
                 if lost > *allowed {
-                    found.pdbs_violated.push(node.key.path());
+                    found.pdbs_violated.push(path(node));
                 }
                 let rest = (allowed - lost).max(0);
                 found.pdb_headroom = Some(found.pdb_headroom.map_or(rest, |h| h.min(rest)));
             }
             Facts::Claim(volume) if touch(i) >= Some(Touch::Lossy) => {
-                found.pvcs.push(node.key.path());
+                found.pvcs.push(path(node));
                 let kept = |v: &Node| matches!(v.facts, Facts::Volume { goes: false, .. });
                 if let Some(name) = volume
                     && !nodes.iter().any(|v| v.key.name == *name && kept(v))
                 {
-                    found.unrecoverable_volumes.push(node.key.path());
+                    found.unrecoverable_volumes.push(path(node));
                 }
             }
             Facts::Workload { replicas: 1, .. } => {
@@ -342,7 +367,7 @@ fn brute(steps: &[Step], graph: &Graph, own: &str) -> BlastRadius {
                 if !is_part && (is_gone(i) || loses) {
                     found
                         .single_replicas
-                        .push(format!("{} {}", node.key.kind, node.key.path()));
+                        .push(format!("{} {}", node.key.kind, path(node)));
                 }
             }
             _ => {}
@@ -368,16 +393,56 @@ fn brute(steps: &[Step], graph: &Graph, own: &str) -> BlastRadius {
     }
     found.nodes_percent = share(i64::try_from(named.len()).unwrap(), graph.nodes_total);
     found.pods_percent = share(found.pods_lost, graph.pods_total);
-    let question = question(steps, own);
-    found.undone_by = managed::undone_by(&question, graph);
+    found.undone_by = undone(steps, nodes, own);
     found
+}
+
+/// Who manages a target, controls it, or sets what is scaled.
+fn undone(steps: &[Step], nodes: &[Node], own: &str) -> Vec<String> {
+    let mut all = BTreeSet::new();
+    for step in steps.iter().filter(|s| s.effect != Effect::Create) {
+        for target in &step.targets {
+            let mut label = format!("{}/{}", target.kind.to_lowercase(), target.name);
+            if target.namespace.as_deref().is_some_and(|n| n != own) {
+                label.push_str(&format!(" in {}", target.namespace.clone().unwrap()));
+            }
+            for node in nodes.iter().filter(|n| is(n, target)) {
+                all.extend(node.managers.iter().map(|m| format!("{m} manages {label}")));
+                let does = match step.effect {
+                    Effect::Delete => "replaces",
+                    _ => "controls",
+                };
+                if let Some(owner) = node.owners.iter().find(|o| o.controller) {
+                    all.insert(format!("{} {} {does} {label}", owner.kind, owner.name));
+                }
+            }
+            for node in nodes.iter().filter(|_| step.subresource.is_some()) {
+                let sets = match &node.facts {
+                    Facts::Autoscaler { kind, name } => (kind, name) == (&target.kind, &target.name),
+                    _ => false,
+                };
+                if sets && node.key.namespace == target.namespace {
+                    all.insert(format!(
+                        "HorizontalPodAutoscaler {} sets the replicas of {label}",
+                        node.key.name
+                    ));
+                }
+            }
+        }
+    }
+    let mut all: Vec<String> = all.into_iter().collect();
+    if all.len() > 20 {
+        let more = all.split_off(19).len();
+        all.push(format!("and {more} more"));
+    }
+    all
 }
 
 /// Whether a pod still fits once every label step was done.
 fn still_fits(steps: &[Step], pod: &Node, selector: &LabelSelector) -> bool {
     let mut labels = pod.labels.clone();
     for step in steps.iter().filter(|s| s.action == Action::Label) {
-        if step.targets.iter().any(|t| Key::of(t) == pod.key) {
+        if step.targets.iter().any(|t| is(pod, t)) {
             labels.extend(step.params.set.clone());
         }
     }
@@ -398,7 +463,6 @@ fn question<'a>(steps: &'a [Step], namespace: &'a str) -> Question<'a> {
     Question {
         steps,
         namespace,
-        wide: false,
         again: false,
     }
 }

@@ -192,7 +192,7 @@ pub struct Graph {
     pub matched: BTreeSet<Key>,
     /// Nodes of the cluster, where they were counted.
     pub nodes_total: Option<i64>,
-    /// Pods of the cluster or of the touched namespaces, where they were counted.
+    /// Pods of the cluster, where they were counted.
     pub pods_total: Option<i64>,
     /// What could not be read, in words.
     pub missing: BTreeSet<String>,

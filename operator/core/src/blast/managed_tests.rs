@@ -10,7 +10,6 @@ fn question(steps: &[Step]) -> Question<'_> {
     Question {
         steps,
         namespace: "demo",
-        wide: false,
         again: false,
     }
 }

@@ -35,8 +35,6 @@ pub struct Question<'a> {
     pub steps: &'a [kubechat_crds::Step],
     /// The request's namespace.
     pub namespace: &'a str,
-    /// The turn reaches the whole cluster, so pods are counted there.
-    pub wide: bool,
     /// Asked again before execution: what matches the selectors by now is looked for, and shares are not counted.
     pub again: bool,
 }

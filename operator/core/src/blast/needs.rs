@@ -1,7 +1,7 @@
 //! Which reads a plan needs, given what is known so far. The shell asks again after each round until nothing is new, so
 //! a label on a ConfigMap costs nothing and a deleted Deployment a handful of lists of its own namespace.
 //!
-//! **Invariant:** no list of all namespaces unless a target is cluster-scoped (or the turn reaches everywhere, for counts).
+//! **Invariant:** no list of all namespaces unless a target is cluster-scoped; of the cluster's pods a number at most.
 
 use std::collections::BTreeSet;
 
@@ -47,8 +47,8 @@ pub enum Need {
     Everything(String),
     /// How many nodes there are.
     CountNodes,
-    /// How many pods there are in these namespaces; none is all of the cluster.
-    CountPods(BTreeSet<String>),
+    /// How many pods the cluster has.
+    CountPods,
 }
 
 /// Kinds that own nothing.
@@ -338,11 +338,7 @@ fn rescues(question: &Question<'_>, graph: &Graph, walked: &Walked, all: &mut BT
         }
     }
     if known.pods_lost > 0 && !question.again {
-        let steps = question.steps.iter().flat_map(|s| &s.targets);
-        let namespaces: Option<BTreeSet<String>> = steps.map(|t| t.namespace.clone()).collect();
-        all.insert(Need::CountPods(
-            namespaces.filter(|_| !question.wide).unwrap_or_default(),
-        ));
+        all.insert(Need::CountPods);
     }
 }
 

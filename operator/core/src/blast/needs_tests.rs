@@ -1,5 +1,5 @@
 use super::*;
-use crate::blast::testing::{by, deployment, graph, labels, object, scale, step, wide, workload};
+use crate::blast::testing::{by, deployment, graph, labels, object, pod, scale, step, wide, workload};
 use crate::blast::walk::walk;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelectorRequirement;
 use kubechat_crds::Step;
@@ -11,7 +11,6 @@ fn reads(nodes: Vec<Node>, steps: &[Step], again: bool) -> Vec<String> {
     let question = Question {
         steps,
         namespace: "demo",
-        wide: false,
         again,
     };
     let all = wanted(&question, &graph, &walk(&question, &graph));
@@ -35,7 +34,7 @@ fn short(need: &Need) -> String {
         Need::Matches { kind, labels, .. } => format!("matches {kind} {}", labels.as_deref().unwrap_or("*")),
         Need::Everything(namespace) => format!("everything in {namespace}"),
         Need::CountNodes => "count nodes".to_owned(),
-        Need::CountPods(namespaces) => format!("count pods {namespaces:?}"),
+        Need::CountPods => "count pods".to_owned(),
     }
 }
 
@@ -310,7 +309,7 @@ fn other_pods_are_asked_for_only_where_they_could_save_a_service() {
     let found = all(narrow, 0);
     let pods: Vec<_> = found.iter().filter(|r| r.starts_with("Pod ")).collect();
     assert_eq!(pods, ["Pod app=web"]);
-    assert!(found.contains(&"count pods {\"demo\"}".to_owned()), "{found:?}");
+    assert!(found.contains(&"count pods".to_owned()), "{found:?}");
 }
 
 #[test]
@@ -370,5 +369,22 @@ fn a_wider_read_stands_for_a_narrower_one_only_where_it_surely_does() {
         (Need::CountNodes, pods(None), false),
     ] {
         assert_eq!(covers(&wide, &narrow), covered, "{wide:?} {narrow:?}");
+    }
+}
+
+#[test]
+fn a_deleted_pod_asks_for_claims_only_where_it_mounts_one() {
+    for (claims, asked) in [(vec![], false), (vec!["data".to_owned()], true)] {
+        let mut one = pod("web");
+        if let Facts::Pod { claims: mounted, .. } = &mut one.facts {
+            mounted.extend(claims);
+        }
+        let delete = step(Action::Delete, std::slice::from_ref(&one.key));
+        let found = reads(vec![one], &[delete], false);
+        assert_eq!(
+            found.contains(&"PersistentVolumeClaim".to_owned()),
+            asked,
+            "{found:?}"
+        );
     }
 }

@@ -15,7 +15,6 @@ fn of(graph: &Graph, steps: &[Step]) -> BlastRadius {
     let question = Question {
         steps,
         namespace: "demo",
-        wide: false,
         again: false,
     };
     radius(&question, graph, &walk(&question, graph))

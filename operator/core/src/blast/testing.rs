@@ -257,8 +257,12 @@ fn some_node() -> impl Strategy<Value = Node> {
             namespace.clone(),
             some_labels(),
             vec(owner.clone(), 0..3),
+            vec(
+                prop::sample::select(vec!["Helm release a", "Flux Kustomization b"]),
+                0..2,
+            ),
         );
-        parts.prop_map(move |(facts, name, namespace, labels, owners)| {
+        parts.prop_map(move |(facts, name, namespace, labels, owners, managers)| {
             let everywhere = matches!(
                 kind,
                 "Node" | "Namespace" | "PersistentVolume" | "CustomResourceDefinition"
@@ -266,13 +270,14 @@ fn some_node() -> impl Strategy<Value = Node> {
             let owner = |uid: &str| Owner {
                 uid: uid.to_owned(),
                 kind: "Owner".to_owned(),
+                name: format!("of{uid}"),
                 controller: uid == "-1",
-                ..Owner::default()
             };
             Node {
                 key: Key::new(group, kind, (!everywhere).then_some(namespace), &name),
                 labels,
                 owners: owners.into_iter().map(owner).collect(),
+                managers: managers.into_iter().map(str::to_owned).collect(),
                 facts,
                 ..Node::default()
             }

@@ -9,7 +9,6 @@ fn question(steps: &[Step]) -> Question<'_> {
     Question {
         steps,
         namespace: "demo",
-        wide: false,
         again: false,
     }
 }

@@ -34,7 +34,7 @@ pub fn lines(radius: &BlastRadius) -> Vec<String> {
     ));
     if *pods_total > 0 {
         let share = if *pods_lost > 0 {
-            format!(", {pods_percent} % of those around it")
+            format!(", {pods_percent} % of the cluster's")
         } else {
             String::new()
         };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use kubechat_crds::condition::{find, is_finished, is_true, types};
+use kubechat_crds::condition::{is_finished, is_true, types};
 use kubechat_crds::{CommandPlanSpec, CommandPlanStatus, DecisionKind, StepState, Via};
 
 use super::approval::{Facts, NotCounted, decided_by, holds_right};
@@ -16,8 +16,7 @@ const DEFAULT_WITHIN: Duration = Duration::from_secs(24 * 3600);
 /// Whether the glass was broken for a plan, whatever became of it, and nobody has reviewed it.
 #[must_use]
 pub fn is_open(status: &CommandPlanStatus) -> bool {
-    let reviewed = find(&status.conditions, types::REVIEWED).is_some_and(|c| c.status == "True");
-    by_break_glass(status) && !reviewed
+    by_break_glass(status) && !is_true(&status.conditions, types::REVIEWED)
 }
 
 /// Whether a plan was executed, at least in part, with a break-glass approval among those that counted.

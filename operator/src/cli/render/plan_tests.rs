@@ -247,7 +247,7 @@ fn the_blast_radius_is_shown_in_names_and_numbers() {
     let expected = "
 Blast radius
   - reaches 3 object(s): 1 Deployment, 2 Pod
-  - ready pods lost: 2 (of 2 pods reached, 40 % of those around it)
+  - ready pods lost: 2 (of 2 pods reached, 40 % of the cluster's)
   - left with no endpoint: Service demo/nginx
   - violated: PodDisruptionBudget demo/nginx
   - Argo CD application shop manages deployment/nginx

@@ -1,0 +1,161 @@
+use http::{Request, Response};
+use kube::client::Body;
+use kubechat_core::interpret::Lexicon;
+use serde_json::json;
+
+use super::*;
+
+/// A client of an API server that answers a request by its path and query; `None` is never.
+fn server(answer: impl Fn(&str) -> Option<(u16, Value)> + Clone + Send + Sync + 'static) -> ClientDebug {
+    let service = tower::service_fn(move |request: Request<Body>| {
+        let answer = answer(&request.uri().to_string());
+        async move {
+            let Some((code, body)) = answer else {
+                return std::future::pending::<Result<Response<Body>, std::io::Error>>().await;
+            };
+            let body = Body::from(serde_json::to_vec(&body).unwrap());
+            Ok(Response::builder().status(code).body(body).unwrap())
+        }
+    });
+    ClientDebug(Client::new(service, "demo"))
+}
+
+fn refused() -> Option<(u16, Value)> {
+    let status =
+        json!({"kind": "Status", "status": "Failure", "message": "no", "reason": "Forbidden", "code": 403});
+    Some((403, status))
+}
+
+fn kinds() -> Kinds {
+    let kind = |group: &str, kind: &str, resource: &str| KindRef {
+        group: group.into(),
+        version: "v1".into(),
+        kind: kind.into(),
+        resource: resource.into(),
+        namespaced: true,
+        ..KindRef::default()
+    };
+    Kinds {
+        all: vec![kind("", "Pod", "pods"), kind("", "ConfigMap", "configmaps")],
+        lexicon: Lexicon::builtin(),
+    }
+}
+
+/// The radius of `delete pod web-1`.
+async fn of(person: &ClientDebug, own: &ClientDebug) -> Measured {
+    let step = json!({
+        "id": "s1", "action": "delete", "effect": "delete", "command": "", "level": "destructive",
+        "targets": [{"version": "v1", "kind": "Pod", "resource": "pods", "namespace": "demo", "name": "web-1"}],
+        "rollback": {"kind": "None", "why": ""}
+    });
+    let steps: [Step; 1] = [serde_json::from_value(step).unwrap()];
+    let question = Question {
+        steps: &steps,
+        namespace: "demo",
+        again: false,
+    };
+    measure(person, own, &kinds(), &question, Graph::default()).await
+}
+
+fn pod() -> Value {
+    json!({"metadata": {"name": "web-1", "namespace": "demo", "uid": "u"}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}})
+}
+
+fn list(rest: Option<i64>, items: &[Value]) -> Option<(u16, Value)> {
+    let next = if rest.is_some() { "next" } else { "" };
+    Some((
+        200,
+        json!({"metadata": {"continue": next, "remainingItemCount": rest}, "items": items}),
+    ))
+}
+
+/// Answers for a person who sees the pod; `all` is the answer to the list of all pods.
+fn sees(all: fn() -> Option<(u16, Value)>) -> ClientDebug {
+    server(move |uri| {
+        if uri.contains("/namespaces/demo/pods/web-1") {
+            Some((200, pod()))
+        } else if uri.starts_with("/api/v1/pods?limit=1") {
+            all()
+        } else {
+            list(None, &[])
+        }
+    })
+}
+
+#[tokio::test]
+async fn the_share_is_one_of_all_pods_of_the_cluster_counted_by_who_asks() {
+    let person = sees(|| list(Some(7), &[pod()]));
+    let found = of(&person, &server(|uri| panic!("asked for {uri}"))).await;
+    assert!(found.radius.complete, "{:?}", found.radius.missing);
+    assert_eq!((found.radius.pods_lost, found.radius.pods_percent), (1, 13));
+}
+
+#[tokio::test]
+async fn who_may_not_count_the_pods_has_them_counted_and_nothing_else_read() {
+    let own = server(|uri| {
+        assert!(uri.starts_with("/api/v1/pods?limit=1"), "{uri}");
+        list(Some(99), &[pod()])
+    });
+    let found = of(&sees(refused), &own).await;
+    assert!(found.radius.complete, "{:?}", found.radius.missing);
+    assert_eq!(found.radius.pods_percent, 1);
+}
+
+#[tokio::test]
+async fn where_nobody_may_count_them_the_share_is_all_and_the_radius_incomplete() {
+    let found = of(&sees(refused), &server(|_| refused())).await;
+    assert_eq!(found.radius.pods_percent, 100);
+    assert_eq!(found.radius.missing, ["pods: the requester may not read them"]);
+    let uncounted = sees(|| Some((200, json!({"metadata": {"continue": "next"}, "items": [pod()]}))));
+    assert_eq!(
+        of(&uncounted, &server(|_| refused())).await.radius.pods_percent,
+        100
+    );
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_come_within_two_seconds_is_a_gap() {
+    let started = Instant::now();
+    let found = of(&server(|_| None), &server(|_| None)).await;
+    assert!(
+        (2..4).contains(&started.elapsed().as_secs()),
+        "{:?}",
+        started.elapsed()
+    );
+    assert!(!found.radius.complete);
+    assert_eq!(found.radius.missing, ["pods in demo: no answer within 2 s"]);
+    assert!(!found.failed.is_empty(), "it is asked again before execution");
+}
+
+#[tokio::test]
+async fn reading_stops_after_five_thousand_objects_and_says_so() {
+    let all = server(|uri| {
+        let page = if uri.contains("continue=2") { 2 } else { 1 };
+        let item = |n: usize| json!({"metadata": {"name": format!("m{page}-{n}"), "namespace": "demo"}});
+        let items: Vec<Value> = (0..3000).map(item).collect();
+        Some((
+            200,
+            json!({"metadata": {"continue": if page == 1 { "2" } else { "" }}, "items": items}),
+        ))
+    });
+    let kinds = kinds();
+    let reader = Reader {
+        person: &all,
+        own: &all,
+        kinds: &kinds,
+        deadline: Instant::now() + BUDGET,
+        left: AtomicUsize::new(MAX_OBJECTS),
+    };
+    let reads = reader.everything("demo");
+    assert_eq!(reads.len(), 2, "pods and config maps");
+    let mut found = vec![];
+    for read in reads {
+        found.push(reader.read(read).await);
+    }
+    assert_eq!(found.iter().map(|a| a.nodes.len()).sum::<usize>(), 5000);
+    assert!(found.iter().all(|a| {
+        a.gap
+            .as_ref()
+            .is_some_and(|(what, _)| what.ends_with("stopped after 5000 objects"))
+    }));
+}
