@@ -9,7 +9,7 @@ use kube::runtime::events::{Event, EventType, Recorder};
 use kube::runtime::reflector::Store;
 use kubechat_core::plan::KindRef;
 use kubechat_core::policy::{Effective, Live, PolicyProblem};
-use kubechat_core::seal::{SealKeys, Sealable, verify};
+use kubechat_core::seal::{SealKeys, Sealable, is_of_its_time, verify};
 use kubechat_crds::{Approval, ChatRequest, ChatSession, CommandPlan, Identity, RiskPolicy};
 use serde::Serialize;
 use serde_json::Value;
@@ -184,7 +184,9 @@ impl Context {
             generate_name: metadata.generate_name.as_deref().unwrap_or_default(),
             spec,
         };
-        verify(&keys, &object, stamp).is_ok()
+        let created = metadata.creation_timestamp.as_ref();
+        created.is_some_and(|created| is_of_its_time(stamp, created.0))
+            && verify(&keys, &object, stamp).is_ok()
     }
 }
 

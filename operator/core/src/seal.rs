@@ -4,6 +4,10 @@
 //! namespace, name (or generateName, while the API server has not yet made the name), the immutable part of the spec,
 //! the identity and a nonce. Only the webhook and the operator hold the key.
 //!
+//! The nonce holds the time of sealing ([`nonce`], [`is_of_its_time`]). The API server gives an object its UID and its time
+//! of creation after admission, so a seal cannot bind the UID; but an old object that somebody creates again while nobody
+//! seals (a backup restored before the webhook is there) is younger than its seal, and is not acted on.
+//!
 //! **Invariant:** the webhook seals and the operator verifies the *raw* JSON of `spec`, never a typed copy of it, because
 //! re-serialising may write the same time or an absent field differently. The schema defaults are applied by the API
 //! server before admission and are stored, so both see the same JSON. Numbers in sealed specs are integers below 2^53.
@@ -13,6 +17,7 @@
 use std::collections::BTreeMap;
 
 use hmac::{Hmac, KeyInit, Mac};
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::ByteString;
 use kubechat_crds::{Identity, Seal, canonical};
 use serde_json::{Value, json};
@@ -29,6 +34,8 @@ pub const PREVIOUS_ID: &str = "previous.id";
 /// Data key of the Secret: the 32 bytes of the key before.
 pub const PREVIOUS_KEY: &str = "previous.key";
 
+/// How far the time of sealing and the API server's time of creation may lie apart: clocks differ, admission takes seconds.
+const NEAR: SignedDuration = SignedDuration::from_mins(5);
 /// First field of every sealed document, so that a MAC made for this purpose serves no other.
 const PURPOSE: &str = "kubechat.io/seal/v1";
 /// Longest id of a key, as the schema of [`Seal`] bounds it.
@@ -180,6 +187,22 @@ pub fn stamp_field(kind: &str) -> &'static str {
     } else {
         "requester"
     }
+}
+
+/// A nonce: random hex digits and the time of sealing.
+#[must_use]
+pub fn nonce(random: &str, now: Timestamp) -> String {
+    format!("{random}-{:x}", now.as_second().max(0))
+}
+
+/// Whether the seal was made about then. Asked beside [`verify`], which proves the time.
+#[must_use]
+pub fn is_of_its_time(identity: &Identity, then: Timestamp) -> bool {
+    let sealed = identity.seal.as_ref().and_then(|s| s.nonce.rsplit_once('-'));
+    sealed
+        .and_then(|(_, time)| i64::from_str_radix(time, 16).ok())
+        .and_then(|seconds| Timestamp::from_second(seconds).ok())
+        .is_some_and(|sealed| then.duration_since(sealed).abs() <= NEAR)
 }
 
 /// Seals an identity onto an object with the current key. An existing seal in `identity` is ignored.

@@ -302,3 +302,44 @@ proptest! {
         prop_assert_eq!(verify(&keys(), &object(&b), &identity), Err(SealError::Mismatch));
     }
 }
+
+#[test]
+fn a_seal_is_of_its_time_for_five_minutes_around_it() {
+    let at = |text: &str| text.parse::<Timestamp>().unwrap();
+    let sealed = |nonce: String| Identity {
+        seal: Some(Seal {
+            nonce,
+            ..Seal::default()
+        }),
+        ..Identity::default()
+    };
+    let who = sealed(nonce(
+        "0123456789abcdef0123456789abcdef",
+        at("2026-05-01T10:00:00Z"),
+    ));
+    assert!(who.seal.as_ref().unwrap().nonce.len() <= 64);
+    for (then, holds) in [
+        ("2026-05-01T10:00:00Z", true),
+        ("2026-05-01T10:05:00Z", true),
+        ("2026-05-01T09:55:00Z", true),
+        ("2026-05-01T10:05:01Z", false),
+        ("2026-05-01T09:54:59Z", false),
+        ("2027-05-01T10:00:00Z", false),
+    ] {
+        assert_eq!(is_of_its_time(&who, at(then)), holds, "{then}");
+    }
+    let now = at("2026-05-01T10:00:00Z");
+    for bad in [
+        "",
+        "-",
+        "0123",
+        "0123-",
+        "0123-zz",
+        "0123--1",
+        "0123-ffffffffffffffff",
+        "0123-7fffffffffffffff",
+    ] {
+        assert!(!is_of_its_time(&sealed(bad.into()), now), "{bad}");
+    }
+    assert!(!is_of_its_time(&Identity::default(), now));
+}

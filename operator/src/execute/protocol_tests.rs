@@ -380,6 +380,30 @@ async fn nothing_is_sent_while_the_clock_is_behind_what_the_api_server_stamped()
 }
 
 #[tokio::test]
+async fn an_old_turn_that_was_created_again_from_a_backup_is_not_acted_on() {
+    let (mut world, step) = proposed(Verb::Label).await;
+    let path = turn_path();
+    let created = world.server.get(&path).unwrap()["metadata"]["creationTimestamp"].clone();
+    let other = jiff::Timestamp::now()
+        .checked_sub(jiff::SignedDuration::from_mins(10))
+        .unwrap();
+    let other = other.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    // Stamp, seal and UID as they were, but not the time of sealing.
+    world
+        .server
+        .edit(&path, |o| o["metadata"]["creationTimestamp"] = other.into());
+    let process = world.start(Fuse::long()).await;
+    let _ = process.look(&world).await;
+    assert_eq!(world.writes(&step), [0]);
+    assert_eq!(phase(&world.plan()), PlanPhase::Cancelled);
+    world
+        .server
+        .edit(&path, |o| o["metadata"]["creationTimestamp"] = created);
+    let _ = process.look(&world).await;
+    assert_eq!(world.writes(&step), [0], "what ended stays ended");
+}
+
+#[tokio::test]
 async fn a_right_that_is_gone_stops_the_plan_before_anything_is_sent() {
     let (mut world, step) = proposed(Verb::Label).await;
     let process = world.start(Fuse::at(Point::BeforeIntent)).await;

@@ -1,6 +1,6 @@
 //! People and their stamps, as admission leaves them.
 
-use kubechat_core::seal::{SealKeys, Sealable, seal};
+use kubechat_core::seal::{SealKeys, Sealable, nonce, seal};
 use kubechat_crds::Identity;
 use serde_json::Value;
 
@@ -28,7 +28,15 @@ pub(crate) fn stamped(keys: &SealKeys, collection: &str, mut object: Value, who:
         spec: &spec,
     };
     let mut who = who.clone();
-    who.seal = Some(seal(keys, &about, &who, "0123456789abcdef0123456789abcdef").unwrap());
+    who.seal = Some(
+        seal(
+            keys,
+            &about,
+            &who,
+            &nonce("0123456789abcdef0123456789abcdef", jiff::Timestamp::now()),
+        )
+        .unwrap(),
+    );
     object["spec"][kubechat_core::seal::stamp_field(&kind)] = serde_json::to_value(&who).unwrap();
     object
 }

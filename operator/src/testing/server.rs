@@ -231,6 +231,14 @@ impl Server {
     }
 }
 
+/// What the API server writes as the time of creation.
+fn created_now() -> Value {
+    jiff::Timestamp::now()
+        .strftime("%Y-%m-%dT%H:%M:%SZ")
+        .to_string()
+        .into()
+}
+
 impl State {
     fn next_version(&mut self) -> Value {
         self.version += 1;
@@ -256,8 +264,7 @@ impl State {
         metadata
             .entry("uid")
             .or_insert_with(|| format!("uid-{}", self.uids).into());
-        let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-        metadata.entry("creationTimestamp").or_insert_with(|| now.into());
+        metadata.entry("creationTimestamp").or_insert_with(created_now);
         let has_status = object.get("spec").is_some();
         if has_status {
             object["metadata"]["generation"] = 1.into();
@@ -363,6 +370,7 @@ impl State {
             return Err(no(409, format!("{} \"{name}\" already exists", at.resource)));
         }
         if asked.dry_run {
+            object["metadata"]["creationTimestamp"] = created_now();
             return Ok(object);
         }
         self.accepted(asked, &path);

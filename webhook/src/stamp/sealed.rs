@@ -1,5 +1,6 @@
 //! Stamp and seal of ChatRequest, ChatSession and Approval.
 
+use jiff::Timestamp;
 use json_patch::Patch;
 use kubechat_core::reason as core_reason;
 use kubechat_core::seal::{self, SealKeys, Sealable};
@@ -28,10 +29,11 @@ pub(super) fn on_create(review: &Review, kind: Kind, keys: &SealKeys) -> Result<
         spec,
     };
     let mut identity = super::identity(review)?;
-    if is_ours_already(keys, &object, spec.get(field), &identity) {
+    let now = Timestamp::now();
+    if is_ours_already(keys, &object, spec.get(field), &identity, now) {
         return Ok(None);
     }
-    let nonce = hex::encode(rand::random::<[u8; NONCE_BYTES]>());
+    let nonce = seal::nonce(&hex::encode(rand::random::<[u8; NONCE_BYTES]>()), now);
     let made = seal::seal(keys, &object, &identity, &nonce)
         .map_err(|error| Refusal::invalid(core_reason::INVALID, format!("{error}. Send plain JSON")))?;
     identity.seal = Some(made);
@@ -42,8 +44,15 @@ pub(super) fn on_create(review: &Review, kind: Kind, keys: &SealKeys) -> Result<
     ))
 }
 
-/// Whether the stamp is the caller's own with a seal of the current key: then this is a second call for the same write.
-fn is_ours_already(keys: &SealKeys, object: &Sealable<'_>, stamp: Option<&Value>, caller: &Identity) -> bool {
+/// Whether the stamp is the caller's own with a seal of the current key and of now: then this is a second call for the same
+/// write. An old seal is another write's, as when somebody creates an object again from its own manifest.
+fn is_ours_already(
+    keys: &SealKeys,
+    object: &Sealable<'_>,
+    stamp: Option<&Value>,
+    caller: &Identity,
+    now: Timestamp,
+) -> bool {
     let Some(stamped) = stamp.and_then(|stamp| Identity::deserialize(stamp).ok()) else {
         return false;
     };
@@ -55,7 +64,7 @@ fn is_ours_already(keys: &SealKeys, object: &Sealable<'_>, stamp: Option<&Value>
         seal: None,
         ..stamped.clone()
     } == *caller;
-    current && same && seal::verify(keys, object, &stamped).is_ok()
+    current && same && seal::is_of_its_time(&stamped, now) && seal::verify(keys, object, &stamped).is_ok()
 }
 
 /// Puts the stored stamp back, present or absent.
