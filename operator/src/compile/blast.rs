@@ -482,8 +482,8 @@ async fn count(api: &Objects<'_>) -> Result<Option<i64>, Gap> {
 }
 
 #[cfg(test)]
-#[path = "blast_tests.rs"]
-mod tests;
-#[cfg(test)]
 #[path = "blast_measure_tests.rs"]
 mod measure_tests;
+#[cfg(test)]
+#[path = "blast_tests.rs"]
+mod tests;
