@@ -143,6 +143,8 @@ fn apiserver(cluster: &Cluster) -> Result<Vec<String>> {
             .with_context(|| format!("{} was not written", policy.display()))?;
         args.push(flag("audit-policy-file", policy.display()));
         args.push(flag("audit-log-path", cluster.api_audit_log().display()));
+        // One file: whoever reads it reads all of it.
+        args.push(flag("audit-log-maxsize", 4096));
     }
     args.extend(cluster.options.apiserver_args.iter().cloned());
     Ok(args)

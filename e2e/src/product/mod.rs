@@ -295,6 +295,29 @@ impl Product {
         Ok(())
     }
 
+    /// Kills a part without any notice (`kill -9`) and returns as soon as it is dead. [`Self::launch`] starts it again
+    /// at once; with [`Options::restart`] it comes back by itself too.
+    ///
+    /// # Errors
+    /// When it does not run, or survives.
+    pub async fn destroy(&self, part: Part) -> Result<()> {
+        let exit = self.service(part)?.exit();
+        self.kill(part, Signal::SIGKILL)?;
+        let mut dead = exit.with_context(|| format!("the {} does not run", part.name()))?;
+        let ended = dead.within(STOP_GRACE).await;
+        ended
+            .with_context(|| format!("the {} survived", part.name()))
+            .map(drop)
+    }
+
+    /// Starts a part that is down, on the same port, and waits for nothing.
+    ///
+    /// # Errors
+    /// When it was never started, or runs.
+    pub fn launch(&self, part: Part) -> Result<()> {
+        self.service(part)?.start()
+    }
+
     /// Stops a part gently; it stays down until [`Self::resume`].
     ///
     /// # Errors
@@ -308,7 +331,7 @@ impl Product {
     /// # Errors
     /// When it was never started, runs, or does not become ready.
     pub async fn resume(&self, part: Part) -> Result<()> {
-        self.service(part)?.start()?;
+        self.launch(part)?;
         self.wait_ready(part).await
     }
 

@@ -26,7 +26,7 @@ use tokio::sync::{OnceCell, Semaphore};
 pub(crate) use alone::{with_cluster, with_product};
 pub(crate) use ctx::Ctx;
 
-/// Longest test, the start of its own cluster included.
+/// Longest test, the start of its own cluster included, unless it says otherwise.
 const TEST_DEADLINE: Duration = Duration::from_secs(300);
 
 /// Tests at once in the shared cluster: they wait for controllers most of their time.
@@ -43,6 +43,7 @@ const SLOWEST: usize = 8;
 pub(crate) struct Test {
     name: String,
     body: Body,
+    deadline: Duration,
     /// What must be built for it, before any test runs: no test's time is taken up by minutes of compiling.
     build: Option<Build>,
 }
@@ -66,6 +67,7 @@ impl Test {
         Self {
             name: full_name(module, name),
             body: Body::Shared(body),
+            deadline: TEST_DEADLINE,
             build: None,
         }
     }
@@ -75,8 +77,14 @@ impl Test {
         Self {
             name: full_name(module, name),
             body: Body::Own(body),
+            deadline: TEST_DEADLINE,
             build: None,
         }
+    }
+
+    /// The same test, which may take so long.
+    pub(crate) fn within(self, deadline: Duration) -> Self {
+        Self { deadline, ..self }
     }
 
     /// The same test, for which this is built first.
@@ -135,7 +143,7 @@ struct Stage {
 }
 
 impl Stage {
-    fn play(&self, name: &str, body: Body) -> Result<()> {
+    fn play(&self, name: &str, body: Body, deadline: Duration) -> Result<()> {
         self.runtime.block_on(async {
             let turns = match body {
                 Body::Shared(_) => &self.together,
@@ -143,23 +151,23 @@ impl Stage {
             };
             let _turn = turns.acquire().await?;
             let began = Instant::now();
-            let result = self.perform(body).await;
+            let result = self.perform(body, deadline).await;
             let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
             times.push((began.elapsed(), name.to_owned()));
             result
         })
     }
 
-    async fn perform(&self, body: Body) -> Result<()> {
+    async fn perform(&self, body: Body, deadline: Duration) -> Result<()> {
         match body {
             Body::Shared(test) => {
                 let ctx = self.shared.get_or_init(|| async { start_shared().await }).await;
                 let ctx = ctx
                     .clone()
                     .map_err(|reason| anyhow::anyhow!("the shared cluster: {reason}"))?;
-                in_time(test(ctx)).await
+                in_time(deadline, test(ctx)).await
             }
-            Body::Own(test) => in_time(test()).await,
+            Body::Own(test) => in_time(deadline, test()).await,
         }
     }
 
@@ -183,9 +191,9 @@ async fn start_shared() -> Result<Arc<Ctx>, String> {
         .map_err(|reason| format!("{reason:#}"))
 }
 
-async fn in_time(test: BoxFuture<'static, Result<()>>) -> Result<()> {
-    let ended = tokio::time::timeout(TEST_DEADLINE, test).await;
-    ended.with_context(|| format!("the test did not end in {} s", TEST_DEADLINE.as_secs()))?
+async fn in_time(deadline: Duration, test: BoxFuture<'static, Result<()>>) -> Result<()> {
+    let ended = tokio::time::timeout(deadline, test).await;
+    ended.with_context(|| format!("the test did not end in {} s", deadline.as_secs()))?
 }
 
 /// Runs the tests that `args` select.
@@ -221,7 +229,7 @@ pub(crate) fn run(mut args: Arguments, tests: Vec<Test>) -> ExitCode {
         Trial::test(test.name, move || match unbuilt {
             Some(reason) => Err(Failed::from(reason)),
             None => stage
-                .play(&name, test.body)
+                .play(&name, test.body, test.deadline)
                 .map_err(|reason| Failed::from(format!("{reason:#}"))),
         })
     };

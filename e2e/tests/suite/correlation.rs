@@ -208,17 +208,28 @@ async fn refused_when_sent(cluster: &Cluster, alice: &Client) -> Result<Ran> {
 
 /// A write that KubeChat sent for somebody, as the API server tells it.
 #[derive(Clone, Debug)]
-struct Write {
-    plan: String,
-    user: String,
+pub(super) struct Write {
+    /// The API server's id of the request.
+    pub(super) audit_id: String,
+    pub(super) plan: String,
+    pub(super) user: String,
     namespace: String,
     name: String,
-    time: Timestamp,
-    accepted: bool,
+    pub(super) time: Timestamp,
+    /// Status of the answer.
+    pub(super) code: u64,
+    pub(super) accepted: bool,
+}
+
+impl Write {
+    /// The id of the step that it says it belongs to.
+    pub(super) fn step(&self) -> &str {
+        self.audit_id.split('.').next().unwrap_or_default()
+    }
 }
 
 /// All writes of the operator that were meant to last. None of them is of its own, and none names no plan.
-fn writes(events: &[Value]) -> Result<Vec<Write>> {
+pub(super) fn writes(events: &[Value]) -> Result<Vec<Write>> {
     let mut writes = vec![];
     for event in events.iter().filter(|event| is_write(event)) {
         let (object, acting) = (&event["objectRef"], &event["impersonatedUser"]);
@@ -238,11 +249,13 @@ fn writes(events: &[Value]) -> Result<Vec<Write>> {
         };
         let code = event["responseStatus"]["code"].as_u64().unwrap_or_default();
         writes.push(Write {
+            audit_id: text(&event["auditID"]),
             plan: text(plan),
             user: text(&acting["username"]),
             namespace: text(&object["namespace"]),
             name: text(&object["name"]),
             time: text(&event["requestReceivedTimestamp"]).parse()?,
+            code,
             accepted: (200..300).contains(&code),
         });
     }

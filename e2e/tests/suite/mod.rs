@@ -15,6 +15,7 @@ mod gc;
 mod gitops;
 mod guard;
 mod harness;
+mod kills;
 mod leader;
 mod product;
 mod reads;
@@ -47,6 +48,7 @@ pub(crate) fn all() -> Vec<Test> {
         gitops::tests(),
         guard::tests(),
         harness::tests(),
+        kills::tests(),
         leader::tests(),
         product::tests(),
         reads::tests(),

@@ -156,6 +156,6 @@ async fn reading_stops_after_five_thousand_objects_and_says_so() {
     assert!(found.iter().all(|a| {
         a.gap
             .as_ref()
-            .is_some_and(|(what, _)| what.ends_with("stopped after 5000 objects"))
+            .is_some_and(|missed| missed.why.ends_with("stopped after 5000 objects"))
     }));
 }

@@ -3,4 +3,5 @@
 mod approval;
 mod chat_request;
 mod command_plan;
+mod emergency;
 mod policies;
