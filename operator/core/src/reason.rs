@@ -150,6 +150,7 @@ const NO_REFUSAL: &[&str] = &[
     BREAK_GLASS,
     REVIEW_DUE,
     REVIEWED,
+    SEAL_KEY_ROTATED,
     READY,
     PROGRESSING,
 ];
