@@ -159,8 +159,6 @@ pub struct ChatRequestStatus {
 pub enum RequestPhase {
     /// Not begun.
     Pending,
-    /// The prompt is being read.
-    Interpreting,
     /// Unclear; `answer` says what is needed. Final: the answer is a new turn.
     NeedsInput,
     /// The cluster is being asked.

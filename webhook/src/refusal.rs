@@ -21,8 +21,6 @@ pub(crate) mod reason {
     pub(crate) const ROLLBACK_NOT_ALLOWED: &str = "RollbackNotAllowed";
     /// The session is not the requester's.
     pub(crate) const SESSION_NOT_FOUND: &str = "SessionNotFound";
-    /// The provider is not there or not for this namespace.
-    pub(crate) const PROVIDER_NOT_ALLOWED: &str = "ProviderNotAllowed";
     /// The plan's risk is below what its steps say.
     pub(crate) const RISK_TOO_LOW: &str = "RiskTooLow";
     /// The plan's requirement is below what the policies ask.
@@ -41,7 +39,6 @@ pub(crate) mod reason {
         SCOPE_NOT_ALLOWED,
         ROLLBACK_NOT_ALLOWED,
         SESSION_NOT_FOUND,
-        PROVIDER_NOT_ALLOWED,
         RISK_TOO_LOW,
         REQUIREMENT_TOO_LOW,
         ENDPOINT_NOT_ALLOWED,

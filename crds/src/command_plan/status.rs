@@ -111,9 +111,7 @@ pub enum StepState {
     /// Not begun.
     #[default]
     Pending,
-    /// The audit log holds the intent.
-    IntentRecorded,
-    /// The write is on its way.
+    /// The audit log holds the intent; the write is on its way.
     Sent,
     /// The API server accepted it.
     Done,
@@ -123,8 +121,6 @@ pub enum StepState {
     Unknown,
     /// Not sent because an earlier step failed or the plan was stopped.
     Skipped,
-    /// Undone by a later plan.
-    RolledBack,
 }
 
 /// Measurements around an execution.

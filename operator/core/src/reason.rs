@@ -25,6 +25,8 @@ reasons! {
     FORBIDDEN_CLASS = "ForbiddenClass";
     /// An object that would be deleted is protected from it.
     DELETE_PROTECTED = "DeleteProtected";
+    /// The provider does not serve the namespace.
+    PROVIDER_NOT_ALLOWED = "ProviderNotAllowed";
     /// A policy limit was reached.
     LIMIT_EXCEEDED = "LimitExceeded";
     /// A person is waited for.

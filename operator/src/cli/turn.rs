@@ -158,7 +158,6 @@ fn request_exit(phase: RequestPhase, why: &str) -> Exit {
         }
         RequestPhase::Failed
         | RequestPhase::Pending
-        | RequestPhase::Interpreting
         | RequestPhase::Planning
         | RequestPhase::AwaitingApproval
         | RequestPhase::Approved
@@ -240,9 +239,7 @@ pub(crate) fn steps_done(plan: &CommandPlan) -> (usize, usize) {
         .iter()
         .flat_map(|status| &status.steps)
         .map(|step| step.state);
-    let done = states
-        .filter(|state| matches!(state, StepState::Done | StepState::RolledBack))
-        .count();
+    let done = states.filter(|state| *state == StepState::Done).count();
     (done, plan.spec.steps.len())
 }
 

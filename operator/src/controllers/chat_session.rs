@@ -5,11 +5,12 @@ use std::sync::Arc;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
-use kubechat_audit::{Draft, EventType, Ids, Outcome};
+use kubechat_audit::{Actor, Draft, EventType, Ids, Outcome};
 use kubechat_core::lifecycle::chat_request::rests;
-use kubechat_core::lifecycle::chat_session::{Turn, decide};
+use kubechat_core::lifecycle::chat_session::{Turn, decide, unsupported};
 use kubechat_core::lifecycle::ready;
 use kubechat_core::reason;
+use kubechat_crds::condition::{find, types};
 use kubechat_crds::{ChatSession, ChatSessionStatus, SessionPhase};
 
 use super::{at, status};
@@ -39,6 +40,19 @@ pub async fn reconcile(session: Arc<ChatSession>, ctx: Arc<Context>) -> Result<A
         .await?
     {
         let message = "the session carries no valid seal of KubeChat's webhook; no turn of it is taken. Delete it and create it again";
+        let told = find(&old.conditions, types::READY).is_some_and(|c| c.reason == reason::UNTRUSTED_ORIGIN);
+        if !told {
+            // Nobody knows whose it is: what stands in the stamp is a claim.
+            record(
+                &session,
+                &ctx,
+                Actor::named("(unstamped)"),
+                Outcome::Denied,
+                reason::UNTRUSTED_ORIGIN,
+                message,
+            )
+            .await?;
+        }
         ready(
             &mut new.conditions,
             Err((reason::UNTRUSTED_ORIGIN, message.to_owned())),
@@ -50,18 +64,7 @@ pub async fn reconcile(session: Arc<ChatSession>, ctx: Arc<Context>) -> Result<A
     }
     if old.phase.is_none() {
         let actor = stamp.map(crate::audit::actor).unwrap_or_default();
-        let mut draft = Draft::new(
-            EventType::Authentication,
-            actor,
-            "create",
-            Outcome::Success,
-            "SessionOpened",
-        );
-        draft.ids = Ids {
-            session: session.metadata.name.clone(),
-            ..Ids::default()
-        };
-        ctx.audit.record(draft).await?;
+        record(&session, &ctx, actor, Outcome::Success, "SessionOpened", "").await?;
     }
     let created = session.creation_timestamp().map_or(now, |t| t.0);
     let name = session.name_any();
@@ -98,6 +101,10 @@ pub async fn reconcile(session: Arc<ChatSession>, ctx: Arc<Context>) -> Result<A
         )),
         SessionPhase::Terminated => Err((reason::SESSION_CLOSED, "closed; open another session".to_owned())),
     };
+    let words = words.and_then(|words| match unsupported(&session.spec) {
+        None => Ok(words),
+        Some(what) => Err((reason::NOT_SUPPORTED, what)),
+    });
     ready(&mut new.conditions, words, session.metadata.generation, now);
     status::write(&ctx, &*session, session.status.as_ref(), &new).await?;
     Ok(match verdict.phase {
@@ -105,3 +112,25 @@ pub async fn reconcile(session: Arc<ChatSession>, ctx: Arc<Context>) -> Result<A
         SessionPhase::Expired | SessionPhase::Terminated => super::resync(),
     })
 }
+
+async fn record(
+    session: &ChatSession,
+    ctx: &Context,
+    actor: Actor,
+    outcome: Outcome,
+    why: &str,
+    message: &str,
+) -> Result<(), Error> {
+    let mut draft = Draft::new(EventType::Authentication, actor, "create", outcome, why);
+    draft.ids = Ids {
+        session: session.metadata.name.clone(),
+        ..Ids::default()
+    };
+    draft.message = message.to_owned();
+    ctx.audit.record(draft).await?;
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "chat_session_tests.rs"]
+mod tests;

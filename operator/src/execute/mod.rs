@@ -291,10 +291,7 @@ impl<'a> Run<'a> {
         if state == StepState::Done {
             step.done = i32::try_from(targets).unwrap_or(i32::MAX);
         }
-        if !matches!(
-            state,
-            StepState::Pending | StepState::IntentRecorded | StepState::Sent
-        ) {
+        if !matches!(state, StepState::Pending | StepState::Sent) {
             step.end_time = Some(now);
         }
     }
@@ -325,11 +322,7 @@ pub fn did_something(step: &StepStatus) -> bool {
     match step.state {
         StepState::Done | StepState::Unknown => true,
         StepState::Failed => step.done > 0,
-        StepState::Pending
-        | StepState::IntentRecorded
-        | StepState::Sent
-        | StepState::Skipped
-        | StepState::RolledBack => false,
+        StepState::Pending | StepState::Sent | StepState::Skipped => false,
     }
 }
 
@@ -372,6 +365,8 @@ mod protocol_tests;
 mod random_tests;
 #[cfg(test)]
 mod scale_tests;
+#[cfg(test)]
+mod refused_tests;
 #[cfg(test)]
 mod stop_tests;
 #[cfg(test)]

@@ -19,7 +19,7 @@ impl Run<'_> {
                 continue;
             };
             match state {
-                StepState::Done | StepState::Skipped | StepState::RolledBack => continue,
+                StepState::Done | StepState::Skipped => continue,
                 StepState::Failed | StepState::Unknown => {
                     let message = self
                         .status
@@ -29,7 +29,7 @@ impl Run<'_> {
                         .unwrap_or_default();
                     return self.stop(index, state, &message).await.map(Some);
                 }
-                StepState::Pending | StepState::IntentRecorded | StepState::Sent => {}
+                StepState::Pending | StepState::Sent => {}
             }
             let Some(record) = self.ctx.audit.known(&self.step_id(index)).await? else {
                 if state == StepState::Pending {
@@ -168,11 +168,6 @@ fn reason_of(state: StepState) -> &'static str {
     match state {
         StepState::Done => reason::EXECUTED,
         StepState::Unknown => reason::OUTCOME_UNKNOWN,
-        StepState::Pending
-        | StepState::IntentRecorded
-        | StepState::Sent
-        | StepState::Failed
-        | StepState::Skipped
-        | StepState::RolledBack => reason::STEP_FAILED,
+        StepState::Pending | StepState::Sent | StepState::Failed | StepState::Skipped => reason::STEP_FAILED,
     }
 }

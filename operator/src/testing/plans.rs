@@ -288,6 +288,22 @@ impl World {
         steps
     }
 
+    /// Changes the stored plan as somebody could who may write whatever he likes; with the digest of the new content, which
+    /// both approve, where `digested`.
+    pub(crate) fn rewrite(&self, digested: bool, change: impl FnOnce(&mut CommandPlanSpec)) {
+        let mut spec = self.plan().spec;
+        change(&mut spec);
+        if digested {
+            spec.digest = spec.compute_digest().unwrap().to_string();
+            for who in ["bob", "carol"] {
+                self.approve(who, &spec.digest);
+            }
+        }
+        self.server.edit(&plan_path(), |plan| {
+            plan["spec"] = serde_json::to_value(&spec).unwrap()
+        });
+    }
+
     fn approve(&self, who: &str, digest: &str) {
         let spec = ApprovalSpec {
             plan_ref: LocalRef { name: "plan".into() },

@@ -79,6 +79,7 @@ struct State {
     asked: u64,
     fates: Fates,
     allowed: bool,
+    stamping: bool,
 }
 
 /// The server; clones are the same one.
@@ -116,6 +117,7 @@ impl Server {
             asked: 0,
             fates: Box::new(|_| Fate::Answered),
             allowed: true,
+            stamping: true,
         };
         Self {
             state: Arc::new(Mutex::new(state)),
@@ -175,6 +177,11 @@ impl Server {
     /// Whether rights are granted.
     pub(crate) fn allow(&self, allowed: bool) {
         self.state().allowed = allowed;
+    }
+
+    /// Whether admission stamps what is created.
+    pub(crate) fn stamp(&self, stamping: bool) {
+        self.state().stamping = stamping;
     }
 
     pub(crate) fn written(&self) -> Vec<Written> {
@@ -364,7 +371,7 @@ impl State {
         if at.collection.contains("/namespaces/") {
             object["metadata"]["namespace"] = at.collection.rsplit('/').nth(1).into();
         }
-        if at.resource == "chatrequests" {
+        if at.resource == "chatrequests" && self.stamping {
             object = stamped(keys, &at.collection, object, &person("kubechat", &[]));
         } else if self.objects.contains_key(&path) {
             return Err(no(409, format!("{} \"{name}\" already exists", at.resource)));

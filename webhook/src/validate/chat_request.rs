@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 use kubechat_core::authz::{self, Question};
+use kubechat_core::lifecycle::ai_provider;
 use kubechat_core::{gitops, reason as core_reason, secrets};
 use kubechat_crds::{
     AIProvider, ChatRequestSpec, ChatSession, CommandPlan, GROUP, Identity, LocalRef, SessionPhase,
@@ -219,9 +220,7 @@ async fn provider(state: &State, namespace: &str, wanted: Option<&LocalRef>) -> 
     };
     let api: Api<AIProvider> = Api::all(state.client.0.clone());
     let found = access::get(&api, name).await?;
-    let open = |p: &AIProvider| {
-        p.spec.allowed_namespaces.is_empty() || p.spec.allowed_namespaces.iter().any(|n| n == namespace)
-    };
+    let open = |p: &AIProvider| ai_provider::serves(&p.spec, namespace);
     if found.as_ref().is_some_and(open) {
         return Ok(());
     }
@@ -230,7 +229,7 @@ async fn provider(state: &State, namespace: &str, wanted: Option<&LocalRef>) -> 
         None => format!("there is no AIProvider {name}"),
     };
     Err(Refusal::forbidden(
-        reason::PROVIDER_NOT_ALLOWED,
+        core_reason::PROVIDER_NOT_ALLOWED,
         format!(
             "{why}. No turn was created. kubectl get aiproviders lists them; without providerRef the built-in rules interpret"
         ),

@@ -24,3 +24,31 @@ pub fn verdict(spec: &AIProviderSpec) -> Result<&'static str, (&'static str, Str
         )),
     }
 }
+
+/// Whether turns of this namespace may use the provider.
+#[must_use]
+pub fn serves(spec: &AIProviderSpec, namespace: &str) -> bool {
+    spec.allowed_namespaces.is_empty() || spec.allowed_namespaces.iter().any(|n| n == namespace)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_provider_serves_the_namespaces_it_names_or_all() {
+        let of = |names: &[&str]| AIProviderSpec {
+            allowed_namespaces: names.iter().map(|n| (*n).to_owned()).collect(),
+            ..AIProviderSpec::default()
+        };
+        for (names, served) in [
+            (&[][..], true),
+            (&["demo"], true),
+            (&["other", "demo"], true),
+            (&["other"], false),
+            (&["dem", "demo-2", "*"], false),
+        ] {
+            assert_eq!(serves(&of(names), "demo"), served, "{names:?}");
+        }
+    }
+}

@@ -54,3 +54,63 @@ pub fn verdict(spec: &AuditPolicySpec) -> Result<&'static str, (&'static str, St
         ))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn what_is_not_honoured_is_named_and_levels_are() {
+        let cases: [(Value, &str, &[&str]); 9] = [
+            (json!({}), "", &[]),
+            (
+                json!({"levels": {"approval": "Metadata", "system": "Off"}}),
+                "",
+                &[],
+            ),
+            (
+                json!({"levels": {"approvals": "Off"}}),
+                "Invalid",
+                &["approvals", "approval,"],
+            ),
+            (
+                json!({"sinks": [{"name": "siem", "endpoint": "https://siem.example.org"}]}),
+                "NotSupported",
+                &["sinks"],
+            ),
+            (json!({"retention": "90h"}), "NotSupported", &["retention"]),
+            (
+                json!({"checkpoint": {"interval": "1h"}}),
+                "NotSupported",
+                &["checkpoint"],
+            ),
+            (
+                json!({"checkpoint": {"entries": 1000}}),
+                "NotSupported",
+                &["checkpoint"],
+            ),
+            (
+                json!({"witnesses": ["https://witness.example.org"]}),
+                "NotSupported",
+                &["witnesses"],
+            ),
+            (
+                json!({"levels": {"approval": "Full"}, "retention": "90h", "witnesses": ["https://w.example.org"]}),
+                "NotSupported",
+                &["retention, witnesses", "everything is kept"],
+            ),
+        ];
+        for (spec, reason, words) in cases {
+            let typed: AuditPolicySpec = serde_json::from_value(spec.clone()).unwrap();
+            match verdict(&typed) {
+                Ok(_) => assert_eq!(reason, "", "{spec}"),
+                Err((why, said)) => {
+                    assert_eq!(why, reason, "{spec}: {said}");
+                    assert!(words.iter().all(|w| said.contains(w)), "{spec}: {said}");
+                }
+            }
+        }
+    }
+}

@@ -33,11 +33,7 @@ pub fn rests(phase: Option<RequestPhase>) -> bool {
     match phase {
         None
         | Some(
-            RequestPhase::Pending
-            | RequestPhase::Interpreting
-            | RequestPhase::Planning
-            | RequestPhase::Approved
-            | RequestPhase::Executing,
+            RequestPhase::Pending | RequestPhase::Planning | RequestPhase::Approved | RequestPhase::Executing,
         ) => false,
         Some(
             RequestPhase::NeedsInput

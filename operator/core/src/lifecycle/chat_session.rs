@@ -76,9 +76,64 @@ pub fn decide(
     }
 }
 
+/// What the session asks for that this release does not do. No turn is taken then: who asked for it would rely on it.
+#[must_use]
+pub fn unsupported(spec: &ChatSessionSpec) -> Option<String> {
+    let defaults = spec.defaults.as_ref()?;
+    let used = [
+        (defaults.cluster_ref.is_some(), "clusterRef"),
+        (defaults.confirm.is_some(), "confirm"),
+        (!defaults.notify.is_empty(), "notify"),
+    ];
+    let fields: Vec<&str> = used
+        .into_iter()
+        .filter_map(|(used, name)| used.then_some(name))
+        .collect();
+    (!fields.is_empty()).then(|| {
+        format!(
+            "spec.defaults: {} not supported in this version, so the session takes no turns. Remove it from the session",
+            fields.join(", ")
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kubechat_crds::LocalRef;
+    use kubechat_crds::chat_session::{Confirm, SessionDefaults};
+
+    #[test]
+    fn what_a_session_asks_for_in_vain_is_named() {
+        let said = |defaults: SessionDefaults| {
+            unsupported(&ChatSessionSpec {
+                defaults: Some(defaults),
+                ..Default::default()
+            })
+        };
+        let (namespace, provider) = (Some("demo".to_owned()), Some(LocalRef::new("rules")));
+        let honoured = SessionDefaults {
+            namespace,
+            provider_ref: provider,
+            ..Default::default()
+        };
+        assert_eq!(unsupported(&ChatSessionSpec::default()), None);
+        assert_eq!(said(honoured), None);
+        for confirm in [Confirm::Always, Confirm::PolicyOnly] {
+            let words = said(SessionDefaults {
+                confirm: Some(confirm),
+                ..Default::default()
+            });
+            assert!(words.unwrap().contains("confirm not supported"));
+        }
+        let all = said(SessionDefaults {
+            confirm: Some(Confirm::Always),
+            notify: vec!["ops".into()],
+            cluster_ref: Some(LocalRef::new("east")),
+            ..Default::default()
+        });
+        assert!(all.unwrap().contains("clusterRef, confirm, notify"));
+    }
 
     #[test]
     fn phases_follow_turns_ttl_and_closing() {

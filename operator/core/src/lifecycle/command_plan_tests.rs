@@ -413,3 +413,21 @@ fn a_plan_that_is_asked_for_no_more_ends_with_the_true_reason_and_names_nobody_f
         assert!(!message.contains("by the requester"), "{message}");
     }
 }
+
+#[test]
+fn what_a_deleted_pack_asked_for_when_the_plan_was_made_still_binds() {
+    let mut strict = pack(2, &[]);
+    strict.metadata.name = Some("strict".into());
+    let then = Effective::from_policies(&[pack(1, &[]), strict]).unwrap();
+    let now = Effective::from_policies(&[pack(1, &[])]).unwrap();
+    for level in [Level::Caution, Level::Destructive] {
+        let plan = plan(level, &then);
+        let one = [by("bob", DecisionKind::Approve)];
+        assert!(waits(&verdict(&plan, &one, &now)), "{level}");
+        let two = [
+            by("bob", DecisionKind::Approve),
+            by("carol", DecisionKind::Approve),
+        ];
+        assert_eq!(verdict(&plan, &two, &now).0, Verdict::Go, "{level}");
+    }
+}

@@ -23,7 +23,6 @@ pub(crate) fn now_line(turn: &Turn) -> String {
         None | Some(RequestPhase::Pending) => {
             stalled(turn).unwrap_or_else(|| "waiting for KubeChat".to_owned())
         }
-        Some(RequestPhase::Interpreting) => "reading the sentence".to_owned(),
         Some(RequestPhase::Planning) => "asking the cluster".to_owned(),
         Some(
             RequestPhase::AwaitingApproval
@@ -94,15 +93,11 @@ fn executing(plan: &CommandPlan) -> String {
     for (index, (step, at)) in plan.spec.steps.iter().zip(&state.steps).enumerate() {
         let what = format!("step {} of {all}: {}", index + 1, step.command);
         match at.state {
-            StepState::Done | StepState::RolledBack | StepState::Skipped => {}
+            StepState::Done | StepState::Skipped => {}
             StepState::Sent if step.targets.len() > 1 => {
                 return format!("{what} ({} of {} objects)", at.done, step.targets.len());
             }
-            StepState::Pending
-            | StepState::IntentRecorded
-            | StepState::Sent
-            | StepState::Failed
-            | StepState::Unknown => return what,
+            StepState::Pending | StepState::Sent | StepState::Failed | StepState::Unknown => return what,
         }
     }
     let effect = state
@@ -152,7 +147,7 @@ fn states(plan: &CommandPlan) -> Vec<(&str, StepState)> {
 fn step_news(page: &mut Page<'_>, step: &Step, state: StepState) {
     let (word, tone) = status::state(state);
     match state {
-        StepState::Done | StepState::Failed | StepState::Unknown | StepState::RolledBack => {
+        StepState::Done | StepState::Failed | StepState::Unknown => {
             let title = format!("Step {} ", step.id);
             page.spans(
                 0,
@@ -164,7 +159,7 @@ fn step_news(page: &mut Page<'_>, step: &Step, state: StepState) {
                 ],
             );
         }
-        StepState::Pending | StepState::IntentRecorded | StepState::Sent | StepState::Skipped => {}
+        StepState::Pending | StepState::Sent | StepState::Skipped => {}
     }
 }
 
@@ -235,7 +230,6 @@ mod tests {
         });
         for (turn, line) in [
             (at(RequestPhase::Pending, None), "waiting for KubeChat"),
-            (at(RequestPhase::Interpreting, None), "reading the sentence"),
             (at(RequestPhase::Planning, None), "asking the cluster"),
             (at(RequestPhase::AwaitingApproval, None), "waiting for approval"),
             (

@@ -29,7 +29,6 @@ pub(crate) fn phase_of_plan(phase: PlanPhase) -> (&'static str, Tone) {
 pub(crate) fn phase_of_request(phase: Option<RequestPhase>) -> (&'static str, Tone) {
     match phase.unwrap_or(RequestPhase::Pending) {
         RequestPhase::Pending => ("Pending", Tone::Warn),
-        RequestPhase::Interpreting => ("Interpreting", Tone::Warn),
         RequestPhase::NeedsInput => ("NeedsInput", Tone::Warn),
         RequestPhase::Planning => ("Planning", Tone::Warn),
         RequestPhase::AwaitingApproval => ("AwaitingApproval", Tone::Warn),
@@ -50,13 +49,11 @@ pub(crate) fn phase_of_request(phase: Option<RequestPhase>) -> (&'static str, To
 pub(crate) fn state(state: StepState) -> (&'static str, Tone) {
     match state {
         StepState::Pending => ("not begun", Tone::Faint),
-        StepState::IntentRecorded => ("recorded, about to be sent", Tone::Warn),
         StepState::Sent => ("sent", Tone::Warn),
         StepState::Done => ("done", Tone::Good),
         StepState::Failed => ("failed", Tone::Bad),
         StepState::Unknown => ("unknown: nobody can say whether it happened", Tone::Bad),
         StepState::Skipped => ("not sent", Tone::Faint),
-        StepState::RolledBack => ("undone by a later plan", Tone::Plain),
     }
 }
 

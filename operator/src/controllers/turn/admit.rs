@@ -4,6 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};
 use kubechat_core::authz::{self, Acting};
+use kubechat_core::lifecycle::{ai_provider, chat_session};
 use kubechat_core::{gitops, reason, secrets};
 use kubechat_crds::{AIProvider, ChatRequest, ChatSession, LocalRef, RequestPhase, SessionPhase};
 
@@ -99,24 +100,24 @@ pub(super) async fn admit(request: &ChatRequest, ctx: &Context) -> Result<Result
         Ok(session) => session,
         Err(problem) => return failed(reason::SESSION_CLOSED, problem),
     };
-    let defaults = session.as_ref().and_then(|s| s.spec.defaults.as_ref());
-    if request
-        .spec
-        .cluster_ref
-        .as_ref()
-        .or_else(|| defaults?.cluster_ref.as_ref())
-        .is_some()
-    {
+    if let Some(unsupported) = session.as_ref().and_then(|s| chat_session::unsupported(&s.spec)) {
+        let name = session.as_ref().map(|s| s.name_any()).unwrap_or_default();
+        let message = format!("ChatSession {name}: {unsupported}. Nothing was done");
+        return failed(reason::NOT_SUPPORTED, message);
+    }
+    if request.spec.cluster_ref.is_some() {
         let message = "other clusters (clusterRef) are not supported in this version. Nothing was done";
         return failed(reason::NOT_SUPPORTED, message.to_owned());
     }
+    let defaults = session.as_ref().and_then(|s| s.spec.defaults.as_ref());
     let named = request
         .spec
         .provider_ref
         .as_ref()
         .or_else(|| defaults?.provider_ref.as_ref());
-    if let Some(problem) = provider(named, ctx).await? {
-        return failed(reason::NOT_SUPPORTED, problem);
+    let namespace = request.namespace().unwrap_or_default();
+    if let Some((why, problem)) = provider(named, &namespace, ctx).await? {
+        return failed(why, problem);
     }
     let person = match ctx.people.reader(&acting).await {
         Ok(client) => ClientDebug(client),
@@ -130,20 +131,35 @@ pub(super) async fn admit(request: &ChatRequest, ctx: &Context) -> Result<Result
     }))
 }
 
-/// Why the named provider cannot interpret, if it cannot.
-async fn provider(named: Option<&LocalRef>, ctx: &Context) -> Result<Option<String>, Error> {
-    let Some(named) = named else { return Ok(None) };
+/// Why the named provider cannot interpret, if it cannot: reason and message.
+async fn provider(
+    named: Option<&LocalRef>,
+    namespace: &str,
+    ctx: &Context,
+) -> Result<Option<(&'static str, String)>, Error> {
+    let Some(LocalRef { name }) = named else {
+        return Ok(None);
+    };
     let api: Api<AIProvider> = Api::all(ctx.client.clone());
-    match call("read the provider", api.get(&named.name)).await {
-        Ok(provider) => Ok(kubechat_core::lifecycle::ai_provider::verdict(&provider.spec)
-            .err()
-            .map(|(_, message)| format!("AIProvider {}: {message}. Nothing was done", named.name))),
-        Err(error) if error.is_not_found() => Ok(Some(format!(
-            "there is no AIProvider {}. Nothing was done. Leave providerRef out to use the built-in rules",
-            named.name
-        ))),
-        Err(error) => Err(error),
+    let provider = match call("read the provider", api.get(name)).await {
+        Ok(provider) => provider,
+        Err(error) if error.is_not_found() => {
+            let message = format!(
+                "there is no AIProvider {name}. Nothing was done. Leave providerRef out to use the built-in rules"
+            );
+            return Ok(Some((reason::NOT_SUPPORTED, message)));
+        }
+        Err(error) => return Err(error),
+    };
+    if !ai_provider::serves(&provider.spec, namespace) {
+        let message = format!(
+            "AIProvider {name} does not serve namespace {namespace} (its allowedNamespaces). Nothing was done. Leave providerRef out to use the built-in rules"
+        );
+        return Ok(Some((reason::PROVIDER_NOT_ALLOWED, message)));
     }
+    Ok(ai_provider::verdict(&provider.spec)
+        .err()
+        .map(|(why, message)| (why, format!("AIProvider {name}: {message}. Nothing was done"))))
 }
 
 /// The session of the turn: there, of the same person, and open.

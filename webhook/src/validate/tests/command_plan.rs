@@ -191,3 +191,44 @@ async fn a_service_accounts_plan_needs_its_own_namespace_and_a_signature() {
         assert_eq!(reason(&fixture, &spec).await, expected, "{account}: {spec}");
     }
 }
+
+#[tokio::test]
+async fn refuses_what_a_live_policy_denies_or_makes_more_dangerous_and_what_nobody_may_do() {
+    let rule = |effect: &str, at_least: Option<&str>| {
+        let mut rule = json!({"name": "nginx", "when": "target.name == 'nginx'", "effect": effect, "message": "hands off nginx"});
+        if let Some(level) = at_least {
+            rule["atLeast"] = json!(level);
+        }
+        let mut pack = baseline();
+        pack["spec"]["rules"] = json!([rule]);
+        pack
+    };
+    let own = with(
+        destructive(),
+        "/steps/0/targets/0",
+        json!({"group": "kubechat.io", "version": "v1beta1", "kind": "RiskPolicy", "resource": "riskpolicies",
+               "name": "baseline"}),
+    );
+    let own = with(own, "/risk/score", json!(100));
+    for (pack, spec, expected, words) in [
+        (rule("Deny", None), plan(), "PolicyDenied", "hands off nginx"),
+        (
+            rule("RequireApproval", Some("destructive")),
+            plan(),
+            "RiskTooLow",
+            "the RiskPolicies make it destructive",
+        ),
+        (baseline(), own, "ForbiddenClass", "never changes its own judge"),
+    ] {
+        let fixture = Fixture::new(&[pack], nothing());
+        let review = create("CommandPlan", &operator(), &spec);
+        assert_eq!(fixture.reason(&review).await, expected);
+        let answer = fixture.review("/validate", &review).await;
+        let said = answer["status"]["message"].as_str().unwrap_or_default();
+        assert!(said.contains(words), "{said}");
+    }
+    // The same rule leaves another object alone.
+    let other = with(plan(), "/steps/0/targets/0/name", json!("other"));
+    let fixture = Fixture::new(&[rule("Deny", None)], nothing());
+    assert_eq!(reason(&fixture, &other).await, "");
+}

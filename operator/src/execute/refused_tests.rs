@@ -1,0 +1,230 @@
+//! What is not executed although it was approved: a plan that is not what it says it is, one that a policy stops midway,
+//! one whose bytes are gone, and any while admission does not stamp.
+
+use kubechat_core::plan::Sidecar;
+use kubechat_core::plan::actions::recreate;
+use kubechat_crds::command_plan::{CommandPlanSpec, Target, Undo};
+use kubechat_crds::condition::{find, types};
+use kubechat_crds::{CommandPlan, Level, PlanPhase, Step};
+use serde_json::{Value, json};
+
+use crate::failpoint::Point;
+use crate::testing::plans::{Verb, plan_path};
+use crate::testing::process::{Fuse, Ran, World};
+
+const BASELINE: &str = "/apis/kubechat.io/v1beta1/riskpolicies/baseline";
+
+async fn executed(world: &mut World) -> CommandPlan {
+    let process = world.start(Fuse::long()).await;
+    process.finish(world).await
+}
+
+/// Phase, reason and message of the end.
+fn ended(plan: &CommandPlan) -> (PlanPhase, String, String) {
+    let status = plan.status.as_ref().unwrap();
+    let verdict = find(&status.conditions, types::SUCCEEDED).unwrap();
+    (
+        status.phase.unwrap(),
+        verdict.reason.clone(),
+        verdict.message.clone(),
+    )
+}
+
+#[tokio::test]
+async fn a_plan_that_is_not_what_it_says_it_is_is_never_executed() {
+    type Forgery = fn(&mut CommandPlanSpec);
+    // Whoever forges it: the digest is that of the new content where `digested`, and two people approved that.
+    let cases: [(&str, bool, Forgery, &str); 6] = [
+        (
+            "another number",
+            false,
+            |plan| plan.steps[0].params.replicas = Some(50),
+            "DigestMismatch",
+        ),
+        (
+            "another requester",
+            false,
+            |plan| plan.requester.username = "mallory".into(),
+            "DigestMismatch",
+        ),
+        (
+            "another cluster",
+            true,
+            |plan| plan.cluster_uid = "other".into(),
+            "DigestMismatch",
+        ),
+        (
+            "a lower level",
+            true,
+            |plan| plan.risk.level = Level::Safe,
+            "DigestMismatch",
+        ),
+        (
+            "a lower score",
+            true,
+            |plan| plan.risk.score = 1,
+            "DigestMismatch",
+        ),
+        (
+            "a policy of KubeChat's own",
+            true,
+            |plan| {
+                let target = &mut plan.steps[0].targets[0];
+                target.group = "kubechat.io".into();
+                target.version = "v1beta1".into();
+                target.kind = "RiskPolicy".into();
+                target.resource = "riskpolicies".into();
+                target.name = "baseline".into();
+                target.namespace = None;
+                (plan.risk.level, plan.risk.score) = (Level::Destructive, 100);
+            },
+            "ForbiddenClass",
+        ),
+    ];
+    for (what, digested, forge, reason) in cases {
+        let mut world = World::new();
+        world.propose(&[Verb::Scale]).await;
+        world.rewrite(digested, forge);
+        let (phase, why, said) = ended(&executed(&mut world).await);
+        assert_eq!(
+            (phase, why.as_str()),
+            (PlanPhase::Failed, reason),
+            "{what}: {said}"
+        );
+        assert!(
+            said.to_lowercase().contains("nothing was executed"),
+            "{what}: {said}"
+        );
+        assert_eq!(world.server.written(), [], "{what}");
+        let entries = world.entries().await;
+        assert!(
+            entries.iter().any(|e| e.reason == reason),
+            "{what}: {:?}",
+            World::short(&entries)
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_policy_that_changed_between_two_steps_stops_the_plan_there() {
+    type Change = fn(&mut Value);
+    let cases: [(Change, &str); 3] = [
+        (|pack| pack["spec"]["suspend"] = true.into(), "Suspended"),
+        (
+            |pack| pack["spec"]["approvals"] = json!({"caution": {"count": 3}, "destructive": {"count": 3}}),
+            "RequirementChanged",
+        ),
+        (
+            |pack| {
+                pack["spec"]["rules"] =
+                    json!([{"name": "no", "when": "true", "effect": "Deny", "message": "not today"}]);
+            },
+            "PolicyDenied",
+        ),
+    ];
+    for (change, reason) in cases {
+        for restarted in [false, true] {
+            let mut world = World::new();
+            let steps = world.propose(&[Verb::Label, Verb::Scale]).await;
+            let process = world.start(Fuse::at(Point::AfterResult)).await;
+            let Ran::Stopped(stopped) = process.reconcile(world.plan()).await else {
+                panic!("not passed");
+            };
+            world.server.edit(BASELINE, change);
+            if restarted {
+                drop(stopped);
+            } else {
+                let _ = stopped.resume().await;
+            }
+            let (phase, why, said) = ended(&executed(&mut world).await);
+            assert_eq!((phase, why.as_str()), (PlanPhase::Interrupted, reason), "{said}");
+            assert!(said.contains("kubechat rollback plan"), "{said}");
+            let writes = |step: &Step| world.writes(step);
+            assert_eq!(
+                (writes(&steps[0]), writes(&steps[1])),
+                (vec![1], vec![0]),
+                "{reason}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_sent_while_admission_does_not_stamp_and_it_goes_on_when_it_does() {
+    let mut world = World::new();
+    let step = world.propose(&[Verb::Label]).await.remove(0);
+    world.server.stamp(false);
+    let process = world.start(Fuse::long()).await;
+    let error = process.look(&world).await.unwrap_err();
+    assert_eq!(error.reason(), "AdmissionUnhealthy");
+    assert!(
+        process
+            .ctx
+            .metrics
+            .text()
+            .contains("kubechat_admission_healthy 0")
+    );
+    let plan = world.plan();
+    let waiting = find(&plan.status.as_ref().unwrap().conditions, types::RECONCILING).unwrap();
+    assert_eq!(waiting.reason, "AdmissionUnhealthy");
+    assert!(waiting.message.contains("webhook"), "{}", waiting.message);
+    assert_eq!(world.server.written(), []);
+    world.server.stamp(true);
+    assert_eq!(ended(&process.finish(&world).await).0, PlanPhase::Succeeded);
+    assert_eq!(world.writes(&step), [1]);
+}
+
+/// A plan that creates an object again from bytes that are kept beside it.
+async fn from_kept_bytes() -> (World, String, String) {
+    let mut world = World::new();
+    let target = Target {
+        version: "v1".into(),
+        kind: "ConfigMap".into(),
+        resource: "configmaps".into(),
+        namespace: Some("demo".into()),
+        name: "back".into(),
+        ..Target::default()
+    };
+    let full = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "back", "namespace": "demo"}, "data": {"a": "b"}});
+    let bytes = full.to_string().into_bytes();
+    let digest = format!("sha256:{}", kubechat_crds::sha256_hex(&bytes));
+    let undo = Undo {
+        manifest: Some("(masked)".into()),
+        manifest_digest: Some(digest.clone()),
+        ..Undo::default()
+    };
+    let mut draft = recreate::draft(&target, &undo, 0).unwrap();
+    let kept = digest.clone();
+    draft.sidecars.push(Sidecar { digest: kept, bytes });
+    world.approved(vec![draft]).await;
+    let uid = world.plan().spec.chat_request_ref.uid;
+    (world, uid, digest)
+}
+
+#[tokio::test]
+async fn a_step_whose_kept_bytes_are_gone_or_altered_is_refused() {
+    let (mut world, ..) = from_kept_bytes().await;
+    assert_eq!(ended(&executed(&mut world).await).0, PlanPhase::Succeeded);
+
+    for altered in [None, Some(&b"{\"kind\": \"Secret\"}"[..]), Some(&b""[..])] {
+        let (mut world, turn, digest) = from_kept_bytes().await;
+        let process = world.start(Fuse::long()).await;
+        process.ctx.audit.forget(&turn).await.unwrap();
+        if let Some(bytes) = altered {
+            process
+                .ctx
+                .audit
+                .keep(&turn, &digest, bytes.to_vec())
+                .await
+                .unwrap();
+        }
+        let (phase, why, said) = ended(&process.finish(&world).await);
+        assert_eq!((phase, why.as_str()), (PlanPhase::Failed, "Invalid"), "{said}");
+        assert!(
+            said.contains("no longer kept") && said.contains(&digest),
+            "{said}"
+        );
+        assert_eq!(world.server.written(), []);
+        assert!(world.server.get(&plan_path()).is_some());
+    }
+}
