@@ -65,7 +65,6 @@ fn of_a_plan_removed_before_its_first_step_only_the_number_counts() {
     for (state, effect) in [
         (StepState::Pending, false),
         (StepState::Skipped, false),
-        (StepState::IntentRecorded, true),
         (StepState::Sent, true),
         (StepState::Unknown, true),
         (StepState::Failed, true),

@@ -419,7 +419,7 @@ impl Story {
                 StepState::Unknown => told.push("unknown"),
                 StepState::Failed => told.push("failure"),
                 StepState::Skipped => {}
-                StepState::Pending | StepState::IntentRecorded | StepState::Sent | StepState::RolledBack => {
+                StepState::Pending | StepState::Sent => {
                     bail!("not an end: {:?}", plan.status)
                 }
             }

@@ -364,9 +364,9 @@ mod protocol_tests;
 #[cfg(test)]
 mod random_tests;
 #[cfg(test)]
-mod scale_tests;
-#[cfg(test)]
 mod refused_tests;
+#[cfg(test)]
+mod scale_tests;
 #[cfg(test)]
 mod stop_tests;
 #[cfg(test)]

@@ -35,11 +35,7 @@ pub fn reached(step: &StepStatus, labels: &[String], index: usize, traced: bool)
         // The first one that is not known to be done is the one whose answer never came; later ones were not sent.
         StepState::Unknown if in_order && index > done => Reached::Untouched,
         StepState::Unknown => Reached::Unknown,
-        StepState::Pending
-        | StepState::IntentRecorded
-        | StepState::Sent
-        | StepState::Skipped
-        | StepState::RolledBack => Reached::Untouched,
+        StepState::Pending | StepState::Sent | StepState::Skipped => Reached::Untouched,
     }
 }
 
