@@ -300,7 +300,7 @@ impl World {
             }
         }
         self.server.edit(&plan_path(), |plan| {
-            plan["spec"] = serde_json::to_value(&spec).unwrap()
+            plan["spec"] = serde_json::to_value(&spec).unwrap();
         });
     }
 
