@@ -3,10 +3,14 @@
 use kubechat_crds::RiskPolicySpec;
 use kubechat_crds::risk_policy::{ApprovalRule, BreakGlassPolicy, LevelDurations, PolicyRule, RuleEffect};
 
+use super::decide::BUDGET;
 use super::expression::{CelProblem, Program};
 use super::freeze::Window;
 use super::sample;
 use crate::duration;
+
+/// Objects of a large plan.
+const LARGE_PLAN: u64 = 500;
 
 /// Fields of a pack that this release cannot honour. A pack that uses one is not Ready, and nothing is approved while it
 /// stands: the stricter reading of a policy that is only half understood.
@@ -49,10 +53,17 @@ pub fn invalid(spec: &RiskPolicySpec) -> Vec<String> {
 #[must_use]
 pub fn doubtful(spec: &RiskPolicySpec) -> Vec<String> {
     let mut found = vec![];
+    let mut cost = 0_u64;
     for rule in &spec.rules {
         let Ok(program) = Program::compile(&rule.when) else {
             continue;
         };
+        let times = if program.uses.target || program.uses.namespace {
+            LARGE_PLAN
+        } else {
+            1
+        };
+        cost = cost.saturating_add(program.cost.saturating_mul(times));
         if let Some((example, why)) = sample::sometimes_fails(&program) {
             found.push(format!(
                 "rule {} cannot be judged for {example} ({why}): such plans are denied. Ask has(..) or \"key\" in map first",
@@ -62,6 +73,11 @@ pub fn doubtful(spec: &RiskPolicySpec) -> Vec<String> {
         if rule.effect == RuleEffect::Deny && sample::always(&program) {
             found.push(format!("rule {} denies every plan there is", rule.name));
         }
+    }
+    if cost > BUDGET {
+        found.push(format!(
+            "a plan of {LARGE_PLAN} objects may cost up to {cost} steps by these rules, and the limit of all packs together is {BUDGET}: it would be denied. Loop in fewer rules that read target or namespaceObject"
+        ));
     }
     found
 }

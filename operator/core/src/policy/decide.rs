@@ -19,8 +19,8 @@ use super::vars::{self, TooLong};
 use super::words::Judged;
 use super::{Effective, Evaluation};
 
-/// What judging one plan may cost at most, in steps of the interpreter, all rules, steps and targets together.
-const BUDGET: u64 = 20_000_000;
+/// What judging one plan may cost at most, in steps of [`super::bounds`], all rules, steps and targets together.
+pub(super) const BUDGET: u64 = 1_000_000;
 /// A rule by its pack and its place there.
 pub(super) type At = (usize, usize);
 
@@ -127,7 +127,7 @@ fn round(
             let name = vars::namespace_of(target).unwrap_or_default();
             let mut of_target = of_step.new_inner_scope();
             if uses.target {
-                of_target.add_variable_from_value("target", vars::target(target));
+                of_target.add_variable_from_value("target", vars::target(target)?);
             }
             // Rules that read no more than the namespace are asked once for each.
             let first = seen.insert(name);

@@ -1,5 +1,7 @@
 use proptest::prelude::*;
 
+use super::super::bounds::MAX_COST;
+use super::super::vars;
 use super::*;
 
 fn problem_of(source: &str) -> CelProblem {
@@ -25,6 +27,13 @@ fn a_fault_is_told_with_its_line_and_column() {
             "no field acton",
         ),
         ("has(plan.blastRadius.podsLots)", (1, 22), "no field podsLots"),
+        (
+            "plan.steps.exists(s,\n s.acton == 'scale')",
+            (2, 4),
+            "no field acton",
+        ),
+        ("plan.steps[0].acton == 'scale'", (1, 15), "no field acton"),
+        ("plan.steps.exists(s, @result)", (1, 22), "unexpected character"),
         ("plan.steps.exists(s, sized(s) > 1)", (1, 22), "no function sized"),
         ("target.name.matches('(')", (1, 13), "the pattern cannot be used"),
         ("target.name.matches(target.kind)", (1, 13), "must be written out"),
@@ -56,10 +65,24 @@ fn what_loops_too_much_or_costs_too_much_is_refused() {
         "(requester.groups + requester.groups + requester.groups).map(g, requester.groups + requester.groups).all(l, l.all(x, x == 'a'))".to_owned(),
         "x".repeat(MAX_LENGTH + 1),
         "target.name.matches('((a{100}){100}){100}')".to_owned(),
+        // Two to the power of thirty, by text, by lists, by lists of lists and by maps.
+        format!("['ab']{}.size() == 1", ".map(x, x + x)".repeat(30)),
+        format!("[requester.groups]{}.size() == 1", ".map(x, x + x)".repeat(30)),
+        format!("[plan]{}.size() == 1", ".map(x, [x, x])".repeat(30)),
+        format!("['ab']{0} == ['ab']{0}", ".map(x, {1: x, 2: x})".repeat(20)),
+        format!("[requester.groups]{}.all(a, a == [])", ".map(a, a + a + a + a)".repeat(5)),
+        // What is compared is as large as the plan.
+        "plan.steps.all(s, plan == plan) || requester.groups.all(g, plan == plan)".to_owned(),
+        "requester.groups.map(a, requester).size() == 1".to_owned(),
+        "requester.groups.exists(g, step.params == plan.steps)".to_owned(),
+        // Long texts that are searched, and matched, again and again.
+        "requester.groups.exists(g, requester.groups.exists(h, h.contains(g)))".to_owned(),
+        "requester.groups.all(a, requester.groups.all(b, b.matches('x*y')))".to_owned(),
     ];
     for source in table {
         let problem = problem_of(&source);
         let said = [
+            "can grow too large",
             "costs too much",
             "nest deeper",
             "longer than",
@@ -69,6 +92,26 @@ fn what_loops_too_much_or_costs_too_much_is_refused() {
             said.iter().any(|s| problem.message.contains(s)),
             "{source:.80}: {problem}"
         );
+    }
+}
+
+#[test]
+fn what_people_write_is_within_the_bounds() {
+    let table = [
+        "plan.steps.exists(s, s.action == 'delete' && s.kinds.exists(k, k in ['Secret', 'ConfigMap']))",
+        "requester.groups.exists(g, g.startsWith('team-') && g in namespaceObject.labels)",
+        "plan.namespaces.all(n, n in requester.groups)",
+        "plan.steps.filter(s, s.level == 'destructive').map(s, s.kinds).exists(k, 'Secret' in k)",
+        "has(step.params.set) && step.params.set.exists(k, k.startsWith('example.com/'))",
+        "plan.steps.exists(a, plan.steps.exists(b, a.id != b.id && a.action == 'delete'))",
+        "plan.blastRadius.objects.exists(k, plan.blastRadius.objects[k] > 10)",
+        "step.command.contains('--force') || target.name.matches('^[a-z]+-(eu|us)-[0-9]+$')",
+        "requester.extra.exists(k, k == 'scopes') && 'view' in requester.extra['scopes']",
+        "'breakfast ' + target.name + ' for ' + requester.username != ''",
+    ];
+    for source in table {
+        let program = Program::compile(source).unwrap_or_else(|p| panic!("{source}: {p}"));
+        assert!(program.cost <= MAX_COST, "{source}");
     }
 }
 

@@ -64,9 +64,20 @@ const PARTS: &[(&str, Part)] = &[
 
 /// Whether a rule may call this.
 pub(super) fn known(name: &str) -> bool {
-    STANDARD.contains(&name)
-        || [MATCHES, "timestamp", "duration"].contains(&name)
-        || PARTS.iter().any(|(part, _)| *part == name)
+    STANDARD.contains(&name) || is_own(name)
+}
+
+/// What a call of one of the functions here costs beside its arguments.
+pub(super) const OWN_COST: u64 = 40;
+
+/// What matching a text of so many bytes costs at most.
+pub(super) fn match_cost(bytes: u64) -> u64 {
+    40_u64.saturating_add(bytes)
+}
+
+/// Whether it is one of the functions here.
+pub(super) fn is_own(name: &str) -> bool {
+    [MATCHES, "timestamp", "duration"].contains(&name) || PARTS.iter().any(|(part, _)| *part == name)
 }
 
 /// An IANA time zone of the bundled database, so that every machine means the same by it.

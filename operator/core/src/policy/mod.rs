@@ -3,6 +3,7 @@
 //! A pack is compiled once ([`pack`]): its rules ([`expression`], over what [`vars`] shows them) and its freezes ([`freeze`]).
 //! [`Effective::evaluate`] is the only way a plan meets the packs ([`decide`]). docs/policies.md tells people the rules.
 
+mod bounds;
 mod check;
 mod compare;
 mod decide;
@@ -27,9 +28,10 @@ use kubechat_crds::risk_policy::LevelDurations;
 use kubechat_crds::{CommandPlanSpec, Level, RiskPolicy, RiskPolicySpec};
 use regex::Regex;
 
+pub use bounds::MAX_COST;
 pub use check::{doubtful, invalid, unsupported};
 pub use compare::{at_least, selects};
-pub use expression::{CelProblem, MAX_COST, MAX_LENGTH};
+pub use expression::{CelProblem, MAX_LENGTH};
 pub use glass::BreakGlass;
 pub use live::Live;
 

@@ -54,7 +54,7 @@ fn run(program: &Program, plan: &CommandPlanSpec) -> Result<bool, String> {
         ("requester", vars::requester(&plan.requester).map_err(too_long)?),
         ("now", vars::now(Timestamp::UNIX_EPOCH)),
         ("step", vars::step(step).map_err(too_long)?),
-        ("target", vars::target(target)),
+        ("target", vars::target(target).map_err(too_long)?),
         ("namespaceObject", vars::namespace(&view).map_err(too_long)?),
     ];
     for (name, value) in values {

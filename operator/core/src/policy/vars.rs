@@ -11,6 +11,8 @@ use jiff::Timestamp;
 use kubechat_crds::command_plan::{BlastRadius, NamespaceFact, Target};
 use kubechat_crds::{CommandPlanSpec, Identity, Level, Mode, Step};
 
+use super::bounds::Shape;
+
 /// Names of the variables.
 pub(super) const NAMES: [&str; 6] = ["step", "plan", "requester", "target", "namespaceObject", "now"];
 
@@ -68,6 +70,7 @@ pub(super) fn fields(path: &str) -> Option<&'static [&'static str]> {
             "outsideNamespace",
             "undoneBy",
         ],
+        "plan.steps[]" => &["id", "action", "effect", "level", "targets", "kinds", "rollback"],
         "plan.window" => &["plans", "objects", "deleted"],
         "requester" => &["username", "uid", "groups", "extra", "serviceAccount"],
         "target" => &["group", "version", "kind", "resource", "namespace", "name"],
@@ -77,14 +80,122 @@ pub(super) fn fields(path: &str) -> Option<&'static [&'static str]> {
     })
 }
 
-/// How many entries a field of a variable has at most.
-pub(super) fn longest(root: &str, field: &str) -> u64 {
-    match (root, field) {
-        ("plan", "steps" | "namespaces" | "kinds") => 64,
-        ("plan", "factors") => 128,
-        ("namespaceObject", "labels") => 64,
-        _ => MAX_LIST,
+/// Bytes of one text at most.
+const TEXT: u64 = 4096;
+/// Bytes of a name at most, as of a target.
+const NAME: u64 = 320;
+/// Bytes of all texts of a list or map at most.
+const LIST_TEXT: u64 = 64 * 1024;
+
+/// The most that stands at a path of the variables, where `[]` is any entry of a list or map; none where nothing is said
+/// of it, which is then no more than what it stands in. [`within`] holds plans to it.
+pub(super) fn most(path: &str) -> Option<Shape> {
+    let shape = |len, inner, values, text| Shape {
+        len,
+        inner,
+        values,
+        text,
+        ..Shape::default()
+    };
+    let texts = |len: u64| shape(len, 0, len + 1, LIST_TEXT);
+    let one = shape(0, 0, 1, TEXT);
+    Some(match path {
+        "now" => shape(0, 0, 1, 0),
+        "plan" => shape(32, MAX_LIST, 8_192, 1024 * 1024),
+        "plan.steps" => shape(64, 64, 2_048, LIST_TEXT),
+        "plan.steps[]" => shape(8, 64, 128, LIST_TEXT),
+        "plan.steps[].kinds" | "plan.kinds" => shape(64, 0, 65, 8 * 1024),
+        "plan.namespaces" => texts(64),
+        "plan.factors" => texts(128),
+        "plan.blastRadius" => shape(16, MAX_LIST, 4_096, 512 * 1024),
+        "plan.blastRadius.objects" => shape(MAX_LIST, 0, 2 * MAX_LIST + 1, LIST_TEXT),
+        "plan.blastRadius.servicesAtZero"
+        | "plan.blastRadius.pdbsViolated"
+        | "plan.blastRadius.pvcs"
+        | "plan.blastRadius.unrecoverableVolumes"
+        | "plan.blastRadius.singleReplicas"
+        | "plan.blastRadius.undoneBy"
+        | "step.fields"
+        | "step.selectedBy"
+        | "requester.groups"
+        | "requester.extra[]" => texts(MAX_LIST),
+        "plan.window" => shape(3, 0, 8, TEXT),
+        "step" => shape(16, MAX_LIST, 4_096, 512 * 1024),
+        "step.params" => shape(32, MAX_LIST, 2_048, 256 * 1024),
+        "requester" => shape(8, MAX_LIST, 2_048, 256 * 1024),
+        "requester.extra" => shape(MAX_LIST, MAX_LIST, 1_024, LIST_TEXT),
+        "target" => shape(6, 0, 13, 6 * TEXT),
+        "target.group"
+        | "target.version"
+        | "target.kind"
+        | "target.resource"
+        | "target.namespace"
+        | "target.name"
+        | "namespaceObject.name" => shape(0, 0, 1, NAME),
+        "namespaceObject" => shape(8, 64, 512, 256 * 1024),
+        "namespaceObject.metadata" => shape(2, 64, 256, 128 * 1024),
+        "namespaceObject.labels" | "namespaceObject.metadata.labels" => shape(64, 0, 129, LIST_TEXT),
+        _ => {
+            if let Some(list) = path.strip_suffix("[]") {
+                // Every list and map that is known and not named above holds texts or numbers.
+                return (most(list)?.inner == 0).then_some(one);
+            }
+            let (of, field) = path.rsplit_once('.')?;
+            return fields(of)?.contains(&field).then_some(one);
+        }
+    })
+}
+
+/// A value that is no more than is said of its path.
+fn within(path: &'static str, value: Value) -> Result<Value, TooLong> {
+    let (is, may) = (measured(&value), most(path).unwrap_or_default());
+    if is.len <= may.len && is.inner <= may.inner && is.values <= may.values && is.text <= may.text {
+        Ok(value)
+    } else {
+        Err(TooLong(path))
     }
+}
+
+/// What a value is.
+fn measured(value: &Value) -> Shape {
+    let mut all = Shape {
+        values: 1,
+        ..Shape::default()
+    };
+    let mut hold = |part: &Shape| {
+        all.inner = all.inner.max(part.len).max(part.inner);
+        all.values += part.values;
+        all.text += part.text;
+    };
+    match value {
+        Value::String(text) => all.text = length(text.len()),
+        Value::List(list) => {
+            list.iter().for_each(|v| hold(&measured(v)));
+            all.len = length(list.len());
+        }
+        Value::Map(map) => {
+            for (key, value) in map.map.iter() {
+                let key = if let Key::String(key) = key {
+                    length(key.len())
+                } else {
+                    0
+                };
+                hold(&Shape {
+                    values: 1,
+                    text: key,
+                    ..Shape::default()
+                });
+                hold(&measured(value));
+            }
+            all.len = length(map.map.len());
+        }
+        _ => {}
+    }
+    all
+}
+
+fn length(n: usize) -> u64 {
+    u64::try_from(n).unwrap_or(u64::MAX)
 }
 
 /// The plan holds more than rules may look through.
@@ -103,33 +214,39 @@ fn text(text: impl Into<String>) -> Value {
     Value::String(Arc::new(text.into()))
 }
 
+/// A text that people or machines wrote.
+fn written(what: &'static str, written: &str) -> Result<Value, TooLong> {
+    up_to(TEXT, what, written)
+}
+
+/// A name.
+fn named(what: &'static str, name: &str) -> Result<Value, TooLong> {
+    up_to(NAME, what, name)
+}
+
+fn up_to(most: u64, what: &'static str, written: &str) -> Result<Value, TooLong> {
+    if length(written.len()) <= most {
+        Ok(text(written))
+    } else {
+        Err(TooLong(what))
+    }
+}
+
 fn count(n: usize) -> Value {
     Value::Int(i64::try_from(n).unwrap_or(i64::MAX))
 }
 
-fn list(what: &'static str, limit: u64, values: Vec<Value>) -> Result<Value, TooLong> {
-    if u64::try_from(values.len()).is_ok_and(|n| n <= limit) {
-        Ok(Value::List(Arc::new(values)))
-    } else {
-        Err(TooLong(what))
-    }
+fn texts(path: &'static str, all: &[String]) -> Result<Value, TooLong> {
+    let all = all
+        .iter()
+        .map(|t| written(path, t))
+        .collect::<Result<Vec<_>, _>>()?;
+    within(path, Value::List(Arc::new(all)))
 }
 
-fn texts(what: &'static str, limit: u64, all: &[String]) -> Result<Value, TooLong> {
-    list(what, limit, all.iter().map(|t| text(t.as_str())).collect())
-}
-
-fn map<'a>(
-    what: &'static str,
-    limit: u64,
-    entries: impl Iterator<Item = (&'a String, Value)>,
-) -> Result<Value, TooLong> {
+fn map<'a>(path: &'static str, entries: impl Iterator<Item = (&'a String, Value)>) -> Result<Value, TooLong> {
     let map: HashMap<Key, Value> = entries.map(|(k, v)| (Key::from(k.as_str()), v)).collect();
-    if u64::try_from(map.len()).is_ok_and(|n| n <= limit) {
-        Ok(Value::Map(Map { map: Arc::new(map) }))
-    } else {
-        Err(TooLong(what))
-    }
+    within(path, Value::Map(Map { map: Arc::new(map) }))
 }
 
 fn word(value: &impl serde::Serialize) -> Value {
@@ -161,13 +278,13 @@ pub(super) fn requester(who: &Identity) -> Result<Value, TooLong> {
     let extra = who
         .extra
         .iter()
-        .map(|(k, v)| texts("requester.extra", MAX_LIST, v).map(|v| (k, v)))
+        .map(|(k, v)| texts("requester.extra[]", v).map(|v| (k, v)))
         .collect::<Result<Vec<_>, _>>()?;
     Ok(object([
-        ("username", text(who.username.as_str())),
-        ("uid", text(who.uid.as_str())),
-        ("groups", texts("requester.groups", MAX_LIST, &who.groups)?),
-        ("extra", map("requester.extra", MAX_LIST, extra.into_iter())?),
+        ("username", written("requester.username", &who.username)?),
+        ("uid", written("requester.uid", &who.uid)?),
+        ("groups", texts("requester.groups", &who.groups)?),
+        ("extra", map("requester.extra", extra.into_iter())?),
         ("serviceAccount", Value::Bool(who.is_service_account())),
     ]))
 }
@@ -185,13 +302,13 @@ pub(super) struct NamespaceView<'a> {
 pub(super) fn namespace(view: &NamespaceView<'_>) -> Result<Value, TooLong> {
     let none = BTreeMap::new();
     let labels = view.fact.map_or(&none, |f| &f.labels);
-    let labels = map(
-        "namespaceObject.labels",
-        longest("namespaceObject", "labels"),
-        labels.iter().map(|(k, v)| (k, text(v.as_str()))),
-    )?;
+    let labels = labels
+        .iter()
+        .map(|(k, v)| written("namespaceObject.labels", v).map(|v| (k, v)))
+        .collect::<Result<Vec<_>, _>>()?;
+    let labels = map("namespaceObject.labels", labels.into_iter())?;
     Ok(object([
-        ("name", text(view.name)),
+        ("name", named("namespaceObject.name", view.name)?),
         ("labels", labels.clone()),
         ("protected", Value::Bool(view.protected)),
         ("known", Value::Bool(view.fact.is_some() || view.name.is_empty())),
@@ -202,40 +319,37 @@ pub(super) fn namespace(view: &NamespaceView<'_>) -> Result<Value, TooLong> {
     ]))
 }
 
-pub(super) fn target(target: &Target) -> Value {
-    object([
-        ("group", text(target.group.as_str())),
-        ("version", text(target.version.as_str())),
-        ("kind", text(target.kind.as_str())),
-        ("resource", text(target.resource.as_str())),
-        ("namespace", text(target.namespace.as_deref().unwrap_or_default())),
-        ("name", text(target.name.as_str())),
-    ])
+pub(super) fn target(target: &Target) -> Result<Value, TooLong> {
+    let namespace = target.namespace.as_deref().unwrap_or_default();
+    Ok(object([
+        ("group", named("target.group", &target.group)?),
+        ("version", named("target.version", &target.version)?),
+        ("kind", named("target.kind", &target.kind)?),
+        ("resource", named("target.resource", &target.resource)?),
+        ("namespace", named("target.namespace", namespace)?),
+        ("name", named("target.name", &target.name)?),
+    ]))
 }
 
 pub(super) fn step(step: &Step) -> Result<Value, TooLong> {
     let mut fields: Vec<String> = step.diff.iter().map(|line| line.path.clone()).collect();
     fields.sort();
     fields.dedup();
+    let subresource = step.subresource.as_deref().unwrap_or_default();
+    let selector = step.selector.as_deref().unwrap_or_default();
     Ok(object([
-        ("id", text(step.id.as_str())),
+        ("id", written("step.id", &step.id)?),
         ("action", word(&step.action)),
         ("effect", word(&step.effect)),
         ("level", text(step.level.as_str())),
-        ("command", text(step.command.as_str())),
-        (
-            "subresource",
-            text(step.subresource.as_deref().unwrap_or_default()),
-        ),
-        ("selector", text(step.selector.as_deref().unwrap_or_default())),
-        ("params", word(&step.params)),
+        ("command", written("step.command", &step.command)?),
+        ("subresource", written("step.subresource", subresource)?),
+        ("selector", written("step.selector", selector)?),
+        ("params", within("step.params", word(&step.params))?),
         ("targets", count(step.targets.len())),
-        ("fields", texts("step.fields", MAX_LIST, &fields)?),
+        ("fields", texts("step.fields", &fields)?),
         ("rollback", word(&step.rollback.kind)),
-        (
-            "selectedBy",
-            texts("step.selectedBy", MAX_LIST, &step.selected_by)?,
-        ),
+        ("selectedBy", texts("step.selectedBy", &step.selected_by)?),
         (
             "undone",
             Value::Bool(step.owners.iter().any(|o| o.will_be_undone)),
@@ -270,16 +384,16 @@ pub(super) fn plan(
         ("level", text(level.as_str())),
         ("score", Value::Int(i64::from(score))),
         ("mode", text(mode)),
-        ("steps", list("plan.steps", 64, steps)?),
+        ("steps", within("plan.steps", Value::List(Arc::new(steps)))?),
         ("targets", count(targets().count())),
-        ("kinds", texts("plan.kinds", 64, &kinds)?),
-        ("namespaces", texts("plan.namespaces", 64, &namespaces)?),
+        ("kinds", texts("plan.kinds", &kinds)?),
+        ("namespaces", texts("plan.namespaces", &namespaces)?),
         ("protected", Value::Bool(protected)),
         (
             "clusterScoped",
             Value::Bool(targets().any(|t| t.namespace.is_none())),
         ),
-        ("factors", texts("plan.factors", 128, &factors)?),
+        ("factors", texts("plan.factors", &factors)?),
         ("blastRadius", blast_radius(plan.blast_radius.as_ref())?),
         (
             "window",
@@ -300,12 +414,12 @@ fn summary(step: &Step) -> Result<Value, TooLong> {
     kinds.sort();
     kinds.dedup();
     Ok(object([
-        ("id", text(step.id.as_str())),
+        ("id", written("plan.steps[].id", &step.id)?),
         ("action", word(&step.action)),
         ("effect", word(&step.effect)),
         ("level", text(step.level.as_str())),
         ("targets", count(step.targets.len())),
-        ("kinds", texts("plan.steps[].kinds", 64, &kinds)?),
+        ("kinds", texts("plan.steps[].kinds", &kinds)?),
         ("rollback", word(&step.rollback.kind)),
     ]))
 }
@@ -326,7 +440,7 @@ fn blast_radius(blast: Option<&BlastRadius>) -> Result<Value, TooLong> {
     };
     let known = blast.is_some();
     let blast = blast.unwrap_or(&nothing);
-    let names = |what, all: &[String]| texts(what, MAX_LIST, all);
+    let count = |n: i64| Value::Int(n);
     Ok(object([
         ("known", Value::Bool(known)),
         ("complete", Value::Bool(known && blast.complete)),
@@ -334,35 +448,38 @@ fn blast_radius(blast: Option<&BlastRadius>) -> Result<Value, TooLong> {
             "objects",
             map(
                 "plan.blastRadius.objects",
-                MAX_LIST,
-                blast.objects.iter().map(|(k, n)| (k, Value::Int(*n))),
+                blast.objects.iter().map(|(k, n)| (k, count(*n))),
             )?,
         ),
-        ("podsLost", Value::Int(blast.pods_lost)),
-        ("podsTotal", Value::Int(blast.pods_total)),
-        ("podsPercent", Value::Int(i64::from(blast.pods_percent))),
-        ("nodesPercent", Value::Int(i64::from(blast.nodes_percent))),
+        ("podsLost", count(blast.pods_lost)),
+        ("podsTotal", count(blast.pods_total)),
+        ("podsPercent", count(i64::from(blast.pods_percent))),
+        ("nodesPercent", count(i64::from(blast.nodes_percent))),
         (
             "servicesAtZero",
-            names("plan.blastRadius.servicesAtZero", &blast.services_at_zero)?,
+            texts("plan.blastRadius.servicesAtZero", &blast.services_at_zero)?,
         ),
         (
             "pdbsViolated",
-            names("plan.blastRadius.pdbsViolated", &blast.pdbs_violated)?,
+            texts("plan.blastRadius.pdbsViolated", &blast.pdbs_violated)?,
         ),
-        ("pvcs", names("plan.blastRadius.pvcs", &blast.pvcs)?),
+        ("pvcs", texts("plan.blastRadius.pvcs", &blast.pvcs)?),
         (
             "unrecoverableVolumes",
-            names(
+            texts(
                 "plan.blastRadius.unrecoverableVolumes",
                 &blast.unrecoverable_volumes,
             )?,
         ),
         (
             "singleReplicas",
-            names("plan.blastRadius.singleReplicas", &blast.single_replicas)?,
+            texts("plan.blastRadius.singleReplicas", &blast.single_replicas)?,
         ),
-        ("outsideNamespace", Value::Int(blast.outside_namespace)),
-        ("undoneBy", names("plan.blastRadius.undoneBy", &blast.undone_by)?),
+        ("outsideNamespace", count(blast.outside_namespace)),
+        ("undoneBy", texts("plan.blastRadius.undoneBy", &blast.undone_by)?),
     ]))
 }
+
+#[cfg(test)]
+#[path = "vars_tests.rs"]
+mod tests;
