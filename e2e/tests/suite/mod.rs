@@ -17,6 +17,7 @@ mod guard;
 mod harness;
 mod kills;
 mod leader;
+mod policy;
 mod product;
 mod reads;
 mod restore;
@@ -50,6 +51,7 @@ pub(crate) fn all() -> Vec<Test> {
         harness::tests(),
         kills::tests(),
         leader::tests(),
+        policy::tests(),
         product::tests(),
         reads::tests(),
         restore::tests(),

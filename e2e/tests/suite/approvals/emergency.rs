@@ -17,7 +17,7 @@ use tokio::process::Command;
 
 use super::super::tools::{change, object, raw, refused, texts};
 use super::super::turn::{
-    LATER, approve, audit_entries, conditions, decide, ended_as, metric, plan_for, read, says,
+    LATER, SOON, approve, audit_entries, conditions, decide, ended_as, metric, plan_for, read, says,
 };
 use super::keys::KeyPair;
 use crate::runner::{Test, own, with_product};
@@ -213,6 +213,26 @@ impl Stage<'_> {
         .await
     }
 
+    /// Whether plans of the namespace are judged as made during an incident.
+    async fn incident_is(&self, wanted: bool) -> Result<()> {
+        eventually(SOON, &format!("an incident under way is {wanted}"), || async {
+            let plan = plan_for(&self.alice, DEMO, "label configmap nginx-conf tier=front").await?;
+            let told = plan
+                .spec
+                .risk
+                .factors
+                .iter()
+                .any(|f| f.id == "incident" && f.weight == 25);
+            ensure!(
+                plan.spec.facts.incident == wanted && told == wanted,
+                "{:?}",
+                plan.spec.risk
+            );
+            Ok(())
+        })
+        .await
+    }
+
     async fn broken_and_reviewed(&self) -> Result<()> {
         let plan = plan_for(&self.alice, DEMO, "scale nginx to 0 replicas").await?;
         let name = plan.name_any();
@@ -239,6 +259,7 @@ impl Stage<'_> {
             "{counted:?}"
         );
         self.review_is(&plan, "Unknown", "ReviewDue").await?;
+        self.incident_is(true).await?;
         ensure!(
             metric(
                 self.product,
@@ -278,6 +299,7 @@ impl Stage<'_> {
             .await?;
         ensure!(code == Some(0), "{out}{err}");
         self.review_is(&plan, "True", "Reviewed").await?;
+        self.incident_is(false).await?;
         let (_, out, _) = self.kubechat("alice", &["why", &name]).await?;
         says(
             &out,

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::super::tools::{
     at, ends_as, entries_of, kubectl_ok, nginx, object, raw, recorded_refusal, says_prompt, status_of,
 };
-use super::super::turn::{SOON, ask, says, waiting_plan};
+use super::super::turn::{SOON, ask, ended_turn, plan_for, says, waiting_plan};
 use crate::runner::{Ctx, Test, shared};
 
 pub(super) fn tests() -> Vec<Test> {
@@ -28,6 +28,7 @@ pub(super) fn tests() -> Vec<Test> {
         an_object_of_another_namespace_is_answered_from_ops_with_a_manifest_that_works,
         a_requester_without_the_right_gets_no_plan_and_reads_which_right_is_missing,
         an_administrators_powers_are_not_used_and_the_message_says_how_to_bind_them,
+        names_that_look_alike_are_other_names_and_hidden_characters_are_told_and_weigh,
         a_provider_that_is_not_supported_answers_nothing,
         what_is_forbidden_to_everybody_is_blocked_for_a_cluster_admin_too,
     ]
@@ -418,5 +419,69 @@ async fn what_is_forbidden_to_everybody_is_blocked_for_a_cluster_admin_too(ctx: 
     maps.get(&victim).await?;
     let baseline = raw(&admin, "RiskPolicy", "").get("baseline").await?;
     ensure!(baseline.labels().get("tier").is_none());
+    Ok(())
+}
+
+async fn names_that_look_alike_are_other_names_and_hidden_characters_are_told_and_weigh(
+    ctx: Arc<Ctx>,
+) -> Result<()> {
+    ctx.product().await?;
+    let namespace = ctx.namespace("look-alike").await?;
+    let alice = ctx.client("alice").await?;
+    // Cyrillic, full width, a combining mark, a control character; none of them is the Deployment that is there.
+    for name in [
+        "ngin\u{0445}",
+        "\u{ff4e}\u{ff47}\u{ff49}\u{ff4e}\u{ff58}",
+        "nginx\u{0301}",
+        "ngi\u{8}nx",
+        "../nginx",
+        "NGINX%2fscale",
+    ] {
+        let asked = ask(
+            &alice,
+            &namespace,
+            &format!("scale deployment {name} to 5 replicas"),
+        )
+        .await;
+        // Admission refuses what no text holds; whatever it takes becomes no plan.
+        let Ok(turn) = asked else { continue };
+        let turn = ended_turn(&alice, &turn).await?;
+        let status = status_of(&turn);
+        ensure!(
+            matches!(
+                status.phase,
+                Some(RequestPhase::NeedsInput | RequestPhase::Failed)
+            ) && status.plan_ref.is_none(),
+            "{name:?} ended as {:?} with plan {:?}",
+            status.phase,
+            status.plan_ref
+        );
+    }
+    no_plan_in(&alice, &namespace).await?;
+    ensure!(at(&nginx(&alice, &namespace).await?, "/spec/replicas") == 2);
+
+    let plain = plan_for(&alice, &namespace, "scale nginx to 3 replicas").await?;
+    ensure!(!plain.spec.facts.untrusted_text, "{:?}", plain.spec.facts);
+    let turn = ask(&alice, &namespace, "scale ng\u{200b}inx to 4 replicas\u{202e}").await?;
+    let plan = waiting_plan(&alice, &turn).await?;
+    let told = plan.spec.risk.factors.iter().find(|f| f.id == "untrusted-text");
+    ensure!(
+        plan.spec.facts.untrusted_text && told.is_some_and(|f| f.weight == 20),
+        "{:?}",
+        plan.spec.risk
+    );
+    ensure!(
+        plan.spec.risk.score > plain.spec.risk.score,
+        "{:?}",
+        plan.spec.risk
+    );
+    let turns: Api<ChatRequest> = Api::namespaced(alice.clone(), &namespace);
+    let status = status_of(&turns.get(&turn.name_any()).await?);
+    let understood = status.interpretation.unwrap_or_default().understood;
+    says(
+        &understood,
+        &["ignored 2 invisible characters", "\\u{200b} \\u{202e}"],
+    )?;
+    ensure!(!understood.contains(['\u{200b}', '\u{202e}']), "{understood:?}");
     Ok(())
 }
