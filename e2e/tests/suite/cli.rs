@@ -37,14 +37,14 @@ pub(crate) fn tests() -> Vec<Test> {
 }
 
 /// The program, called as somebody in a namespace.
-struct Caller<'a> {
+pub(super) struct Caller<'a> {
     ctx: &'a Ctx,
     account: &'a str,
     namespace: &'a str,
 }
 
 impl<'a> Caller<'a> {
-    fn new(ctx: &'a Ctx, account: &'a str, namespace: &'a str) -> Self {
+    pub(super) fn new(ctx: &'a Ctx, account: &'a str, namespace: &'a str) -> Self {
         Self {
             ctx,
             account,
@@ -74,7 +74,7 @@ impl<'a> Caller<'a> {
     }
 
     /// Runs it, expects this exit code, and returns what it printed: (output, errors).
-    async fn ends(&self, args: &[&str], code: i32) -> Result<(String, String)> {
+    pub(super) async fn ends(&self, args: &[&str], code: i32) -> Result<(String, String)> {
         let output = self.run(args).await?;
         let (out, err) = texts(&output);
         ensure!(

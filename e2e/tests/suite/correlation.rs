@@ -11,15 +11,13 @@ use kube::{Api, Client};
 use kubechat_crds::chat_request::Scope;
 use kubechat_crds::{ChatRequestSpec, CommandPlan, DecisionKind, PlanPhase};
 use kubechat_e2e::accounts::OPS;
-use kubechat_e2e::apply::Applier;
 use kubechat_e2e::cluster::{Cluster, Options};
 use kubechat_e2e::product::{self, Product};
-use kubechat_e2e::wait::eventually;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
 
-use super::tools::{dry_run, says_prompt, undo_plan};
-use super::turn::{SOON, approve, ask_with, audit_entries, decide, ended, ended_as, plan_for, waiting_plan};
+use super::tools::{freeze, says_prompt, undo_plan};
+use super::turn::{approve, ask_with, audit_entries, decide, ended, ended_as, plan_for, waiting_plan};
 use crate::runner::{Test, own, with_product};
 
 const DEMO: &str = "demo";
@@ -156,40 +154,8 @@ async fn run_plans(cluster: &Cluster) -> Result<Vec<Ran>> {
 /// A step whose dry-run is accepted and whose write is not.
 async fn refused_when_sent(cluster: &Cluster, alice: &Client) -> Result<Ran> {
     let admin = cluster.client("admin").await?;
-    let objects = [
-        json!({
-            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",
-            "metadata": {"name": "frozen.e2e"},
-            "spec": {
-                "matchConstraints": {"resourceRules": [{
-                    "apiGroups": [""], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": ["configmaps"],
-                    "resourceNames": ["frozen"],
-                }]},
-                "validations": [{"expression": "request.dryRun", "message": "only in earnest is it refused"}],
-            },
-        }),
-        json!({
-            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding",
-            "metadata": {"name": "frozen.e2e"},
-            "spec": {"policyName": "frozen.e2e", "validationActions": ["Deny"]},
-        }),
-    ];
     let plan = plan_for(alice, DEMO, "label configmap frozen tier=web").await?;
-    Applier::new(admin.clone()).apply_all(&objects).await?;
-    let maps: Api<ConfigMap> = Api::namespaced(admin, DEMO);
-    eventually(SOON, "the API server refuses changes of frozen", || async {
-        let mut map = maps.get("frozen").await?;
-        map.data = None;
-        ensure!(
-            maps.replace("frozen", &dry_run(), &map).await.is_ok(),
-            "also a dry-run is refused"
-        );
-        let patch = kube::api::Patch::Merge(json!({"metadata": {"annotations": {"e2e": "x"}}}));
-        let written = maps.patch("frozen", &Default::default(), &patch).await;
-        ensure!(written.is_err(), "it is not refused yet");
-        Ok(())
-    })
-    .await?;
+    freeze(&admin, DEMO, "frozen").await?;
     approve(alice, &plan).await?;
     let plan = ended(alice, &plan).await?;
     ensure!(
@@ -288,6 +254,8 @@ struct Step {
     intended: Option<Timestamp>,
     ended: Option<Timestamp>,
     succeeded: bool,
+    /// The request that decided it, as the result names it.
+    decided_by: String,
     /// Namespace and name of every target.
     targets: Vec<(String, String)>,
 }
@@ -330,25 +298,27 @@ async fn steps(product: &Product) -> Result<BTreeMap<String, Step>> {
                 "a result of another plan: {entry}"
             );
             (step.ended, step.succeeded) = (Some(time), entry["outcome"] == "success");
+            step.decided_by = text(&entry["apiAuditId"]);
         }
     }
     Ok(steps)
 }
 
 fn joined(writes: &[Write], steps: &BTreeMap<String, Step>) -> Result<()> {
-    let belongs = |write: &Write, step: &Step| {
+    let belongs = |write: &Write, id: &str, step: &Step| {
         let named = |(namespace, name): &(String, String)| {
             // A created object has no name yet in the API server's log.
             *namespace == write.namespace && (*name == write.name || write.name.is_empty())
         };
-        write.plan == step.plan
+        write.step() == id
+            && write.plan == step.plan
             && write.user == step.user
             && step.targets.iter().any(named)
             && step.intended.is_some_and(|from| from <= write.time)
             && step.ended.is_none_or(|until| write.time <= until)
     };
     for write in writes {
-        let of = steps.iter().filter(|(_, step)| belongs(write, step)).count();
+        let of = steps.iter().filter(|(id, step)| belongs(write, id, step)).count();
         ensure!(
             of == 1,
             "this write belongs to {of} recorded steps: {write:?}\n{steps:#?}"
@@ -357,9 +327,16 @@ fn joined(writes: &[Write], steps: &BTreeMap<String, Step>) -> Result<()> {
     for (id, step) in steps {
         step.ended
             .with_context(|| format!("step {id} has no result: {step:?}"))?;
-        let mine: Vec<&Write> = writes.iter().filter(|write| belongs(write, step)).collect();
+        let mine: Vec<&Write> = writes.iter().filter(|write| belongs(write, id, step)).collect();
         let accepted = mine.iter().filter(|write| write.accepted).count();
         ensure!(!mine.is_empty(), "nothing was sent for step {id}: {step:?}");
+        let decided = mine.iter().find(|write| write.audit_id == step.decided_by);
+        let decided =
+            decided.with_context(|| format!("no write has the id that step {id} names: {step:?}"))?;
+        ensure!(
+            decided.accepted == step.succeeded,
+            "{decided:?} did not decide {step:?}"
+        );
         ensure!(
             !step.succeeded || accepted == step.targets.len(),
             "step {id} was done by {accepted} writes: {step:?}\n{mine:#?}"
@@ -378,7 +355,8 @@ fn finds_what_is_missing(writes: &[Write], steps: &BTreeMap<String, Step>) -> Re
         let mut fewer = writes.to_vec();
         fewer.remove(at);
         ensure!(joined(&fewer, steps).is_err(), "nobody missed {write:?}");
-        let strange: [fn(&mut Write); 3] = [
+        let strange: [fn(&mut Write); 4] = [
+            |write| write.audit_id.insert(0, '0'),
             |write| write.plan.push('0'),
             |write| write.user.push('x'),
             |write| write.name = "other".to_owned(),
@@ -390,6 +368,14 @@ fn finds_what_is_missing(writes: &[Write], steps: &BTreeMap<String, Step>) -> Re
         }
     }
     for id in steps.keys() {
+        let mut other = steps.clone();
+        if let Some(step) = other.get_mut(id) {
+            step.decided_by.clear();
+        }
+        ensure!(
+            joined(writes, &other).is_err(),
+            "nobody missed the request of step {id}"
+        );
         let mut fewer = steps.clone();
         fewer.remove(id);
         ensure!(joined(writes, &fewer).is_err(), "nobody missed step {id}");

@@ -28,6 +28,7 @@ mod story;
 mod tls;
 mod tools;
 mod turn;
+mod undo;
 
 use crate::runner::Test;
 
@@ -59,6 +60,7 @@ pub(crate) fn all() -> Vec<Test> {
         risk::tests(),
         story::tests(),
         tls::tests(),
+        undo::tests(),
     ]
     .into_iter()
     .flatten()

@@ -4,6 +4,7 @@ use std::process::{Output, Stdio};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::{GroupVersionKind, Status};
@@ -12,14 +13,16 @@ use kubechat_crds::condition::{find, is_finished, types};
 use kubechat_crds::{
     ChatRequest, ChatRequestSpec, ChatRequestStatus, CommandPlan, LocalRef, PlanPhase, RequestPhase,
 };
+use kubechat_e2e::apply::Applier;
 use kubechat_e2e::cluster::Cluster;
 use kubechat_e2e::demo::DEPLOYMENT;
 use kubechat_e2e::product::Product;
+use kubechat_e2e::wait::eventually;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
-use super::turn::{ask_with, ended_turn, run, waiting_plan};
+use super::turn::{SOON, ask_with, ended_turn, run, waiting_plan};
 
 /// Kinds people write in namespaces, and their resources.
 pub(crate) const WORK: [(&str, &str); 4] = [
@@ -274,4 +277,44 @@ pub(crate) fn at(object: &Value, pointer: &str) -> Value {
 /// Whether a turn has ended.
 pub(crate) fn is_over(turn: &ChatRequest) -> bool {
     is_finished(&status_of(turn).conditions)
+}
+
+/// From now on the API server refuses changes of this ConfigMap, but not their dry-runs.
+pub(crate) async fn freeze(admin: &Client, namespace: &str, name: &str) -> Result<()> {
+    let policy = format!("frozen-{namespace}.e2e");
+    let objects = [
+        json!({
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",
+            "metadata": {"name": policy},
+            "spec": {
+                "matchConstraints": {
+                    "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+                    "resourceRules": [{
+                        "apiGroups": [""], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": ["configmaps"],
+                        "resourceNames": [name],
+                    }],
+                },
+                "validations": [{"expression": "request.dryRun", "message": "only in earnest is it refused"}],
+            },
+        }),
+        json!({
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding",
+            "metadata": {"name": policy},
+            "spec": {"policyName": policy, "validationActions": ["Deny"]},
+        }),
+    ];
+    Applier::new(admin.clone()).apply_all(&objects).await?;
+    let maps: Api<ConfigMap> = Api::namespaced(admin.clone(), namespace);
+    eventually(SOON, &format!("changes of {name} are refused"), || async {
+        // Written as it is, it stays the same version.
+        let map = maps.get(name).await?;
+        ensure!(
+            maps.replace(name, &dry_run(), &map).await.is_ok(),
+            "also a dry-run is refused"
+        );
+        let written = maps.replace(name, &PostParams::default(), &map).await;
+        ensure!(written.is_err(), "they are not yet");
+        Ok(())
+    })
+    .await
 }
