@@ -28,7 +28,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
     BTreeMap::from([
         ("kubechat-crds", &[] as &[&str]),
         ("kubechat-core", &["kubechat-crds"]),
-        ("kubechat-audit", &["kubechat-core", "kubechat-crds"]),
+        ("kubechat-audit", &[]),
         ("kubechat-webhook", &["kubechat-core", "kubechat-crds"]),
         (
             "kubechat-operator",

@@ -76,6 +76,7 @@ async fn a_lost_or_broken_certificate_is_made_anew_and_no_request_fails() -> Res
             .await?;
         }
         probe.end().await?;
+        one_that_ends_soon_is_replaced(&admin, &secrets).await?;
         ensure!(product.pid(Part::Webhook) == pid, "the webhook was restarted");
         only_new_certificate(&admin, &alice).await
     })
@@ -87,6 +88,32 @@ async fn spoil(secrets: &Api<Secret>, field: &str) -> Result<()> {
     let nonsense = Patch::Merge(json!({"data": {field: ByteString(b"nonsense".to_vec())}}));
     secrets.patch(SECRET, &PatchParams::default(), &nonsense).await?;
     Ok(())
+}
+
+/// A certificate whose time is over within a month is not waited for.
+async fn one_that_ends_soon_is_replaced(admin: &Client, secrets: &Api<Secret>) -> Result<()> {
+    let mut soon = rcgen::CertificateParams::new(vec!["soon.example.org".to_owned()])?;
+    let today = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
+    let day = Duration::from_secs(24 * 3600);
+    soon.not_before = rcgen::date_time_ymd(1970, 1, 1) + (today - day);
+    soon.not_after = rcgen::date_time_ymd(1970, 1, 1) + (today + day * 20);
+    let key = rcgen::KeyPair::generate()?;
+    let certificate = soon.self_signed(&key)?.pem();
+    let before = bundle(admin).await?;
+    let bytes = |text: &str| ByteString(text.as_bytes().to_vec());
+    let data = json!({
+        "tls.crt": bytes(&certificate), "tls.key": bytes(&key.serialize_pem()), "ca.crt": bytes(&certificate),
+    });
+    let patch = Patch::Merge(json!({ "data": data }));
+    secrets.patch(SECRET, &PatchParams::default(), &patch).await?;
+    eventually(SOON, "it is replaced", || async {
+        let data = secrets.get(SECRET).await?.data.unwrap_or_default();
+        let served = data.get("tls.crt").context("there is none")?;
+        ensure!(served.0 != certificate.as_bytes(), "it is still there");
+        ensure!(bundle(admin).await? != before, "the bundle is the old one");
+        Ok(())
+    })
+    .await
 }
 
 /// With the new CA alone in the bundle, admission works: so the webhook does serve the new certificate.

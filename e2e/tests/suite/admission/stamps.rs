@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
-use kube::ResourceExt;
-use kube::api::{DynamicObject, PostParams};
-use kubechat_crds::DecisionKind;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
+use kube::{Api, ResourceExt};
+use kubechat_crds::{DecisionKind, PlanPhase};
 use kubechat_e2e::cluster::Cluster;
+use kubechat_e2e::wait::eventually;
 use serde_json::{Value, json};
 
 use super::super::tools::{change, impersonating, is_over, kubectl_ok, object, raw, refused};
-use super::super::turn::{ask, decide, ended_turn, plan_for};
+use super::super::turn::{SOON, approve, ask, decide, ended_as, ended_turn, plan_for};
 use crate::runner::{Ctx, Test, shared};
 
 const ALICE_UID: &str = "8f4b1c9e-0000-4000-8000-000000000001";
@@ -23,6 +25,7 @@ pub(super) fn tests() -> Vec<Test> {
         a_spec_that_was_created_never_changes,
         only_the_requester_or_an_approver_cancels_a_turn_and_never_takes_it_back,
         only_its_owner_changes_a_session,
+        a_new_seal_key_leaves_what_waits_valid,
     ]
 }
 
@@ -332,4 +335,46 @@ async fn only_its_owner_changes_a_session(ctx: Arc<Ctx>) -> Result<()> {
     let changed = change(&sessions, "talk", &json!({"title": "still mine"})).await?;
     ensure!(changed.data["spec"]["title"] == "still mine");
     is_alices("the session", &changed.data["spec"]["requester"])
+}
+
+async fn a_new_seal_key_leaves_what_waits_valid(ctx: Arc<Ctx>) -> Result<()> {
+    ctx.product().await?;
+    let namespace = ctx.namespace("rotation").await?;
+    let (admin, alice) = (ctx.client("admin").await?, ctx.client("alice").await?);
+    let secrets: Api<Secret> = Api::namespaced(admin, "kubechat-system");
+    let key = |secret: &Secret, field: &str| {
+        let data = secret.data.as_ref().and_then(|data| data.get(field));
+        data.map(|bytes| bytes.0.clone())
+    };
+    let waiting = plan_for(&alice, &namespace, "scale nginx to 3 replicas").await?;
+    let before = secrets.get("kubechat-seal").await?;
+    let rotate = Patch::Merge(json!({"metadata": {"annotations": {"kubechat.io/rotate": "now"}}}));
+    secrets
+        .patch("kubechat-seal", &PatchParams::default(), &rotate)
+        .await?;
+    let after = eventually(SOON, "there is a new key", || async {
+        let secret = secrets.get("kubechat-seal").await?;
+        let asked = secret.metadata.annotations.clone().unwrap_or_default();
+        ensure!(asked.is_empty(), "it still asks: {asked:?}");
+        Ok(secret)
+    })
+    .await?;
+    ensure!(
+        key(&after, "current.id") != key(&before, "current.id")
+            && key(&after, "previous.key") == key(&before, "current.key"),
+        "the key before is not kept, or is the same"
+    );
+    // Asked before, approved after it.
+    approve(&alice, &waiting).await?;
+    ended_as(&alice, &waiting, PlanPhase::Succeeded).await?;
+    let id = String::from_utf8(key(&after, "current.id").unwrap_or_default())?;
+    eventually(SOON, "the webhook seals with the new key", || async {
+        let turn = ended_turn(&alice, &ask(&alice, &namespace, "list pods").await?).await?;
+        let reason = turn.status.map(|s| s.conditions[0].reason.clone());
+        ensure!(reason.as_deref() == Some("Answered"), "it ended as {reason:?}");
+        let seal = turn.spec.requester.and_then(|r| r.seal).map(|s| s.key_id);
+        ensure!(seal.as_ref() == Some(&id), "it is sealed with {seal:?}");
+        Ok(())
+    })
+    .await
 }

@@ -52,6 +52,9 @@ async fn a_policy_that_is_missing_unsupported_suspended_or_stricter_than_before_
                 .context("an unsupported policy")?;
             missing_approves_nothing(&people).await.context("no policy")?;
             short_lives_expire(&people).await.context("a short maxPlanAge")?;
+            limits_refuse_what_is_more(&people, product)
+                .await
+                .context("small limits")?;
             suspended_sends_nothing_and_rights_are_asked_again(&people, product)
                 .await
                 .context("a suspended policy")
@@ -280,6 +283,46 @@ async fn short_lives_expire(people: &People) -> Result<()> {
     })
     .await?;
     packs.delete("hasty", &DeleteParams::default()).await?;
+    Ok(())
+}
+
+async fn limits_refuse_what_is_more(people: &People, product: &Product) -> Result<()> {
+    let packs = raw(&people.admin, "RiskPolicy", "");
+    for (limit, prompt, words) in [
+        (
+            "stepsPerPlan",
+            "scale nginx to 3 and restart nginx",
+            ["2 steps", "the limit is 1"],
+        ),
+        (
+            "targetsPerStep",
+            "kubectl label configmap nginx-conf kube-root-ca.crt limit=one",
+            ["2 objects", "the limit is 1"],
+        ),
+        (
+            "changesPerUserPerHour",
+            "scale nginx to 3",
+            ["plans within the hour", "the limit is 1"],
+        ),
+    ] {
+        let small = object("RiskPolicy", "small", &json!({"limits": {limit: 1}}))?;
+        packs.create(&PostParams::default(), &small).await?;
+        eventually(SOON, "the pack is judged", || async {
+            let found = packs.get("small").await?;
+            let ready = at(&found.data, "/status/conditions/0/status");
+            ensure!(ready == "True", "it is {}", found.data);
+            Ok(())
+        })
+        .await?;
+        let spec = super::super::tools::says_prompt(prompt);
+        let blocked = kubechat_crds::RequestPhase::Blocked;
+        let (turn, said) =
+            super::super::tools::ends_as(&people.alice, DEMO, spec, blocked, "LimitExceeded").await?;
+        says(&said, &words).context(limit)?;
+        recorded_refusal(product, &turn, "LimitExceeded").await?;
+        packs.delete("small", &DeleteParams::default()).await?;
+    }
+    ensure!(replicas(people).await? == 5, "something was done");
     Ok(())
 }
 

@@ -64,6 +64,10 @@ async fn a_trusted_pipeline_never_changes_its_own_judge() -> Result<()> {
         refused(&pipeline.push("another interpreter").await?)?;
         files.remove("provider.yaml")?;
 
+        write(files, "audit.yaml", &unheard())?;
+        refused(&pipeline.push("record nothing").await?)?;
+        files.remove("audit.yaml")?;
+
         files.remove("extra.yaml")?;
         let pruned = pipeline.push("without that policy").await?;
         ensure!(!pruned.ready, "it removed a policy: {pruned:?}");
@@ -108,6 +112,13 @@ fn provider() -> Value {
     json!({
         "apiVersion": "kubechat.io/v1beta1", "kind": "AIProvider", "metadata": {"name": "mine"},
         "spec": {"type": "Rules"},
+    })
+}
+
+fn unheard() -> Value {
+    json!({
+        "apiVersion": "kubechat.io/v1beta1", "kind": "AuditPolicy", "metadata": {"name": "default"},
+        "spec": {"levels": {"approval": "Off", "command_generation": "Off"}},
     })
 }
 

@@ -30,6 +30,7 @@ pub(super) fn tests() -> Vec<Test> {
         a_restart_replaces_the_pods_and_says_that_it_cannot_be_undone,
         a_deleted_object_needs_somebody_elses_approval_and_is_created_again_by_rollback,
         a_sentence_with_two_changes_is_one_plan_done_in_order,
+        two_changes_are_undone_in_the_reverse_order,
         a_plan_only_turn_shows_its_plan_takes_no_approval_and_changes_nothing,
         nodes_are_cordoned_and_uncordoned_from_ops,
         a_namespace_is_created_from_ops_and_its_deletion_is_destructive,
@@ -237,6 +238,32 @@ async fn a_sentence_with_two_changes_is_one_plan_done_in_order(ctx: Arc<Ctx>) ->
     )?;
     confirm(&alice, &undo).await?;
     demo::wait_ready(&alice, &namespace, DEPLOYMENT, 2).await
+}
+
+async fn two_changes_are_undone_in_the_reverse_order(ctx: Arc<Ctx>) -> Result<()> {
+    ctx.product().await?;
+    let namespace = ctx.namespace("reverse").await?;
+    let alice = ctx.client("alice").await?;
+    let configs: Api<ConfigMap> = Api::namespaced(alice.clone(), &namespace);
+    let made: ConfigMap = serde_json::from_value(json!({"metadata": {"name": "settings"}}))?;
+    configs.create(&PostParams::default(), &made).await?;
+    let prompt = "scale nginx to 3 and label configmap settings tier=web";
+    let plan = confirm(&alice, &plan_for(&alice, &namespace, prompt).await?).await?;
+    let undo = undo_plan(&alice, &plan).await?;
+    let order = |plan: &CommandPlan| -> Vec<String> {
+        let steps = plan.spec.steps.iter();
+        steps
+            .map(|step| format!("{} {}", step.action.as_str(), step.targets[0].name))
+            .collect()
+    };
+    let (there, back) = (order(&plan), order(&undo));
+    ensure!(there == ["scale nginx", "label settings"], "it does {there:?}");
+    ensure!(back == ["label settings", "scale nginx"], "it undoes {back:?}");
+    confirm(&alice, &undo).await?;
+    demo::wait_ready(&alice, &namespace, DEPLOYMENT, 2).await?;
+    let left = configs.get("settings").await?.metadata.labels.unwrap_or_default();
+    ensure!(left.is_empty(), "it is labelled {left:?}");
+    Ok(())
 }
 
 async fn a_plan_only_turn_shows_its_plan_takes_no_approval_and_changes_nothing(ctx: Arc<Ctx>) -> Result<()> {
