@@ -32,8 +32,8 @@ const TEST_DEADLINE: Duration = Duration::from_secs(300);
 /// Tests at once in the shared cluster: they wait for controllers most of their time.
 const SHARED_AT_ONCE: usize = 4;
 
-/// Clusters of single tests at once, beside the shared one: two cores carry no more.
-const OWN_AT_ONCE: usize = 2;
+/// Clusters of single tests at once, beside the shared one: on two cores no more gain anything.
+const OWN_AT_ONCE: usize = 3;
 
 /// How many of the slowest tests are named at the end.
 const SLOWEST: usize = 8;

@@ -33,7 +33,6 @@ pub(crate) fn tests() -> Vec<Test> {
         ctrl_c_leaves_the_turn_as_it_is,
         colours_are_off_for_pipes_and_no_color_and_text_of_others_is_escaped,
         a_wrong_place_or_account_is_named,
-        a_pack_is_tried_on_the_plans_of_a_cluster,
     ]
 }
 
@@ -505,48 +504,4 @@ async fn a_wrong_place_or_account_is_named(ctx: Arc<Ctx>) -> Result<()> {
     let missing = Caller::new(&ctx, "alice", "no-such-namespace");
     let (out, err) = missing.ends(&["plans"], 3).await?;
     says(&format!("{out}{err}"), &["no-such-namespace"])
-}
-
-async fn a_pack_is_tried_on_the_plans_of_a_cluster(ctx: Arc<Ctx>) -> Result<()> {
-    ctx.product().await?;
-    let namespace = ctx.namespace("policy-test").await?;
-    let plan = plan_for(&ctx.client("alice").await?, &namespace, "scale nginx to 3").await?;
-    let caller = Caller::new(&ctx, "alice", &namespace);
-    let folder = tempfile::TempDir::new()?;
-    let (plans, pack) = (folder.path().join("plans.json"), folder.path().join("pack.yaml"));
-    let get = ["get", "commandplans", "-n", &namespace, "-o", "json"];
-    let (list, _) = super::tools::kubectl_ok(&ctx.cluster, "alice", &get, "").await?;
-    std::fs::write(&plans, list)?;
-    let (plans, file) = (plans.to_string_lossy(), pack.to_string_lossy());
-    let args = ["policy", "test", "--file", &file, "--plans", &plans, "-o", "json"];
-    let with = |rules: &Value| {
-        serde_json::json!({
-            "apiVersion": "kubechat.io/v1beta1", "kind": "RiskPolicy", "metadata": {"name": "baseline"},
-            "spec": {"rules": rules, "approvals": {"caution": {"count": 1, "selfConfirm": true}}},
-        })
-        .to_string()
-    };
-    for (rules, change, code) in [
-        (serde_json::json!([]), "same", 0),
-        (
-            serde_json::json!([{"name": "no", "when": "step.action == 'scale'", "effect": "Deny", "message": "hands off"}]),
-            "denied",
-            20,
-        ),
-    ] {
-        std::fs::write(&pack, with(&rules))?;
-        let (out, _) = caller.ends(&args, code).await?;
-        let found: Value = serde_json::from_str(&out)?;
-        ensure!(
-            found[0]["change"] == change
-                && found[0]["plan"].as_str() == Some(&format!("{namespace}/{}", plan.name_any())),
-            "{out}"
-        );
-    }
-    std::fs::write(
-        &pack,
-        with(&serde_json::json!([{"name": "bad", "when": "step.acton == 'x'", "effect": "Deny"}])),
-    )?;
-    let (_, err) = caller.ends(&args, 2).await?;
-    says(&err, &["step has no field acton"])
 }

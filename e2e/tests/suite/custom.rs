@@ -112,7 +112,10 @@ async fn a_kind_is_scaled_by_its_scale_subresource_wherever_its_number_stands_an
     says(&message, &["databases/scale", "Nothing was done"])?;
 
     grant(&admin, &namespace, &["databases", "databases/scale"]).await?;
-    let plan = plan_for(&alice, &namespace, prompt).await?;
+    let plan = eventually(LATER, "the right is known", || {
+        plan_for(&alice, &namespace, prompt)
+    })
+    .await?;
     ensure!(numbers(&plan) == Some(("3", "5", 3)), "{:?}", plan.spec.steps);
     approve_as_asked(&[&bob, &carol], &plan).await?;
     ended_as(&alice, &plan, PlanPhase::Succeeded).await?;

@@ -35,6 +35,8 @@ use crate::runner::Test;
 /// Every test there is.
 pub(crate) fn all() -> Vec<Test> {
     [
+        // The longest one first, so that nothing waits for it alone at the end.
+        kills::tests(),
         admission::tests(),
         approvals::tests(),
         audit::tests(),
@@ -50,7 +52,6 @@ pub(crate) fn all() -> Vec<Test> {
         gitops::tests(),
         guard::tests(),
         harness::tests(),
-        kills::tests(),
         leader::tests(),
         policy::tests(),
         product::tests(),

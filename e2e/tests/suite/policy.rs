@@ -1,9 +1,11 @@
 //! Rules and freezes of RiskPolicies, end to end: what they refuse, and what a pack that changes or goes does to plans
-//! that wait. They bind the whole cluster, so these run in one of their own, one after the other.
+//! that wait. They bind the whole cluster, so these run in one of their own, one after the other. A pack can be tried first.
+
+use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
-use kube::Client;
 use kube::api::{DeleteParams, PostParams};
+use kube::{Client, ResourceExt};
 use kubechat_crds::condition::{find, types};
 use kubechat_crds::{CommandPlan, PlanPhase, RequestPhase};
 use kubechat_e2e::cluster::Options;
@@ -11,16 +13,16 @@ use kubechat_e2e::product;
 use kubechat_e2e::wait::eventually;
 use serde_json::{Value, json};
 
-use super::tools::{at, change, ended_unsent, nginx, object, raw, status_of};
-use super::turn::{
-    LATER, SOON, approve, ask, ended_as, ended_turn, held_up, phase, plan_for, read, says, verdict,
-};
-use crate::runner::{Test, own, with_product};
+use super::cli::Caller;
+use super::tools::{at, change, ended_unsent, kubectl_ok, nginx, object, raw, status_of};
+use super::turn::{LATER, SOON, approve, ask, ended_as, ended_turn, phase, plan_for, read, says, verdict};
+use crate::runner::{Ctx, Test, own, shared, with_product};
 
 const DEMO: &str = "demo";
 
 pub(crate) fn tests() -> Vec<Test> {
-    own![rules_freezes_and_packs_that_change_or_go_bind_plans_as_the_stricter_of_then_and_now]
+    let own = own![rules_freezes_and_packs_that_change_or_go_bind_plans_as_the_stricter_of_then_and_now];
+    [own, shared![a_pack_is_tried_on_the_plans_of_a_cluster]].concat()
 }
 
 /// The people of these tests.
@@ -196,7 +198,6 @@ async fn loosened_or_deleted_the_frozen_requirement_binds(people: &People) -> Re
 
 async fn a_deny_that_comes_later_ends_the_plan(people: &People) -> Result<()> {
     let plan = plan_for(&people.alice, DEMO, "scale nginx to 5 replicas").await?;
-    held_up(&people.alice, &plan, "AwaitingApproval").await?;
     let rule = json!({"name": "no-scale", "when": "step.action == 'scale'", "effect": "Deny"});
     people.apply("later", &json!({"rules": [rule]})).await?;
     let plan = ended_unsent(&people.alice, &plan, PlanPhase::Blocked).await?;
@@ -205,4 +206,48 @@ async fn a_deny_that_comes_later_ends_the_plan(people: &People) -> Result<()> {
     says(&ended.message, &["RiskPolicy later, rule no-scale"])?;
     ensure!(people.replicas().await? == 4, "it was scaled");
     people.remove("later").await
+}
+
+async fn a_pack_is_tried_on_the_plans_of_a_cluster(ctx: Arc<Ctx>) -> Result<()> {
+    ctx.product().await?;
+    let namespace = ctx.namespace("policy-test").await?;
+    let plan = plan_for(&ctx.client("alice").await?, &namespace, "scale nginx to 3").await?;
+    let caller = Caller::new(&ctx, "alice", &namespace);
+    let folder = tempfile::TempDir::new()?;
+    let (plans, pack) = (folder.path().join("plans.json"), folder.path().join("pack.yaml"));
+    let get = ["get", "commandplans", "-n", &namespace, "-o", "json"];
+    let (list, _) = kubectl_ok(&ctx.cluster, "alice", &get, "").await?;
+    std::fs::write(&plans, list)?;
+    let (plans, file) = (plans.to_string_lossy(), pack.to_string_lossy());
+    let args = ["policy", "test", "--file", &file, "--plans", &plans, "-o", "json"];
+    let with = |rules: &Value| {
+        json!({
+            "apiVersion": "kubechat.io/v1beta1", "kind": "RiskPolicy", "metadata": {"name": "baseline"},
+            "spec": {"rules": rules, "approvals": {"caution": {"count": 1, "selfConfirm": true}}},
+        })
+        .to_string()
+    };
+    for (rules, change, code) in [
+        (json!([]), "same", 0),
+        (
+            json!([{"name": "no", "when": "step.action == 'scale'", "effect": "Deny", "message": "hands off"}]),
+            "denied",
+            20,
+        ),
+    ] {
+        std::fs::write(&pack, with(&rules))?;
+        let (out, _) = caller.ends(&args, code).await?;
+        let found: Value = serde_json::from_str(&out)?;
+        ensure!(
+            found[0]["change"] == change
+                && found[0]["plan"].as_str() == Some(&format!("{namespace}/{}", plan.name_any())),
+            "{out}"
+        );
+    }
+    std::fs::write(
+        &pack,
+        with(&json!([{"name": "bad", "when": "step.acton == 'x'", "effect": "Deny"}])),
+    )?;
+    let (_, err) = caller.ends(&args, 2).await?;
+    says(&err, &["step has no field acton"])
 }

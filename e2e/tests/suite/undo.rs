@@ -43,11 +43,11 @@ async fn what_a_plan_did_before_it_failed_is_undone_in_reverse_and_nothing_else(
     ctx.product().await?;
     let namespace = ctx.namespace("midway").await?;
     let (alice, bob) = (ctx.client("alice").await?, ctx.client("bob").await?);
-    for name in ["first", "frozen"] {
+    for name in ["alpha", "frozen"] {
         config_map(&alice, &namespace, name, 1).await?;
     }
     let prompt =
-        "scale nginx to 3, label configmap first tier=web, label configmap frozen tier=web and restart nginx";
+        "scale nginx to 3, label configmap alpha tier=web, label configmap frozen tier=web and restart nginx";
     let plan = plan_for(&alice, &namespace, prompt).await?;
     let actions: Vec<&str> = plan.spec.steps.iter().map(|step| step.action.as_str()).collect();
     ensure!(actions == ["scale", "label", "label", "restart"], "{actions:?}");
@@ -90,7 +90,7 @@ async fn what_a_plan_did_before_it_failed_is_undone_in_reverse_and_nothing_else(
     let maps: Api<ConfigMap> = Api::namespaced(alice.clone(), &namespace);
     let labelled = async |name: &str| anyhow::Ok(maps.get(name).await?.labels().contains_key("tier"));
     let now = nginx(&alice, &namespace).await?;
-    ensure!(at(&now, "/spec/replicas") == 3 && labelled("first").await? && !labelled("frozen").await?);
+    ensure!(at(&now, "/spec/replicas") == 3 && labelled("alpha").await? && !labelled("frozen").await?);
 
     let caller = Caller::new(&ctx, "alice", &namespace);
     let (shown, _) = caller.ends(&["rollback", &name, "--yes"], 0).await?;
@@ -107,9 +107,9 @@ async fn what_a_plan_did_before_it_failed_is_undone_in_reverse_and_nothing_else(
         .iter()
         .map(|step| (step.action.as_str(), step.targets[0].name.as_str()))
         .collect();
-    ensure!(reverse == [("label", "first"), ("scale", "nginx")], "{reverse:?}");
+    ensure!(reverse == [("label", "alpha"), ("scale", "nginx")], "{reverse:?}");
     let now = nginx(&alice, &namespace).await?;
-    ensure!(at(&now, "/spec/replicas") == 2 && !labelled("first").await? && !labelled("frozen").await?);
+    ensure!(at(&now, "/spec/replicas") == 2 && !labelled("alpha").await? && !labelled("frozen").await?);
     let restarted = at(
         &now,
         "/spec/template/metadata/annotations/kubectl.kubernetes.io~1restartedAt",
@@ -154,7 +154,7 @@ async fn what_undoes_a_plan_outlives_the_operator_and_goes_with_the_turn_whoever
         let carol = cluster.client("carol").await?;
         let mut plans = vec![];
         // Too long to stand in a plan.
-        for name in ["one", "two", "three"] {
+        for name in ["alpha", "beta", "gamma"] {
             config_map(&alice, DEMO, name, 40_000).await?;
             let plan = plan_for(&alice, DEMO, &format!("delete configmap {name}")).await?;
             approve_as_asked(&[&bob, &carol], &plan).await?;
@@ -188,7 +188,7 @@ async fn what_undoes_a_plan_outlives_the_operator_and_goes_with_the_turn_whoever
         approve(&alice, &undo).await?;
         ended_as(&alice, &undo, PlanPhase::Succeeded).await?;
         let maps: Api<ConfigMap> = Api::namespaced(alice.clone(), DEMO);
-        let again = maps.get("three").await?.data.context("it is empty")?;
+        let again = maps.get("gamma").await?.data.context("it is empty")?;
         ensure!(again["text"].len() == 40_000, "it is not what it was");
         ensure!(read(&alice, &three).await.is_ok());
         Ok(())

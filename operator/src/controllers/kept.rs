@@ -21,7 +21,7 @@ use crate::context::Context;
 use crate::error::Error;
 
 /// Between a turn's end and the look at what is left of it: many that go together are one look.
-const SETTLE: Duration = Duration::from_secs(1);
+const SETTLE: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 20 });
 
 /// Sweeps at the start, whenever a turn went, and once in a period for those whose end nobody saw. Best effort: what could
 /// not be forgotten now is next time.

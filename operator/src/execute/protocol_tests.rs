@@ -395,7 +395,7 @@ async fn an_old_turn_that_was_created_again_from_a_backup_is_not_acted_on() {
     let process = world.start(Fuse::long()).await;
     let _ = process.look(&world).await;
     assert_eq!(world.writes(&step), [0]);
-    assert_eq!(phase(&world.plan()), PlanPhase::Cancelled);
+    assert_eq!(phase(&world.plan()), PlanPhase::Blocked);
     world
         .server
         .edit(&path, |o| o["metadata"]["creationTimestamp"] = created);

@@ -38,6 +38,7 @@ impl Run<'_> {
                 return self.lost(index).await.map(Some);
             };
             let seq = record.seq;
+            let why = record.result.as_ref().map(|result| result.reason.clone());
             let (state, message) = match record.result {
                 Some(result) => {
                     let ended = settled(result.outcome);
@@ -54,7 +55,7 @@ impl Run<'_> {
             self.set(
                 index,
                 state,
-                Some(reason_of(state)).filter(|_| state != StepState::Done),
+                Some(recorded(why.as_deref(), state)).filter(|_| state != StepState::Done),
                 &message,
             );
             if let Some(step) = self.status.steps.get_mut(index) {
@@ -161,6 +162,15 @@ fn settled(outcome: Outcome) -> StepState {
         Outcome::Success => StepState::Done,
         Outcome::Failure | Outcome::Denied => StepState::Failed,
         Outcome::Unknown | Outcome::Intent => StepState::Unknown,
+    }
+}
+
+/// The reason of a step that ended, as the log has it where that says more than its state.
+fn recorded(why: Option<&str>, state: StepState) -> &'static str {
+    match why {
+        Some(reason::INTERRUPTED) => reason::INTERRUPTED,
+        Some(reason::FORBIDDEN) => reason::FORBIDDEN,
+        Some(_) | None => reason_of(state),
     }
 }
 

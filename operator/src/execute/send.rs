@@ -369,7 +369,12 @@ impl<'a> Sender<'a> {
                         Err(error) => return Err(answered(reason::UNREACHABLE, &error)),
                     };
                 }
-                Some(429) => self.pace.sleep(pause(&error, attempt)).await,
+                Some(429) => {
+                    self.pace.sleep(pause(&error, attempt)).await;
+                    if self.pace.stopping() {
+                        return Err(answered(reason::INTERRUPTED, &error));
+                    }
+                }
                 // An answer of the API server means that it did not happen; a server error, or one of a proxy that
                 // waited too long (408), may hide that it did.
                 Some(403) => return Err(answered(reason::FORBIDDEN, &error)),

@@ -39,7 +39,10 @@ pub(super) async fn run(run: &mut Run<'_>) -> Result<Progress, Error> {
         Err(Error::Identity(why)) => return refuse(run, reason::FORBIDDEN, why).await,
         Err(error) => return Err(error),
     };
-    if let Some(changed) = gather::namespaces::outgrown(run.ctx, run.fresh).await? {
+    // Of a plan under way this is asked before its next step.
+    if !run.begun()
+        && let Some(changed) = gather::namespaces::outgrown(run.ctx, run.fresh).await?
+    {
         return stale(run, &changed).await;
     }
     // Nothing is sent while any target of any step is not as it was planned. One step alone is checked where it is sent.

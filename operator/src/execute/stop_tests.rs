@@ -182,7 +182,7 @@ async fn a_plan_that_ends_midway_is_interrupted_and_says_what_was_done_and_how_t
                     o["spec"]["cancel"] = true.into();
                 });
             },
-            "withdrawn by the requester",
+            "withdrawn (spec.cancel)",
         ),
         (
             "an approval was taken back",
@@ -195,13 +195,13 @@ async fn a_plan_that_ends_midway_is_interrupted_and_says_what_was_done_and_how_t
             "do not suffice any more",
         ),
         (
-            "expired",
+            "put back from a backup",
             |world, _| {
                 world.server.edit(&turn_path(), |o| {
                     o["metadata"]["creationTimestamp"] = "2020-01-01T00:00:00Z".into();
                 });
             },
-            "stamped too long ago",
+            "no valid seal",
         ),
         (
             "changed",

@@ -132,7 +132,13 @@ impl Ending {
     /// In words, of a plan that was under way; `account` says what was done.
     #[must_use]
     pub fn midway(&self, account: &str) -> String {
-        self.told("stopped midway: ", account)
+        // What denies a plan says so of one that was not begun.
+        let denied = self.message.replace(" Nothing was done.", "");
+        Self {
+            message: denied,
+            ..self.clone()
+        }
+        .told("stopped midway: ", account)
     }
 
     fn told(&self, before: &str, account: &str) -> String {
@@ -189,11 +195,10 @@ pub fn decide(seen: &Observed<'_>) -> (Verdict, ApprovalSummary) {
     // Who approved looked at a lesser plan, with a lesser right; and identities of a higher level age sooner.
     let planned = seen.plan.risk.level;
     if let Some(level) = live.as_ref().map(|l| l.level).filter(|level| *level > planned) {
-        let message = format!(
-            "the RiskPolicies make it {level} now, and it was planned as {planned}. Nothing was executed. Ask again: kubechat again {}",
-            seen.name
-        );
-        return (end(Stale, reason::STALE, message), count.summary);
+        let message = format!("the RiskPolicies make it {level} now, and it was planned as {planned}");
+        let next = format!("Ask again: kubechat again {}", seen.name);
+        let ending = Ending::new(Stale, reason::STALE, message).then(next);
+        return (Verdict::End(ending), count.summary);
     }
     if let Some(why) = expired(seen) {
         let ending = Ending::new(Expired, reason::EXPIRED, why);

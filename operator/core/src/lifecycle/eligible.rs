@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use kubechat_crds::command_plan::Requirement;
 use kubechat_crds::condition::clip;
-use kubechat_crds::{CommandPlanSpec, Level};
+use kubechat_crds::{CommandPlanSpec, Identity, Level};
 
 use super::approval::Facts;
 use crate::holders::{Holders, Subject};
@@ -40,7 +40,11 @@ pub(super) fn eligible(
     let held = holders.and_then(|holders| holders.of(&authz::approver_questions(plan)));
     let mut who = BTreeSet::new();
     for entry in open {
-        if entry.self_confirm && plan.risk.level <= Level::Caution && !decided.contains(requester) {
+        if entry.self_confirm
+            && plan.risk.level <= Level::Caution
+            && !decided.contains(requester)
+            && is_wanted(entry, &plan.requester)
+        {
             let text = format!("user {} (the requester)", shown::identity(requester));
             who.insert((Rank::Requester, text));
         }
@@ -65,6 +69,14 @@ pub(super) fn eligible(
         .take(MAX_NAMED)
         .map(|(_, text)| clip(text, MAX_TEXT))
         .collect()
+}
+
+/// Whether the requester's own confirmation would count for this entry.
+fn is_wanted(entry: &Requirement, requester: &Identity) -> bool {
+    !entry.signature
+        && !requester.is_service_account()
+        && (entry.users.is_empty() || entry.users.contains(&requester.username))
+        && (entry.groups.is_empty() || entry.groups.iter().any(|g| requester.groups.contains(g)))
 }
 
 /// A group that the policy asks for; whether all of it holds the verb is known where a binding names it.

@@ -1,5 +1,7 @@
 //! Steps that cannot follow each other: what a step deletes, no later step can change, and no field is written twice.
 
+use std::collections::{HashMap, HashSet};
+
 use kubechat_crds::Step;
 use kubechat_crds::command_plan::{Effect, Target};
 use serde_json::{Map, Value};
@@ -9,24 +11,46 @@ use serde_json::{Map, Value};
 /// `None` when the steps can be done in order.
 #[must_use]
 pub fn contradiction(steps: &[&Step]) -> Option<String> {
-    steps.iter().enumerate().find_map(|(index, earlier)| {
-        let later = steps
-            .iter()
-            .skip(index + 1)
-            .filter(|s| s.effect != Effect::Create);
-        let pairs = later.flat_map(|step| earlier.targets.iter().map(move |target| (target, *step)));
-        pairs
-            .filter(|(target, step)| step.targets.iter().any(|other| same(target, other)))
-            .find_map(|(target, step)| clash(earlier, step, target))
-    })
+    let fields: Vec<Vec<String>> = steps.iter().map(|step| written(step)).collect();
+    let mut seen: HashMap<Object<'_>, Vec<usize>> = HashMap::new();
+    // What two steps write does not depend on the object: two that agree on one agree on all.
+    let mut agree: HashSet<(usize, usize)> = HashSet::new();
+    for (later, step) in steps.iter().enumerate() {
+        for target in &step.targets {
+            let earlier = seen.entry(object(target)).or_default();
+            for &first in earlier.iter() {
+                if step.effect == Effect::Create || !agree.insert((first, later)) {
+                    continue;
+                }
+                let both = (*steps.get(first)?, fields.get(first)?.as_slice());
+                let found = clash(both, (*step, fields.get(later)?.as_slice()), target);
+                if found.is_some() {
+                    return found;
+                }
+            }
+            if earlier.last() != Some(&later) {
+                earlier.push(later);
+            }
+        }
+    }
+    None
 }
 
-fn same(a: &Target, b: &Target) -> bool {
-    (&a.group, &a.kind, &a.namespace, &a.name) == (&b.group, &b.kind, &b.namespace, &b.name)
+/// Group, kind, namespace and name.
+type Object<'a> = (&'a str, &'a str, Option<&'a str>, &'a str);
+
+fn object(target: &Target) -> Object<'_> {
+    (
+        target.group.as_str(),
+        target.kind.as_str(),
+        target.namespace.as_deref(),
+        target.name.as_str(),
+    )
 }
 
 /// What is wrong with two steps of one object.
-fn clash(earlier: &Step, later: &Step, target: &Target) -> Option<String> {
+fn clash(earlier: (&Step, &[String]), later: (&Step, &[String]), target: &Target) -> Option<String> {
+    let ((earlier, first), (later, second)) = (earlier, later);
     let name = format!("{}/{}", target.kind.to_lowercase(), target.name);
     match (earlier.effect, later.effect) {
         (Effect::Delete, Effect::Update | Effect::Delete | Effect::Read) => Some(format!(
@@ -34,7 +58,6 @@ fn clash(earlier: &Step, later: &Step, target: &Target) -> Option<String> {
             later.action
         )),
         (Effect::Update, Effect::Update) => {
-            let (first, second) = (written(earlier), written(later));
             let both = first.iter().find_map(|a| second.iter().find(|b| overlap(a, b)));
             both.map(|field| {
                 format!(

@@ -107,6 +107,10 @@ fn what_people_write_is_within_the_bounds() {
         "plan.blastRadius.objects.exists(k, plan.blastRadius.objects[k] > 10)",
         "step.command.contains('--force') || target.name.matches('^[a-z]+-(eu|us)-[0-9]+$')",
         "requester.extra.exists(k, k == 'scopes') && 'view' in requester.extra['scopes']",
+        "has(step.params.image) && step.params.image.matches('^registry.example.com/') && !step.params.image.matches(':latest$')",
+        "requester.groups.exists(g, g.matches('^sre-[a-z]+$'))",
+        "step.fields.exists(f, f.matches('^/spec/template/')) || step.selectedBy.exists(s, s.matches('^Service/'))",
+        "namespaceObject.labels['env'].matches('^prod-') && target.kind == 'Deployment'",
         "'breakfast ' + target.name + ' for ' + requester.username != ''",
     ];
     for source in table {

@@ -125,7 +125,9 @@ pub(super) fn most(path: &str) -> Option<Shape> {
         "requester" => shape(8, MAX_LIST, 2_048, 256 * 1024),
         "requester.extra" => shape(MAX_LIST, MAX_LIST, 1_024, LIST_TEXT),
         "target" => shape(6, 0, 13, 6 * TEXT),
-        "target.group"
+        "step.params.image" => one,
+        "step.params.container"
+        | "target.group"
         | "target.version"
         | "target.kind"
         | "target.resource"
@@ -253,6 +255,15 @@ fn word(value: &impl serde::Serialize) -> Value {
     json(serde_json::to_value(value).unwrap_or_default())
 }
 
+/// The parameters of a step.
+fn params(step: &Step) -> Result<Value, TooLong> {
+    let image = step.params.image.as_deref().unwrap_or_default();
+    let container = step.params.container.as_deref().unwrap_or_default();
+    written("step.params.image", image)?;
+    named("step.params.container", container)?;
+    within("step.params", word(&step.params))
+}
+
 /// JSON as CEL sees it; every whole number is an int, so that it adds up with the literals of an expression.
 fn json(value: serde_json::Value) -> Value {
     use serde_json::Value as Json;
@@ -345,7 +356,7 @@ pub(super) fn step(step: &Step) -> Result<Value, TooLong> {
         ("command", written("step.command", &step.command)?),
         ("subresource", written("step.subresource", subresource)?),
         ("selector", written("step.selector", selector)?),
-        ("params", within("step.params", word(&step.params))?),
+        ("params", params(step)?),
         ("targets", count(step.targets.len())),
         ("fields", texts("step.fields", &fields)?),
         ("rollback", word(&step.rollback.kind)),

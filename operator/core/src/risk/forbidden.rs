@@ -156,9 +156,11 @@ fn grants_proxy(step: &Step, target: &Target) -> bool {
     let mut bodies = [step.manifest.as_deref(), step.patch.as_deref()]
         .into_iter()
         .flatten();
+    // Where the whole manifest is there, the diff says no more, and less exactly.
+    let mut changed = step.diff.iter().filter(|_| step.manifest.is_none());
     texts(step).any(named)
         || (role && is_unread(step))
-        || (target.kind == "ClusterRole" && (bodies.any(wide) || step.diff.iter().any(makes_wide)))
+        || (target.kind == "ClusterRole" && (bodies.any(wide) || changed.any(makes_wide)))
 }
 
 /// Whether a rule somewhere in it is for all resources of the core group, or says so of a part of a rule alone.

@@ -48,7 +48,7 @@ pub(super) async fn admit(request: &ChatRequest, ctx: &Context) -> Result<Result
         )
         .await?;
     let Some(who) = stamp.filter(|_| sealed) else {
-        return failed(reason::UNTRUSTED_ORIGIN, "the ChatRequest carries no valid seal of KubeChat's webhook, so nobody knows who asked. Nothing was done. Delete it and create it again while the webhook runs".to_owned());
+        return failed(reason::UNTRUSTED_ORIGIN, "the ChatRequest carries no valid seal of KubeChat's webhook, or one of another time, so nobody knows who asked. Nothing was done. Delete it and create it again while the webhook runs; if that does not help, compare the clocks of the webhook and of the API server".to_owned());
     };
     if request.spec.cancel {
         return Ok(Err(halt(
