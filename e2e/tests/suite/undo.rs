@@ -60,7 +60,7 @@ async fn what_a_plan_did_before_it_failed_is_undone_in_reverse_and_nothing_else(
     );
     let caller = Caller::new(&ctx, "bob", &namespace);
     let name = plan.name_any();
-    let (shown, _) = caller.ends(&["plans", &name], 0).await?;
+    let (shown, _) = caller.ends(&["explain", &name], 0).await?;
     says(&shown, &["undo: nothing", &restart.why, "scale back to 2"])?;
 
     freeze(&ctx.client("admin").await?, &namespace, "frozen").await?;
