@@ -19,6 +19,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use futures::future::BoxFuture;
+use kubechat_e2e::build::Binaries;
+use kubechat_e2e::progress::Progress;
 use libtest_mimic::{Arguments, Conclusion, Failed, Trial};
 use tokio::runtime::Runtime;
 use tokio::sync::{OnceCell, Semaphore};
@@ -216,6 +218,10 @@ pub(crate) fn run(mut args: Arguments, tests: Vec<Test>) -> ExitCode {
         times: Mutex::default(),
     });
     args.test_threads.get_or_insert(tests.len().max(1));
+    if tests.iter().any(|test| test.is_selected(&args)) {
+        // Minutes on a fresh machine, and no test's time; if it fails, each test that starts a cluster says why.
+        let _ = stage.runtime.block_on(Binaries::ensure(&Progress::for_people()));
+    }
     let needed = tests.iter().filter(|test| test.is_selected(&args));
     // What is built already is only looked for.
     let unbuilt = needed

@@ -117,11 +117,7 @@ async fn where_nobody_may_count_them_the_share_is_all_and_the_radius_incomplete(
 async fn an_answer_that_does_not_come_within_two_seconds_is_a_gap() {
     let started = Instant::now();
     let found = of(&server(|_| None), &server(|_| None)).await;
-    assert!(
-        (2..4).contains(&started.elapsed().as_secs()),
-        "{:?}",
-        started.elapsed()
-    );
+    assert!(started.elapsed() >= BUDGET, "it waits as long as it may");
     assert!(!found.radius.complete);
     assert_eq!(found.radius.missing, ["pods in demo: no answer within 2 s"]);
     assert!(!found.failed.is_empty(), "it is asked again before execution");

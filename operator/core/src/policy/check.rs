@@ -9,6 +9,8 @@ use super::freeze::Window;
 use super::sample;
 use crate::duration;
 
+/// Steps of a large plan: as many as there may be.
+const MANY_STEPS: u64 = 64;
 /// Objects of a large plan.
 const LARGE_PLAN: u64 = 500;
 
@@ -60,6 +62,8 @@ pub fn doubtful(spec: &RiskPolicySpec) -> Vec<String> {
         };
         let times = if program.uses.target || program.uses.namespace {
             LARGE_PLAN
+        } else if program.uses.step {
+            MANY_STEPS
         } else {
             1
         };
@@ -76,7 +80,7 @@ pub fn doubtful(spec: &RiskPolicySpec) -> Vec<String> {
     }
     if cost > BUDGET {
         found.push(format!(
-            "a plan of {LARGE_PLAN} objects may cost up to {cost} steps by these rules, and the limit of all packs together is {BUDGET}: it would be denied. Loop in fewer rules that read target or namespaceObject"
+            "a plan of {MANY_STEPS} steps and {LARGE_PLAN} objects may cost up to {cost} steps by these rules, and the limit of all packs together is {BUDGET}: it would be denied. Loop in fewer rules that read step, target or namespaceObject"
         ));
     }
     found

@@ -130,12 +130,10 @@ fn a_plan_with_more_than_that_is_too_long() {
     assert_eq!(step(&plan_of.steps[0]).unwrap_err(), TooLong("step.params"));
 }
 
-/// Nanoseconds that a step takes at most in a test build on a busy machine (some 120 on one that is not).
-const NS_A_STEP: u128 = 1_000;
-
-/// What an expression may cost rests on what the interpreter does; here on a plan that is as large as one can be.
+/// Whatever is within the bounds is judged, also on a plan as large as one can be. How long it takes is measured by
+/// `kubechat-bench` (B25): a test of this kind says nothing of time.
 #[test]
-fn no_expression_takes_longer_than_its_cost_says() {
+fn the_costliest_expressions_are_judged_on_the_largest_plan() {
     let plan_of = full(500);
     let one = &plan_of.steps[0];
     let view = NamespaceView {
@@ -177,18 +175,7 @@ fn no_expression_takes_longer_than_its_cost_says() {
         for (name, value) in values {
             root.add_variable_from_value(name, value);
         }
-        let took = (0..3).map(|_| {
-            let started = std::time::Instant::now();
-            let answer = program.run(&root);
-            assert!(answer.is_ok(), "{source}: {answer:?}");
-            started.elapsed().as_nanos()
-        });
-        let took = took.min().unwrap();
-        let each = took / u128::from(program.cost);
-        println!(
-            "{each:>6} ns a step, {took:>10} ns, cost {:>7}: {source:.90}",
-            program.cost
-        );
-        assert!(each < NS_A_STEP, "{source}: {took} ns for {} steps", program.cost);
+        let answer = program.run(&root);
+        assert!(answer.is_ok(), "{source}: {answer:?}");
     }
 }

@@ -67,6 +67,23 @@ fn warns_of_rules_that_deny_by_accident() {
 }
 
 #[test]
+fn warns_of_rules_that_a_large_plan_could_not_be_judged_by() {
+    let said = |when: &str| {
+        doubtful(&with_rules("p", vec![rule("r", when, RuleEffect::RequireApproval)]).spec).join("|")
+    };
+    // Each step is asked, so what reads only the step counts as often as there are steps.
+    let costly = said("step.fields.exists(f, f.matches('^/spec/template/'))");
+    assert!(costly.contains("64 steps"), "{costly}");
+    for fine in [
+        "step.action == 'scale' && step.command.contains('replicas')",
+        // What reads only the requester is asked once.
+        "requester.groups.exists(g, g.matches('^sre-'))",
+    ] {
+        assert_eq!(said(fine), "", "{fine}");
+    }
+}
+
+#[test]
 fn a_recorded_requirement_below_the_live_one_is_seen() {
     let live = Requirement {
         policy: "p".into(),
