@@ -7,6 +7,7 @@
 //! Called by the binary's `webhook` subcommand ([`run`]) and, without a network, by the tests ([`router`]).
 
 mod access;
+mod early;
 mod events;
 mod hint;
 mod limit;

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_http::timeout::TimeoutLayer;
 
+use crate::early::Early;
 use crate::events::Record;
 use crate::refusal::{Refusal, reason};
 use crate::review::{Allowed, Review, Verdict};
@@ -130,13 +131,16 @@ async fn answer(state: Arc<State>, side: Side, body: Bytes) -> Response {
     axum::Json(review.answer(verdict)).into_response()
 }
 
-async fn judge(state: &State, side: Side, review: &Review) -> Verdict {
+async fn judge(state: &Arc<State>, side: Side, review: &Review) -> Verdict {
     let Ok(_permit) = state.in_flight.try_acquire() else {
         return Err(Refusal::too_many(
             reason::OVERLOADED,
             "KubeChat's webhook has too many requests to judge at once. Nothing was stored. Try again in a few seconds",
         ));
     };
+    if side == Side::Mutate {
+        Early::begin(state, review);
+    }
     let judgement = async {
         match side {
             Side::Mutate => stamp::stamp(state, review),

@@ -12,6 +12,7 @@ use kubechat_crds::RiskPolicy;
 use rustls::ServerConfig;
 use tokio::sync::{Semaphore, mpsc, watch};
 
+use crate::early::Early;
 use crate::events::{Record, Sink};
 use crate::hint::Hints;
 use crate::limit::TurnLimit;
@@ -37,6 +38,8 @@ pub struct State {
     tls: watch::Sender<Option<Arc<ServerConfig>>>,
     /// What is asked of decisions on the plans admitted last.
     pub(crate) hints: Hints,
+    /// The decisions whose rights are being asked.
+    pub(crate) early: Early,
     policies: Store<RiskPolicy>,
     live: Live,
     policies_synced: AtomicBool,
@@ -80,6 +83,7 @@ impl State {
             keys: watch::Sender::new(None),
             tls: watch::Sender::new(None),
             hints: Hints::default(),
+            early: Early::default(),
             policies,
             live: Live::default(),
             policies_synced: AtomicBool::new(false),

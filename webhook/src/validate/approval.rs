@@ -2,7 +2,6 @@
 //! and rights are asked of the API server, so that the person hears at once why a decision would not count.
 
 use kube::Api;
-use kubechat_core::authz::Question;
 use kubechat_core::decider::{Origin, decider, trusted_applier, untrusted};
 use kubechat_core::lifecycle::approval::{Facts, NotCounted, Terms, breaks, counts_for, judge};
 use kubechat_core::lifecycle::review as reviews;
@@ -13,6 +12,7 @@ use kubechat_crds::condition::is_finished;
 use kubechat_crds::{ApprovalSpec, ApproverKey, CommandPlan, DecisionKind, Identity, Mode, PlanPhase, Via};
 
 use crate::access;
+use crate::early::Asked;
 use crate::refusal::Refusal;
 use crate::review::{Allowed, Review, Verdict, identity};
 use crate::state::State;
@@ -45,7 +45,7 @@ pub(super) async fn create(state: &State, review: &Review) -> Verdict {
         }
     };
     // At the same time; what is wrong with the plan is said first.
-    let asked = async { Ok::<_, Refusal>(Asked::early(state, review, &spec).await) };
+    let asked = async { Ok::<_, Refusal>(Asked::early(state, review, &spec.plan_digest).await) };
     let keys = async { Ok::<_, Refusal>(keys(state, &spec).await) };
     let (plan, asked, keys) = futures::try_join!(plan, asked, keys)?;
     let keys = keys?;
@@ -161,38 +161,6 @@ async fn waiting_plan(state: &State, namespace: &str, spec: &ApprovalSpec) -> Re
         );
     }
     Ok(plan)
-}
-
-/// What the API server was asked while the plan was read.
-struct Asked(Vec<(Question, Result<bool, Refusal>)>);
-
-impl Asked {
-    /// Asks what a decision on this plan will probably need. Never fails: whether an answer counts is not known yet.
-    async fn early(state: &State, review: &Review, spec: &ApprovalSpec) -> Self {
-        let by = review.user().username.as_deref().unwrap_or_default();
-        let questions = state.hints.of(&spec.plan_digest, by, review.namespace());
-        let ask = |question: Question| async move {
-            let answer = access::allowed(state, review.user(), &question).await;
-            (question, answer)
-        };
-        Self(futures::future::join_all(questions.into_iter().map(ask)).await)
-    }
-
-    /// The answer to all of these, if each was asked; `Err` inside names the first right that is missing.
-    fn answer_to(&self, questions: &[Question]) -> Option<Result<Result<(), String>, Refusal>> {
-        let answers: Option<Vec<_>> = questions
-            .iter()
-            .map(|question| self.0.iter().find(|(asked, _)| asked == question))
-            .collect();
-        for (question, answer) in answers? {
-            match answer {
-                Ok(true) => {}
-                Ok(false) => return Some(Ok(Err(question.describe()))),
-                Err(refusal) => return Some(Err(refusal.clone())),
-            }
-        }
-        Some(Ok(Ok(())))
-    }
 }
 
 /// Judges without asking the API server where that suffices; else asks for the right in every touched namespace.

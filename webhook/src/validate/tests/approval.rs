@@ -106,6 +106,57 @@ async fn rights_are_asked_while_the_plan_is_read_and_of_the_requester_none() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn rights_asked_at_the_stamp_count_once_and_soon_and_for_the_same_person_and_plan() {
+    let spec = destructive();
+    let questions = |fixture: &Fixture| {
+        let asked = fixture.asked.lock().unwrap();
+        asked.iter().filter(|one| one.starts_with("POST")).count()
+    };
+    let mut same_name = bob();
+    same_name["groups"] = json!(["approvers", "more"]);
+    let another = plan();
+    // Who decides after how long on which plan, after bob's decision was stamped; how often rights are asked in all.
+    for (who, late, of, expected) in [
+        (bob(), 0, &spec, 1),
+        (bob(), 2, &spec, 2),
+        (same_name, 0, &spec, 2),
+        (bob(), 0, &another, 2),
+    ] {
+        let (answer, _) = cluster(of, json!({}), &["demo"]);
+        let fixture = Fixture::new(&[baseline()], answer);
+        seen(&fixture, &spec);
+        seen(&fixture, &another);
+        let stamped = fixture.review("/mutate", &decision(&bob(), &spec, "Approve")).await;
+        assert_eq!(stamped["allowed"], true, "{stamped}");
+        tokio::time::advance(std::time::Duration::from_secs(late)).await;
+        let request = decision(&who, of, "Approve");
+        assert_eq!(fixture.reason(&request).await, "");
+        assert_eq!(questions(&fixture), expected, "{who} {late}");
+        assert_eq!(fixture.reason(&request).await, "");
+        assert_eq!(questions(&fixture), expected + 1, "an answer counts once");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_decisions_than_are_remembered_are_judged_all_the_same() {
+    let spec = destructive();
+    let (answer, reviews) = cluster(&spec, json!({}), &["demo"]);
+    let fixture = Fixture::new(&[baseline()], answer);
+    seen(&fixture, &spec);
+    let request = decision(&bob(), &spec, "Approve");
+    for _ in 0..300 {
+        fixture.review("/mutate", &request).await;
+    }
+    // The clock stands until no task has anything left to do.
+    tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    assert_eq!(reviews.lock().unwrap().len(), 256);
+    for _ in 0..300 {
+        assert_eq!(fixture.reason(&request).await, "");
+    }
+    assert_eq!(reviews.lock().unwrap().len(), 300);
+}
+
 #[tokio::test]
 async fn a_right_that_was_asked_early_is_never_more_than_the_plan_as_stored_needs() {
     let small = plan();

@@ -1,0 +1,122 @@
+//! The rights that a decision will be asked about, asked of the API server before they are needed: when the decision is
+//! stamped, or at the latest while its plan is read.
+//!
+//! **Invariant:** an answer counts for the very identity it was asked for (all groups and extra), once, at most
+//! [`FRESH`] after it was asked, and only for exactly the questions of the plan as it was then read. Whatever is missing
+//! is asked anew.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::future::join_all;
+use k8s_openapi::api::authentication::v1::UserInfo;
+use kube::core::admission::Operation;
+use kubechat_core::authz::Question;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::access;
+use crate::refusal::Refusal;
+use crate::review::{Kind, Review, identity};
+use crate::state::State;
+
+/// Longest time between asking and judging: both sides of one admission follow each other in milliseconds.
+const FRESH: Duration = Duration::from_secs(1);
+/// Most decisions between their two sides; of more, rights are asked when they are judged.
+const MAX_BEGUN: usize = 256;
+
+/// The decisions that were stamped and not yet judged.
+#[derive(Debug, Default)]
+pub(crate) struct Early(Mutex<Vec<Begun>>);
+
+#[derive(Debug)]
+struct Begun {
+    user: UserInfo,
+    digest: String,
+    at: Instant,
+    answers: oneshot::Receiver<Asked>,
+}
+
+/// What the API server was asked, and what it said.
+#[derive(Debug)]
+pub(crate) struct Asked(Vec<(Question, Result<bool, Refusal>)>);
+
+impl Early {
+    /// Begins to ask what the decision in this review will need. Does nothing for other objects.
+    pub(crate) fn begin(state: &Arc<State>, review: &Review) {
+        let decides = review.kind == Some(Kind::Approval) && review.request.operation == Operation::Create;
+        let Some(digest) = review.spec().ok().and_then(|spec| spec["planDigest"].as_str()) else {
+            return;
+        };
+        if !decides || identity(review.user()).is_service_account() {
+            return;
+        }
+        let (user, digest) = (review.user().clone(), digest.to_owned());
+        let (answer, answers) = oneshot::channel();
+        let at = Instant::now();
+        {
+            let mut begun = state.early.0.lock().unwrap_or_else(PoisonError::into_inner);
+            begun.retain(|one| one.at.elapsed() < FRESH);
+            if begun.len() >= MAX_BEGUN {
+                return;
+            }
+            begun.push(Begun {
+                user: user.clone(),
+                digest: digest.clone(),
+                at,
+                answers,
+            });
+        }
+        let (state, namespace) = (state.clone(), review.namespace().to_owned());
+        tokio::spawn(async move {
+            // Nobody waits for it where the object was refused in between.
+            let _ = answer.send(Asked::of(&state, &user, &digest, &namespace).await);
+        });
+    }
+
+    /// The answers begun for this person's decision, once.
+    fn take(&self, user: &UserInfo, digest: &str) -> Option<oneshot::Receiver<Asked>> {
+        let mut begun = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = |one: &Begun| one.digest == digest && one.user == *user && one.at.elapsed() < FRESH;
+        let at = begun.iter().position(same)?;
+        Some(begun.swap_remove(at).answers)
+    }
+}
+
+impl Asked {
+    /// What was begun when the decision was stamped, or else asked now. Never fails: whether an answer counts is not known
+    /// before the plan is read.
+    pub(crate) async fn early(state: &State, review: &Review, digest: &str) -> Self {
+        if let Some(begun) = state.early.take(review.user(), digest)
+            && let Ok(asked) = begun.await
+        {
+            return asked;
+        }
+        Self::of(state, review.user(), digest, review.namespace()).await
+    }
+
+    async fn of(state: &State, user: &UserInfo, digest: &str, namespace: &str) -> Self {
+        let by = user.username.as_deref().unwrap_or_default();
+        let ask = |question: Question| async move {
+            let answer = access::allowed(state, user, &question).await;
+            (question, answer)
+        };
+        Self(join_all(state.hints.of(digest, by, namespace).into_iter().map(ask)).await)
+    }
+
+    /// The answer to all of these, if each was asked; `Err` inside names the first right that is missing.
+    pub(crate) fn answer_to(&self, questions: &[Question]) -> Option<Result<Result<(), String>, Refusal>> {
+        let answers: Option<Vec<_>> = questions
+            .iter()
+            .map(|question| self.0.iter().find(|(asked, _)| asked == question))
+            .collect();
+        for (question, answer) in answers? {
+            match answer {
+                Ok(true) => {}
+                Ok(false) => return Some(Ok(Err(question.describe()))),
+                Err(refusal) => return Some(Err(refusal.clone())),
+            }
+        }
+        Some(Ok(Ok(())))
+    }
+}
