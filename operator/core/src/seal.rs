@@ -36,6 +36,10 @@ pub const PREVIOUS_KEY: &str = "previous.key";
 
 /// How far the time of sealing and the API server's time of creation may lie apart: clocks differ, admission takes seconds.
 const NEAR: SignedDuration = SignedDuration::from_mins(5);
+/// How long a seal stays that of a write under way. The API server calls a mutating webhook again within one admission
+/// (`reinvocationPolicy`), five seconds each and other webhooks between them: what comes later is another write, which gets
+/// its own seal.
+const ONE_WRITE: SignedDuration = SignedDuration::from_secs(30);
 /// First field of every sealed document, so that a MAC made for this purpose serves no other.
 const PURPOSE: &str = "kubechat.io/seal/v1";
 /// Longest id of a key, as the schema of [`Seal`] bounds it.
@@ -198,11 +202,20 @@ pub fn nonce(random: &str, now: Timestamp) -> String {
 /// Whether the seal was made about then. Asked beside [`verify`], which proves the time.
 #[must_use]
 pub fn is_of_its_time(identity: &Identity, then: Timestamp) -> bool {
-    let sealed = identity.seal.as_ref().and_then(|s| s.nonce.rsplit_once('-'));
-    sealed
-        .and_then(|(_, time)| i64::from_str_radix(time, 16).ok())
-        .and_then(|seconds| Timestamp::from_second(seconds).ok())
-        .is_some_and(|sealed| then.duration_since(sealed).abs() <= NEAR)
+    sealed_at(identity).is_some_and(|sealed| then.duration_since(sealed).abs() <= NEAR)
+}
+
+/// Whether the seal was made so shortly before that it is of the same write. Another webhook's clock may have made it; where
+/// the two differ by more, the object is sealed anew, which is right as well.
+#[must_use]
+pub fn is_of_this_write(identity: &Identity, now: Timestamp) -> bool {
+    sealed_at(identity).is_some_and(|sealed| now.duration_since(sealed).abs() <= ONE_WRITE)
+}
+
+/// The time in the nonce.
+fn sealed_at(identity: &Identity) -> Option<Timestamp> {
+    let (_, time) = identity.seal.as_ref()?.nonce.rsplit_once('-')?;
+    Timestamp::from_second(i64::from_str_radix(time, 16).ok()?).ok()
 }
 
 /// Seals an identity onto an object with the current key. An existing seal in `identity` is ignored.

@@ -340,6 +340,30 @@ fn a_seal_is_of_its_time_for_five_minutes_around_it() {
         "0123-7fffffffffffffff",
     ] {
         assert!(!is_of_its_time(&sealed(bad.into()), now), "{bad}");
+        assert!(!is_of_this_write(&sealed(bad.into()), now), "{bad}");
     }
     assert!(!is_of_its_time(&Identity::default(), now));
+    assert!(!is_of_this_write(&Identity::default(), now));
+}
+
+#[test]
+fn a_seal_is_of_a_write_under_way_for_half_a_minute() {
+    let at = |text: &str| text.parse::<Timestamp>().unwrap();
+    let who = Identity {
+        seal: Some(Seal {
+            nonce: nonce("0123456789abcdef", at("2026-05-01T10:00:00Z")),
+            ..Seal::default()
+        }),
+        ..Identity::default()
+    };
+    for (now, holds) in [
+        ("2026-05-01T10:00:00Z", true),
+        ("2026-05-01T10:00:30Z", true),
+        ("2026-05-01T09:59:30Z", true),
+        ("2026-05-01T10:00:31Z", false),
+        ("2026-05-01T09:59:29Z", false),
+        ("2026-05-01T10:04:00Z", false),
+    ] {
+        assert_eq!(is_of_this_write(&who, at(now)), holds, "{now}");
+    }
 }

@@ -44,8 +44,8 @@ pub(super) fn on_create(review: &Review, kind: Kind, keys: &SealKeys) -> Result<
     ))
 }
 
-/// Whether the stamp is the caller's own with a seal of the current key and of now: then this is a second call for the same
-/// write. An old seal is another write's, as when somebody creates an object again from its own manifest.
+/// Whether the stamp is the caller's own with a seal of the current key and of this write: then this is a second call for it.
+/// An older seal is another write's, as when somebody creates an object again from its own manifest.
 fn is_ours_already(
     keys: &SealKeys,
     object: &Sealable<'_>,
@@ -64,7 +64,7 @@ fn is_ours_already(
         seal: None,
         ..stamped.clone()
     } == *caller;
-    current && same && seal::is_of_its_time(&stamped, now) && seal::verify(keys, object, &stamped).is_ok()
+    current && same && seal::is_of_this_write(&stamped, now) && seal::verify(keys, object, &stamped).is_ok()
 }
 
 /// Puts the stored stamp back, present or absent.

@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use jiff::{SignedDuration, Timestamp};
 use kubechat_core::seal::{self, Sealable};
 use kubechat_crds::Identity;
 use serde_json::{Value, json};
@@ -116,6 +117,39 @@ async fn stamping_twice_is_stamping_once_but_a_copied_seal_is_replaced() {
     changed["prompt"] = json!("delete everything");
     let (resealed, patched) = stamped(&fixture, &create("ChatRequest", &alice(), &changed)).await;
     assert!(patched && verifies("ChatRequest", &resealed));
+}
+
+#[tokio::test]
+async fn the_seal_of_an_earlier_write_is_replaced_when_the_same_is_created_again() {
+    let fixture = ready();
+    let (first, _) = stamped(
+        &fixture,
+        &create("ChatRequest", &alice(), &json!({"prompt": "x"})),
+    )
+    .await;
+    let mut identity: Identity = serde_json::from_value(first["spec"]["requester"].clone()).unwrap();
+    let text = |at: &str| first["metadata"][at].as_str().unwrap_or_default();
+    let object = Sealable {
+        kind: "ChatRequest",
+        namespace: text("namespace"),
+        name: text("name"),
+        generate_name: text("generateName"),
+        spec: &first["spec"],
+    };
+    for (seconds, kept) in [(0, true), (60, false), (240, false), (-240, false)] {
+        let then = Timestamp::now()
+            .checked_sub(SignedDuration::from_secs(seconds))
+            .unwrap();
+        let nonce = seal::nonce("0123456789abcdef", then);
+        identity.seal = Some(seal::seal(&keys(), &object, &identity, &nonce).unwrap());
+        let mut spec = first["spec"].clone();
+        spec["requester"] = serde_json::to_value(&identity).unwrap();
+        let (again, patched) = stamped(&fixture, &create("ChatRequest", &alice(), &spec)).await;
+        assert!(
+            patched != kept && verifies("ChatRequest", &again),
+            "{seconds} s ago"
+        );
+    }
 }
 
 #[tokio::test]
