@@ -7,11 +7,14 @@ use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
+use kubechat_crds::chat_request::Scope;
 use kubechat_crds::command_plan::{NamespaceFact, RiskFactor};
-use kubechat_crds::{CommandPlan, Level};
+use kubechat_crds::{ChatRequestSpec, CommandPlan, Level, RequestPhase};
+use kubechat_e2e::accounts::OPS;
 use serde_json::json;
 
-use super::turn::plan_for;
+use super::tools::{ends_as, says_prompt};
+use super::turn::{ask_with, plan_for, says, waiting_plan};
 use crate::runner::{Ctx, Test, shared};
 
 pub(super) fn tests() -> Vec<Test> {
@@ -19,6 +22,7 @@ pub(super) fn tests() -> Vec<Test> {
         a_protected_namespace_makes_the_same_change_more_dangerous,
         taking_a_disruption_budget_away_and_restarting_what_it_guards_is_destructive,
         what_one_person_changed_within_the_hour_is_part_of_the_judgement,
+        a_plan_that_would_stop_itself_by_relabelling_a_namespace_is_not_made,
     ]
 }
 
@@ -107,5 +111,43 @@ async fn what_one_person_changed_within_the_hour_is_part_of_the_judgement(ctx: A
     let (before, after) = (&first.spec.facts.window, &second.spec.facts.window);
     ensure!(after.plans > before.plans, "{before:?}, then {after:?}");
     ensure!(after.objects >= 1, "{before:?}, then {after:?}");
+    Ok(())
+}
+
+async fn a_plan_that_would_stop_itself_by_relabelling_a_namespace_is_not_made(ctx: Arc<Ctx>) -> Result<()> {
+    ctx.product().await?;
+    let namespace = ctx.namespace("risk-relabel").await?;
+    let erin = ctx.client("erin").await?;
+    let wide = |prompt: String| ChatRequestSpec {
+        scope: Some(Scope {
+            namespaces: vec!["*".to_owned()],
+            cluster_scoped: true,
+        }),
+        ..says_prompt(&prompt)
+    };
+    let (label, scale) = (
+        |value: &str| format!("label namespace {namespace} env={value}"),
+        format!("scale deployment nginx to 3 in namespace {namespace}"),
+    );
+    let first = wide(format!("{} and {scale}", label("production")));
+    let (_, message) = ends_as(&erin, OPS, first, RequestPhase::NeedsInput, "NeedsInput").await?;
+    says(
+        &message,
+        &[
+            "stop midway",
+            namespace.as_str(),
+            "Nothing was done",
+            "as the last one",
+        ],
+    )?;
+    // As the last step, and with a label that nothing is judged by, it is a plan.
+    for prompt in [
+        format!("{scale} and {}", label("production")),
+        format!("{} and {scale}", label("blue")),
+    ] {
+        let turn = ask_with(&erin, OPS, wide(prompt)).await?;
+        let plan = waiting_plan(&erin, &turn).await?;
+        ensure!(plan.spec.steps.len() == 2, "{:?}", plan.spec.steps);
+    }
     Ok(())
 }

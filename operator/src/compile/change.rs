@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use kubechat_core::blast::words;
+use kubechat_core::lifecycle::namespaces;
 use kubechat_core::plan::actions::create_namespace;
 use kubechat_core::plan::{self, Draft, Found, Revision, Sidecar, access_needed};
 use kubechat_core::{gitops, reason, risk};
@@ -244,6 +245,14 @@ pub(super) async fn assemble(
     spec.blast_radius = Some(blast_radius);
     spec.facts = facts::gather(turn, &spec.steps).await?;
     seal(turn, &mut spec)?;
+    if let Ok(policies) = &turn.policies
+        && let Some(problem) = namespaces::stops_itself(&spec, policies, turn.now)
+    {
+        return Err(Stop::needs_input(
+            format!("{problem}. Nothing was done. Ask for that step by itself, or as the last one"),
+            vec![],
+        ));
+    }
     let size = serde_json::to_vec(&spec).map_or(usize::MAX, |text| text.len());
     if size > MAX_PLAN {
         let message = format!(

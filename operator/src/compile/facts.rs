@@ -7,6 +7,7 @@ use futures::future::try_join_all;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use kubechat_core::interpret::{self, RULES};
+use kubechat_core::lifecycle::namespaces::fact;
 use kubechat_core::lifecycle::review;
 use kubechat_core::plan::KindRef;
 use kubechat_core::{policy, risk};
@@ -23,8 +24,6 @@ use crate::past::Past;
 
 /// How long an emergency that nobody reviewed counts as under way.
 const EMERGENCY: SignedDuration = SignedDuration::from_hours(24);
-/// Labels of a namespace that a plan holds; one with more counts as unread.
-const MAX_LABELS: usize = 64;
 
 /// The facts for these steps.
 pub(super) async fn gather(turn: &Turn<'_>, steps: &[Step]) -> Result<PlanFacts, Stop> {
@@ -94,24 +93,6 @@ async fn namespace(
 
 /// The label by which a namespace bears its own name.
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
-
-/// Protected where a policy says so, and where nobody can say: labels unread, or no policy that can be honoured.
-fn fact(
-    name: &str,
-    labels: Option<BTreeMap<String, String>>,
-    policies: Option<&policy::Effective>,
-) -> NamespaceFact {
-    let labels = labels.filter(|l| l.len() <= MAX_LABELS);
-    let protected = match (&labels, policies) {
-        (Some(labels), Some(policies)) => policies.protects_labels(labels),
-        (None, _) | (_, None) => true,
-    };
-    NamespaceFact {
-        name: name.to_owned(),
-        labels: labels.unwrap_or_default(),
-        protected,
-    }
-}
 
 fn labels_of(object: &Value) -> Option<BTreeMap<String, String>> {
     let labels = object.pointer("/metadata/labels");
