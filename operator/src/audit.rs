@@ -58,6 +58,17 @@ pub(crate) async fn open(
     Ok(audit)
 }
 
+/// A part of the log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// By rising number.
+    pub entries: Vec<Entry>,
+    /// Entries of it that cannot be read.
+    pub unread: u64,
+    /// Before which the next page ends; `None` where the log begins.
+    pub next: Option<u64>,
+}
+
 /// The audit log as the operator uses it.
 #[derive(Clone)]
 pub struct Audit {
@@ -249,32 +260,68 @@ impl Audit {
         Ok(self.store.head().await?)
     }
 
-    /// The entries from this time on, in any order.
+    /// The entries before number `end` (`None`: the newest ones), a page at a time towards the beginning of the log. Entries
+    /// that cannot be read are left out and counted.
     ///
     /// # Errors
     /// When the store does not answer.
-    pub async fn since(&self, time: jiff::Timestamp) -> Result<Vec<Entry>, Error> {
-        let mut found = vec![];
-        let mut end = self.store.head().await?.seq + 1;
-        while end > 1 {
-            let since_seq = end.saturating_sub(PAGE).max(1);
-            let limit = usize::try_from(end - since_seq).unwrap_or(MAX_LIST);
-            let page = self
-                .store
-                .list(Filter {
-                    since_seq,
-                    limit,
-                    ..Filter::default()
-                })
-                .await?;
-            let reached = page.first().is_none_or(|first| first.time < time);
-            found.extend(page.into_iter().filter(|entry| entry.time >= time));
-            if reached {
-                break;
+    pub async fn page(&self, end: Option<u64>) -> Result<Page, Error> {
+        let end = match end {
+            Some(end) => end,
+            None => self.store.head().await?.seq + 1,
+        };
+        let first = end.saturating_sub(PAGE).max(1);
+        let of = |since_seq, limit| Filter {
+            since_seq,
+            limit,
+            ..Filter::default()
+        };
+        let mut page = Page {
+            next: (first > 1).then_some(first),
+            ..Page::default()
+        };
+        let many = usize::try_from(end.saturating_sub(first)).unwrap_or(MAX_LIST);
+        match self.store.list(of(first, many)).await {
+            Ok(entries) => page.entries = entries,
+            Err(kubechat_audit::Error::Integrity { .. }) => {
+                for seq in first..end {
+                    match self.store.list(of(seq, 1)).await {
+                        Ok(found) => page.entries.extend(found.into_iter().filter(|e| e.seq == seq)),
+                        Err(kubechat_audit::Error::Integrity { .. }) => page.unread += 1,
+                        Err(error) => return Err(error.into()),
+                    }
+                }
             }
-            end = since_seq;
+            Err(error) => return Err(error.into()),
         }
-        Ok(found)
+        Ok(page)
+    }
+
+    /// The entries of this type from a number on, a page of them.
+    ///
+    /// # Errors
+    /// When the store does not answer, or one of them cannot be read.
+    pub async fn of_type(&self, event_type: EventType, since_seq: u64) -> Result<Vec<Entry>, Error> {
+        let filter = Filter {
+            event_type: Some(event_type),
+            since_seq,
+            ..Filter::default()
+        };
+        Ok(self.store.list(filter).await?)
+    }
+
+    /// The intent of a plan's first step that was begun; `None` when none was.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn begun(&self, plan_uid: &str) -> Result<Option<Entry>, Error> {
+        let filter = Filter {
+            event_type: Some(EventType::CommandExecution),
+            plan: Some(plan_uid.to_owned()),
+            ..Filter::default()
+        };
+        let entries = self.store.list(filter).await?;
+        Ok(entries.into_iter().find(|e| e.outcome == Outcome::Intent))
     }
 
     /// The payload of an entry; null where it has none.

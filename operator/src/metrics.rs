@@ -73,6 +73,8 @@ pub struct Metrics {
     pub admission_healthy: Gauge,
     /// 1 while the audit log takes entries.
     pub audit_healthy: Gauge,
+    /// Entries of the audit log that could not be read back, or are not what was recorded.
+    pub audit_unreadable: Counter,
     /// 1 while this process leads.
     pub leader: Gauge,
 }
@@ -95,6 +97,7 @@ impl Default for Metrics {
             break_glass: Family::default(),
             admission_healthy: Gauge::default(),
             audit_healthy: Gauge::default(),
+            audit_unreadable: Counter::default(),
             leader: Gauge::default(),
         };
         registry.register(
@@ -141,6 +144,11 @@ impl Default for Metrics {
             "audit_healthy",
             "1 while the audit log takes entries",
             made.audit_healthy.clone(),
+        );
+        registry.register(
+            "audit_unreadable",
+            "Entries of the audit log that could not be read back, or are not what was recorded",
+            made.audit_unreadable.clone(),
         );
         registry.register("leader", "1 while this process leads", made.leader.clone());
         Self {

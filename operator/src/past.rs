@@ -2,12 +2,13 @@
 //!
 //! Kept in memory for the hour that limits and judgements look back; at the start it is read from the audit log.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use kubechat_audit::{Entry, EventType, Outcome};
+use kubechat_core::reason;
 use kubechat_crds::command_plan::{Effect, Target};
 use kubechat_crds::intent::Action;
 use kubechat_crds::{CommandPlan, Mode, PlanPhase, StepState};
@@ -124,26 +125,39 @@ fn may_have_effect(plan: &CommandPlan) -> bool {
 pub struct Removed(Mutex<HashMap<String, Vec<Past>>>);
 
 impl Removed {
-    /// What the log tells of the last hour: at the start of a leader, who saw none of it.
+    /// What the log tells of the last hour, page by page: at the start of a leader, who saw none of it. What of the log
+    /// cannot be read, or is not what was recorded, is counted and keeps nobody from leading.
     ///
     /// # Errors
     /// When the log does not answer.
-    pub async fn read(audit: &Audit, now: Timestamp) -> Result<Self, Error> {
+    pub async fn read(audit: &Audit, now: Timestamp) -> Result<(Self, u64), Error> {
         let since = now.checked_sub(WINDOW).unwrap_or(Timestamp::MIN);
         let mut plans: HashMap<String, Past> = HashMap::new();
-        for entry in audit.since(since).await? {
-            let payload = if is_intent(&entry) {
-                audit.payload(entry.seq).await?
-            } else {
-                Value::Null
-            };
-            read(&mut plans, &entry, &payload);
+        let (mut end, mut unread) = (None, 0);
+        loop {
+            let page = audit.page(end).await?;
+            unread += page.unread;
+            for entry in page.entries.iter().filter(|entry| entry.time >= since) {
+                let payload = if is_intent(entry) {
+                    payload_of(audit, entry).await?
+                } else {
+                    Some(Value::Null)
+                };
+                unread += u64::from(payload.is_none());
+                // Without it, the entry itself names one of its targets.
+                read(&mut plans, entry, &payload.unwrap_or_default());
+            }
+            let reached = page.entries.first().is_some_and(|first| first.time < since);
+            end = page.next.filter(|_| !reached);
+            if end.is_none() {
+                break;
+            }
         }
         let all = Self::default();
         for past in plans.into_values() {
             all.keep(past, now);
         }
-        Ok(all)
+        Ok((all, unread))
     }
 
     /// Keeps a plan in mind that is being removed.
@@ -196,6 +210,15 @@ fn is_intent(entry: &Entry) -> bool {
     entry.event_type == EventType::CommandExecution && entry.outcome == Outcome::Intent
 }
 
+/// The payload of an entry; `None` when it is not what was recorded.
+async fn payload_of(audit: &Audit, entry: &Entry) -> Result<Option<Value>, Error> {
+    match audit.payload(entry.seq).await {
+        Ok(payload) => Ok(Some(payload)),
+        Err(Error::Audit(kubechat_audit::Error::Integrity { .. })) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Adds what one entry tells of a plan.
 fn read(plans: &mut HashMap<String, Past>, entry: &Entry, payload: &Value) {
     let made = entry.event_type == EventType::CommandGeneration && entry.reason == PLAN_MADE;
@@ -209,6 +232,8 @@ fn read(plans: &mut HashMap<String, Past>, entry: &Entry, payload: &Value) {
         made: Some(entry.time),
         ..Past::default()
     });
+    // The newest entries are read first.
+    past.made = past.made.min(Some(entry.time));
     if !is_intent(entry) {
         return;
     }
@@ -240,6 +265,57 @@ fn read(plans: &mut HashMap<String, Past>, entry: &Entry, payload: &Value) {
             first.name.as_deref(),
             first.uid.as_deref(),
         ),
+    }
+}
+
+/// A plan that somebody approved in an emergency and that, by the log, nobody has reviewed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Emergency {
+    /// UID of the plan.
+    pub plan: String,
+    /// Its name.
+    pub name: String,
+    /// Its namespace, where the entry tells it.
+    pub namespace: Option<String>,
+}
+
+/// Verb of the entry that tells of a plan that was removed before its review.
+pub const REMOVED_UNREVIEWED: &str = "remove";
+
+/// The emergencies that the log leaves open: neither reviewed nor told as removed before their review.
+///
+/// # Errors
+/// When the log does not answer, or an entry of a decision cannot be read.
+pub async fn emergencies(audit: &Audit) -> Result<Vec<Emergency>, Error> {
+    let mut open = BTreeMap::new();
+    let mut since = 0;
+    loop {
+        let page = audit.of_type(EventType::Approval, since).await?;
+        for entry in &page {
+            decided(&mut open, entry);
+        }
+        match page.last() {
+            Some(last) => since = last.seq + 1,
+            None => return Ok(open.into_values().collect()),
+        }
+    }
+}
+
+/// What one entry about a decision tells of an emergency.
+fn decided(open: &mut BTreeMap<String, Emergency>, entry: &Entry) {
+    let Some(plan) = entry.ids.plan_uid.clone() else {
+        return;
+    };
+    let counts = entry.outcome == Outcome::Success;
+    if counts && entry.verb == "approve" && entry.reason == reason::BREAK_GLASS {
+        let emergency = Emergency {
+            plan: plan.clone(),
+            name: entry.ids.plan.clone().unwrap_or_default(),
+            namespace: entry.target.as_ref().and_then(|t| t.namespace.clone()),
+        };
+        open.insert(plan, emergency);
+    } else if counts && entry.verb == "review" || entry.verb == REMOVED_UNREVIEWED {
+        open.remove(&plan);
     }
 }
 

@@ -137,7 +137,8 @@ async fn after_a_restart_the_log_says_what_was_done_within_the_hour() {
     audit.record(noise).await.unwrap();
 
     let now = Timestamp::now();
-    let removed = Removed::read(audit, now).await.unwrap();
+    let (removed, unread) = Removed::read(audit, now).await.unwrap();
+    assert_eq!(unread, 0);
     let mut found = removed.with(std::iter::empty(), "alice", now);
     found.sort_by(|a, b| a.plan.cmp(&b.plan));
     assert_eq!(uids(&found), ["done", "shown"]);
@@ -148,7 +149,7 @@ async fn after_a_restart_the_log_says_what_was_done_within_the_hour() {
     );
     let later = now.checked_add(SignedDuration::from_mins(61)).unwrap();
     assert!(removed.with(std::iter::empty(), "alice", later).is_empty());
-    let late = Removed::read(audit, later).await.unwrap();
+    let (late, _) = Removed::read(audit, later).await.unwrap();
     assert!(late.with(std::iter::empty(), "alice", now).is_empty());
 }
 
@@ -159,11 +160,150 @@ async fn what_was_executed_is_read_back_from_the_entries_the_executor_writes() {
     let process = world.start(Fuse::long()).await;
     let plan = process.finish(&world).await;
     let now = Timestamp::now();
-    let found = Removed::read(&process.ctx.audit, now).await.unwrap();
+    let (found, _) = Removed::read(&process.ctx.audit, now).await.unwrap();
     let found = found.with(std::iter::empty(), "alice", now);
     let expected = Past::of(&plan);
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].changed, expected.changed);
     assert_eq!((found[0].deleted.len(), found[0].effect), (3, true));
     assert_eq!(found[0].turn, expected.turn);
+}
+
+/// An entry that says that a plan was made.
+fn made(uid: &str) -> Draft {
+    let plan = plan(uid, 0, StepState::Pending);
+    about_plan(
+        &plan,
+        EventType::CommandGeneration,
+        "plan",
+        Outcome::Success,
+        PLAN_MADE,
+    )
+}
+
+/// An intent to delete these, by a plan.
+fn intent(uid: &str, names: &[&str]) -> Draft {
+    let plan = plan(uid, 0, StepState::Done);
+    let mut intent = about_plan(
+        &plan,
+        EventType::CommandExecution,
+        "delete",
+        Outcome::Intent,
+        "Executing",
+    );
+    intent.target = Some(target(&plan.spec.steps[0].targets[0]));
+    let of = |name: &&str| json!({"kind": "Deployment", "namespace": "demo", "name": name, "uid": name});
+    intent.payload = json!({"targets": names.iter().map(of).collect::<Vec<_>>()});
+    intent
+}
+
+#[tokio::test]
+async fn what_of_the_log_is_not_as_it_was_written_is_counted_and_the_rest_of_the_hour_stands() {
+    let mut world = World::new();
+    let process = world.start(Fuse::long()).await;
+    let audit = &process.ctx.audit;
+    for uid in ["one", "two", "three"] {
+        audit.record(made(uid)).await.unwrap();
+        audit.intent(intent(uid, &["a", "b"]), uid).await.unwrap();
+    }
+    // What stands beside the intent of `one`, and the entry that tells of `two` and its intent.
+    process.store.damage_payload(2);
+    process.store.damage_entry(3);
+    process.store.damage_entry(4);
+    let now = Timestamp::now();
+    let (removed, unread) = Removed::read(audit, now).await.unwrap();
+    assert_eq!(unread, 3);
+    let mut found = removed.with(std::iter::empty(), "alice", now);
+    found.sort_by(|a, b| a.plan.cmp(&b.plan));
+    assert_eq!(uids(&found), ["one", "three"]);
+    // Of `one` the entry itself names an object.
+    let reach = |p: &Past| (p.effect, p.changed.len(), p.deleted.len());
+    assert_eq!((reach(&found[0]), reach(&found[1])), ((true, 1, 1), (true, 2, 2)));
+}
+
+#[tokio::test]
+async fn the_log_is_read_a_page_at_a_time_from_its_end_and_each_entry_once() {
+    let mut world = World::new();
+    let process = world.start(Fuse::long()).await;
+    let audit = &process.ctx.audit;
+    let all = MAX_KEPT as u64 + 205;
+    for i in 0..all {
+        audit.record(made(&format!("p{}", i % 3))).await.unwrap();
+    }
+    let first = audit.page(None).await.unwrap();
+    let second = audit.page(first.next).await.unwrap();
+    let seqs = |page: &crate::audit::Page| page.entries.iter().map(|e| e.seq).collect::<Vec<_>>();
+    assert_eq!((seqs(&first).len(), seqs(&second).len()), (1000, 205));
+    assert_eq!(
+        [seqs(&second), seqs(&first)].concat(),
+        (1..=all).collect::<Vec<_>>()
+    );
+    assert_eq!((first.unread, second.next), (0, None));
+    // The oldest entry says when a plan was made, however late it is read.
+    let now = Timestamp::now();
+    let (removed, _) = Removed::read(audit, now).await.unwrap();
+    let found = removed.with(std::iter::empty(), "alice", now);
+    let oldest = second.entries.first().unwrap().time;
+    assert!(found.iter().any(|p| p.made == Some(oldest)), "{found:?}");
+    // Only so far as needed: entry 1 is of the hour, and is not reached when it is not.
+    process.store.damage_entry(1);
+    assert_eq!(Removed::read(audit, now).await.unwrap().1, 1);
+    let later = now.checked_add(SignedDuration::from_mins(61)).unwrap();
+    assert_eq!(Removed::read(audit, later).await.unwrap().1, 0);
+    let empty = audit.page(Some(1)).await.unwrap();
+    assert_eq!(empty, crate::audit::Page::default());
+}
+
+/// An entry about a decision on a plan.
+fn decision(uid: &str, verb: &str, outcome: Outcome, why: &str) -> Draft {
+    let mut draft = Draft::new(EventType::Approval, Actor::named("erin"), verb, outcome, why);
+    draft.ids.plan_uid = Some(uid.into());
+    draft.ids.plan = Some(format!("name-{uid}"));
+    draft.target = Some(kubechat_audit::Target {
+        namespace: Some("demo".into()),
+        ..kubechat_audit::Target::default()
+    });
+    draft
+}
+
+#[tokio::test]
+async fn an_emergency_is_open_until_it_is_reviewed_or_told_as_removed() {
+    use Outcome::{Denied, Success};
+    let mut world = World::new();
+    let process = world.start(Fuse::long()).await;
+    let audit = &process.ctx.audit;
+    let glass = reason::BREAK_GLASS;
+    for (uid, entries) in [
+        ("open", vec![("approve", Success, glass)]),
+        // In time or not, only a review that counts closes it.
+        (
+            "overdue",
+            vec![
+                ("approve", Success, glass),
+                ("review", Denied, "ReviewOverdue"),
+                ("review", Denied, "SelfApproval"),
+            ],
+        ),
+        (
+            "reviewed",
+            vec![("approve", Success, glass), ("review", Success, "Accepted")],
+        ),
+        (
+            "told",
+            vec![("approve", Success, glass), ("remove", Denied, "ReviewOverdue")],
+        ),
+        ("plain", vec![("approve", Success, "Accepted")]),
+        ("refused", vec![("approve", Denied, "NotBreakGlass")]),
+        ("denied", vec![("deny", Success, "Accepted")]),
+    ] {
+        for (verb, outcome, why) in entries {
+            audit.record(decision(uid, verb, outcome, why)).await.unwrap();
+        }
+    }
+    let found = emergencies(audit).await.unwrap();
+    let named: Vec<_> = found.iter().map(|e| (e.plan.as_str(), e.name.as_str())).collect();
+    assert_eq!(named, [("open", "name-open"), ("overdue", "name-overdue")]);
+    assert_eq!(found[0].namespace.as_deref(), Some("demo"));
+    process.store.damage_entry(1);
+    assert!(emergencies(audit).await.is_err());
 }

@@ -81,6 +81,8 @@ reasons! {
     PRIVILEGED_GROUPS_DROPPED = "PrivilegedGroupsDropped";
     /// The audit log cannot be written.
     AUDIT_UNAVAILABLE = "AuditUnavailable";
+    /// A part of the audit log cannot be read, or is not what was recorded.
+    AUDIT_DAMAGED = "AuditDamaged";
     /// Admission does not stamp, so nothing executes.
     ADMISSION_UNHEALTHY = "AdmissionUnhealthy";
     /// A RiskPolicy's kill switch is on.

@@ -1,8 +1,10 @@
 //! Watches: guarded (one bad object never stops a watch), pruned (managedFields are dropped before anything is kept),
 //! with backoff. A watch that ends ends the process.
 
+use std::collections::HashSet;
 use std::fmt::Debug;
 use std::hash::Hash;
+use std::sync::Arc;
 
 use futures::{Stream, TryStreamExt};
 use kube::core::DeserializeGuard;
@@ -43,8 +45,9 @@ where
     reflect_telling(client, |_| ())
 }
 
-/// As [`reflect`]; tells of each object that is removed, before the store forgets it. That an object is not in the store is
-/// no sign of it: while the watch starts, none is.
+/// As [`reflect`]; tells of each object that is removed, before the store forgets it: when the watch says so, and when a list
+/// made anew (410 Gone, a broken watch) does not hold it any more. That an object is not in the store is no sign of it: while
+/// the watch starts, none is.
 pub fn reflect_telling<K: Watched>(
     client: Client,
     removed: impl Fn(&K) + Send + 'static,
@@ -57,11 +60,29 @@ where
     K::DynamicType: Hash + Eq + Clone + Default,
 {
     let (store, writer): (Store<K>, Writer<K>) = reflector::store();
-    let stream = guarded(client).inspect_ok(move |event| {
-        if let Event::Delete(object) = event {
-            removed(object);
-        }
-    });
+    let (known, mut listed) = (store.clone(), HashSet::new());
+    let stream = raw(client)
+        .inspect_ok(move |event| match event {
+            Event::Init => listed.clear(),
+            Event::InitApply(object) => listed.extend(object.uid()),
+            Event::InitDone => {
+                // One of the same name that was made since is another object.
+                let is_gone = |old: &Arc<K>| old.uid().is_none_or(|uid| !listed.contains(&uid));
+                known
+                    .state()
+                    .iter()
+                    .filter(|old| is_gone(old))
+                    .for_each(|old| removed(old));
+                listed = HashSet::new();
+            }
+            Event::Delete(object) => {
+                if let Ok(object) = &object.0 {
+                    removed(object);
+                }
+            }
+            Event::Apply(_) => {}
+        })
+        .try_filter_map(|event| std::future::ready(Ok(unguard(event))));
     let (filled, is_filled) = tokio::sync::watch::channel(false);
     let touched = reflector::reflector(writer, stream)
         .inspect_ok(move |event| {
@@ -77,11 +98,16 @@ where
 pub fn guarded<K: Watched>(
     client: Client,
 ) -> impl Stream<Item = Result<Event<K>, watcher::Error>> + Send + 'static {
+    raw(client).try_filter_map(|event| std::future::ready(Ok(unguard(event))))
+}
+
+/// The events of all objects of a kind, also of those that cannot be read: they are there.
+fn raw<K: Watched>(
+    client: Client,
+) -> impl Stream<Item = Result<Event<DeserializeGuard<K>>, watcher::Error>> + Send + 'static {
     let api: Api<DeserializeGuard<K>> = Api::all(client);
     let config = watcher::Config::default().page_size(PAGE_SIZE);
-    start(api, config)
-        .default_backoff()
-        .try_filter_map(|event| std::future::ready(Ok(unguard(event))))
+    start(api, config).default_backoff()
 }
 
 /// Takes the guard off an event; an object that cannot be read is logged and left out.
@@ -108,12 +134,13 @@ fn unguard<K: Watched>(event: Event<DeserializeGuard<K>>) -> Option<Event<K>> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     use futures::StreamExt;
     use kube::client::Body;
     use kubechat_crds::ChatRequest;
     use serde_json::{Value, json};
+    use tokio::sync::Notify;
 
     use super::*;
 
@@ -155,5 +182,59 @@ mod tests {
         // As it is removed.
         assert_eq!(stream.next().await.unwrap().unwrap().name_any(), "old");
         assert_eq!(*told.lock().unwrap(), ["old"]);
+    }
+
+    /// An API server that lists the first turns, says 410 Gone to the watch, lists the second ones, and then notifies.
+    fn relisting(lists: [Vec<Value>; 2], done: Arc<Notify>) -> Client {
+        let lists = Arc::new(Mutex::new(lists.into_iter()));
+        Client::new(
+            tower::service_fn(move |request: http::Request<Body>| {
+                let (lists, done) = (Arc::clone(&lists), Arc::clone(&done));
+                async move {
+                    let watched = request.uri().query().unwrap_or_default().contains("watch=");
+                    let body = if watched {
+                        if lists.lock().unwrap().len() == 0 {
+                            done.notify_one();
+                            std::future::pending::<()>().await;
+                        }
+                        let gone = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 410,
+                            "reason": "Expired", "message": "too old"});
+                        json!({"type": "ERROR", "object": gone}).to_string() + "\n"
+                    } else {
+                        let items = lists.lock().unwrap().next().unwrap();
+                        json!({"apiVersion": "kubechat.io/v1beta1", "kind": "ChatRequestList",
+                            "metadata": {"resourceVersion": "5"}, "items": items})
+                        .to_string()
+                    };
+                    Ok::<_, std::convert::Infallible>(http::Response::new(Body::from(body.into_bytes())))
+                }
+            }),
+            "default",
+        )
+    }
+
+    #[tokio::test]
+    async fn what_a_list_made_anew_does_not_hold_any_more_is_told_and_what_cannot_be_read_is_still_there() {
+        let mut unreadable = turn("unreadable");
+        unreadable["spec"] = json!(7);
+        let mut again = turn("again");
+        again["metadata"]["uid"] = json!("another");
+        let first = ["kept", "gone", "again", "unreadable"].map(turn).to_vec();
+        let second = vec![turn("kept"), again, unreadable];
+        let done = Arc::new(Notify::new());
+        let told: Arc<Mutex<Vec<String>>> = Arc::default();
+        let noted = Arc::clone(&told);
+        let client = relisting([first, second], Arc::clone(&done));
+        let (store, _, stream) = reflect_telling::<ChatRequest>(client, move |turn| {
+            noted.lock().unwrap().push(turn.uid().unwrap());
+        });
+        let mut stream = std::pin::pin!(stream);
+        let watch_again = async { while stream.next().await.is_some() {} };
+        tokio::select! { () = done.notified() => {}, () = watch_again => panic!("the watch ended") }
+        let mut told = told.lock().unwrap().clone();
+        told.sort();
+        assert_eq!(told, ["again", "gone"]);
+        let names: Vec<_> = store.state().iter().map(|t| t.name_any()).collect();
+        assert_eq!(names.len(), 2, "{names:?}");
     }
 }

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};
-use kubechat_audit::{Actor, Draft, EventType, Outcome};
+use kubechat_audit::{Actor, Draft, EventType, Outcome, Target};
 use kubechat_core::lifecycle::approval::{NotCounted, judge};
 use kubechat_core::lifecycle::chat_request::is_tracked;
 use kubechat_core::lifecycle::decisions::recorded;
@@ -164,6 +164,7 @@ async fn report(
         draft.ids.plan = Some(approval.spec.plan_ref.name.clone());
         draft.ids.plan_digest = Some(approval.spec.plan_digest.clone());
         draft.ids.plan_uid = plan.and_then(|p| p.metadata.uid.clone());
+        draft.target = plan.map(decided_on);
         draft.ids.request = plan.map(|p| p.spec.chat_request_ref.name.clone());
         draft.ids.request_uid = plan.map(|p| p.spec.chat_request_ref.uid.clone());
         draft.message.clone_from(&message);
@@ -199,6 +200,18 @@ async fn report(
     } else {
         Action::requeue(std::time::Duration::from_secs(30))
     })
+}
+
+/// The plan, as an entry of the log names it.
+fn decided_on(plan: &CommandPlan) -> Target {
+    Target {
+        group: Some(kubechat_crds::GROUP.to_owned()),
+        version: Some(kubechat_crds::VERSION.to_owned()),
+        kind: Some("CommandPlan".to_owned()),
+        namespace: plan.namespace(),
+        name: Some(plan.name_any()),
+        uid: plan.uid(),
+    }
 }
 
 /// An emergency approval is heard of: Event and metric, beside the entry of the log.

@@ -3,7 +3,7 @@ use kubechat_crds::{ChatRequest, PlanPhase};
 
 use super::super::chat_request;
 use super::*;
-use crate::testing::plans::{Verb, turn_path};
+use crate::testing::plans::{Verb, plan_path, turn_path};
 use crate::testing::process::{Fuse, Process, World};
 use crate::testing::server::Fate;
 
@@ -104,4 +104,91 @@ async fn an_emergency_that_is_removed_before_its_review_is_on_record() {
     let told: Vec<_> = entries.iter().filter(|e| e.reason == "ReviewOverdue").collect();
     assert_eq!(told.len(), 1, "{:?}", World::short(&entries));
     assert!(told[0].message.contains("removed before its review"));
+}
+
+/// The entry of the emergency approval of this plan, as the controller of decisions writes it.
+async fn approved_by_break_glass(process: &Process, plan: &CommandPlan) {
+    let mut draft = about_plan(
+        plan,
+        EventType::Approval,
+        "approve",
+        Outcome::Success,
+        reason::BREAK_GLASS,
+    );
+    draft.target = Some(kubechat_audit::Target {
+        namespace: plan.namespace(),
+        ..kubechat_audit::Target::default()
+    });
+    process.ctx.audit.record(draft).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_emergency_that_is_removed_while_nobody_leads_is_told_once_by_the_next_leader() {
+    let (mut world, process, path) = executed_in_an_emergency().await;
+    let stored: CommandPlan = serde_json::from_value(world.server.get(&path).unwrap()).unwrap();
+    world.server.remove(&plan_path());
+    approved_by_break_glass(&process, &stored).await;
+    // It is there: in the cache, or where that leaves it out because it cannot be read.
+    assert!(meanwhile(&process.ctx).await.unwrap().is_empty());
+    drop(process);
+    world.server.edit(&path, |o| o["spec"]["steps"] = json!(7));
+    let blind = world.server.remove(&path).unwrap();
+    let process = world.start(Fuse::long()).await;
+    assert!(process.ctx.stores.plans.state().is_empty());
+    world.server.put(&path, blind);
+    assert!(meanwhile(&process.ctx).await.unwrap().is_empty());
+    // Another one of its name is not it.
+    world
+        .server
+        .edit(&path, |o| o["metadata"]["uid"] = "another".into());
+    let told = meanwhile(&process.ctx).await.unwrap();
+    assert_eq!(told, [stored.uid().unwrap()].into());
+    assert!(meanwhile(&process.ctx).await.unwrap().is_empty());
+    drop(process);
+    let entries = world.entries().await;
+    let told: Vec<_> = entries.iter().filter(|e| e.reason == "ReviewOverdue").collect();
+    assert_eq!(told.len(), 1, "{:?}", World::short(&entries));
+    assert!(told[0].message.contains("removed before its review"));
+    assert_eq!(
+        (told[0].actor.username.as_str(), told[0].ids.plan_uid.clone()),
+        ("alice", stored.uid())
+    );
+}
+
+#[tokio::test]
+async fn an_emergency_that_was_never_begun_or_was_told_already_is_not_told_by_the_next_leader() {
+    let (mut world, process, path) = executed_in_an_emergency().await;
+    let mut stored: CommandPlan = serde_json::from_value(world.server.get(&path).unwrap()).unwrap();
+    world.server.remove(&path);
+    world.server.remove(&plan_path());
+    approved_by_break_glass(&process, &stored).await;
+    plan_gone(&stored, &process.ctx).await;
+    stored.metadata.uid = Some("never-begun".into());
+    approved_by_break_glass(&process, &stored).await;
+    drop(process);
+    let process = world.start(Fuse::long()).await;
+    assert!(meanwhile(&process.ctx).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_damaged_log_keeps_nobody_from_leading_and_is_heard_of() {
+    let (mut world, process, path) = executed_in_an_emergency().await;
+    let stored: CommandPlan = serde_json::from_value(world.server.get(&path).unwrap()).unwrap();
+    approved_by_break_glass(&process, &stored).await;
+    let entries = process.ctx.audit.page(None).await.unwrap().entries;
+    let intent = entries.iter().find(|e| e.outcome == Outcome::Intent).unwrap();
+    process.store.damage_payload(intent.seq);
+    process.store.damage_entry(entries.last().unwrap().seq);
+    let (leaving, waiting) = begin(&process.ctx.audit).await.unwrap();
+    assert_eq!(waiting.unread, 2);
+    // Whom it holds up no more than this: what leaves afterwards is told.
+    leaving.plan(&stored);
+    drop(leaving);
+    waiting.tell(Arc::clone(&process.ctx)).await;
+    // The entries of the hour, and that of the decision once more.
+    assert_eq!(process.ctx.metrics.audit_unreadable.get(), 3);
+    drop(process);
+    let entries = world.entries().await;
+    let told = entries.iter().filter(|e| e.reason == "ReviewOverdue").count();
+    assert_eq!(told, 1, "{:?}", World::short(&entries));
 }

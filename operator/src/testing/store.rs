@@ -1,5 +1,6 @@
 //! An audit store that can fail, and before and after whose answers a process can end.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kubechat_audit::store::StoreFuture;
@@ -30,6 +31,20 @@ pub(crate) struct FaultyStore {
     store: SqliteStore,
     fuse: Arc<Fuse>,
     luck: Arc<Mutex<Chooser>>,
+    damaged: Arc<Mutex<Damaged>>,
+}
+
+/// What somebody changed in the file, by number.
+#[derive(Debug, Default)]
+struct Damaged {
+    entries: BTreeSet<u64>,
+    payloads: BTreeSet<u64>,
+}
+
+fn integrity<T>(seq: u64) -> Result<T, Error> {
+    Err(Error::Integrity {
+        why: format!("entry {seq} was changed"),
+    })
 }
 
 impl FaultyStore {
@@ -38,7 +53,22 @@ impl FaultyStore {
             store,
             fuse,
             luck: Arc::new(Mutex::new(Box::new(|_| Luck::Good))),
+            damaged: Arc::default(),
         }
+    }
+
+    /// Has somebody change an entry.
+    pub(crate) fn damage_entry(&self, seq: u64) {
+        self.damage().entries.insert(seq);
+    }
+
+    /// Has somebody change what stands beside an entry.
+    pub(crate) fn damage_payload(&self, seq: u64) {
+        self.damage().payloads.insert(seq);
+    }
+
+    fn damage(&self) -> std::sync::MutexGuard<'_, Damaged> {
+        self.damaged.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What decides the luck of each write; it is told which: `intent`, `result`, `entry`, `forget`.
@@ -98,11 +128,21 @@ impl AuditStore for FaultyStore {
     }
 
     fn list(&self, filter: Filter) -> StoreFuture<'_, Vec<Entry>> {
-        self.store.list(filter)
+        Box::pin(async move {
+            let found = self.store.list(filter).await?;
+            let changed = found.iter().find(|e| self.damage().entries.contains(&e.seq));
+            changed.map_or(Ok(()), |e| integrity(e.seq))?;
+            Ok(found)
+        })
     }
 
     fn payload(&self, seq: u64) -> StoreFuture<'_, Option<Value>> {
-        self.store.payload(seq)
+        Box::pin(async move {
+            if self.damage().payloads.contains(&seq) {
+                return integrity(seq);
+            }
+            self.store.payload(seq).await
+        })
     }
 
     fn put_rollback<'a>(

@@ -43,11 +43,15 @@ pub fn awaited(status: &CommandPlanStatus) -> bool {
 /// come. People who approved it and what they said stand in the log.
 #[must_use]
 pub fn removed(name: &str, status: &CommandPlanStatus) -> Option<String> {
-    awaited(status).then(|| {
-        format!(
-            "plan {name} was executed by break-glass and removed before its review, so nobody can give it any more. Who removed it stands in the API server's own audit log; what was done stands in this one: kubechat audit show"
-        )
-    })
+    awaited(status).then(|| unreviewable(name))
+}
+
+/// What is told of a plan that was executed by break-glass and is gone without a review.
+#[must_use]
+pub fn unreviewable(name: &str) -> String {
+    format!(
+        "plan {name} was executed by break-glass and removed before its review, so nobody can give it any more. Who removed it stands in the API server's own audit log; what was done stands in this one: kubechat audit show"
+    )
 }
 
 /// Judges a decision Review on a plan.
