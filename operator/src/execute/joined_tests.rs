@@ -1,8 +1,12 @@
 //! What the log, the plan's status and the objects say of one execution when they do not agree, and how a person joins them
 //! with the API server's own audit log.
 
+use http::Method;
+use jiff::Timestamp;
 use kubechat_audit::Outcome;
-use kubechat_crds::{CommandPlan, PlanPhase, StepState};
+use kubechat_core::plan::draft;
+use kubechat_crds::intent::{Action, Intent, IntentParams, IntentTarget, Span};
+use kubechat_crds::{CommandPlan, PlanPhase, Step, StepState};
 use serde_json::json;
 
 use crate::failpoint::Point;
@@ -92,6 +96,70 @@ async fn a_plan_whose_objects_were_put_back_too_is_not_executed_again_and_says_w
         assert_eq!(world.writes(&steps[0]), [1], "{verb:?}");
         assert_eq!(world.writes(&steps[1]), [0], "{verb:?}");
     }
+}
+
+/// A world whose plan labels an object, annotates the same one (or deletes it), and then annotates another one; executed until
+/// the last step begins.
+async fn changed_twice(second: Action) -> (World, Vec<Step>) {
+    let mut world = World::new();
+    let found = world.config_map("twice");
+    let of = |action: Action| {
+        let mut params = IntentParams::default();
+        if action != Action::Delete {
+            params.set = [("tier".to_owned(), "web".to_owned())].into();
+        }
+        let intent = Intent {
+            action,
+            target: IntentTarget::default(),
+            params,
+            confidence: 100,
+            span: Span::default(),
+        };
+        draft(&intent, std::slice::from_ref(&found), &[], Timestamp::now()).unwrap()
+    };
+    let mut drafts = [of(Action::Label), of(second)].concat();
+    drafts.extend(world.drafts(Verb::Annotate, 2));
+    let steps = world.approved(drafts).await;
+    let last = |method: &Method, path: &str| *method == Method::PATCH && path.contains("noted-2");
+    let process = world.start(Fuse::before(last)).await;
+    assert!(matches!(process.reconcile(world.plan()).await, Ran::Stopped(_)));
+    (world, steps)
+}
+
+#[tokio::test]
+async fn an_object_that_a_plan_changed_twice_shows_both_by_the_later_mark() {
+    for second in [Action::Annotate, Action::Delete] {
+        let (mut world, steps) = changed_twice(second).await;
+        lose_status(&world);
+        let plan = finished(&mut world).await;
+        let said = told(&plan);
+        assert_eq!(phase(&plan), Some(PlanPhase::Succeeded), "{second}: {said}");
+        assert_eq!(states(&plan), [StepState::Done; 3], "{second}");
+        assert_eq!(world.writes(&steps[0]), [2], "{second}");
+        assert_eq!(world.writes(&steps[2]), [1], "{second}");
+    }
+}
+
+#[tokio::test]
+async fn an_object_that_a_plan_changed_twice_and_that_shows_neither_is_named_with_what_is_not_known() {
+    let (mut world, steps) = changed_twice(Action::Annotate).await;
+    lose_status(&world);
+    world.server.edit(&path_of(&steps[0].targets[0]), |object| {
+        object["metadata"]["annotations"] = json!({});
+    });
+    let plan = finished(&mut world).await;
+    let said = told(&plan);
+    assert_eq!(phase(&plan), Some(PlanPhase::Interrupted), "{said}");
+    for words in [
+        "configmap/twice",
+        "restored from a backup, or changed by somebody",
+        "which of the two is not known",
+        "not executed again",
+        "kubechat again plan",
+    ] {
+        assert!(said.contains(words), "{words:?} is not in {said:?}");
+    }
+    assert_eq!(world.writes(&steps[2]), [0]);
 }
 
 #[tokio::test]

@@ -43,12 +43,16 @@ pub(crate) fn label(target: &Target) -> String {
 }
 
 /// Targets that do not bear the step's mark.
-pub(super) async fn untraced(client: Client, step: &Step, step_id: &str) -> Result<Vec<String>, Error> {
+pub(super) async fn untraced<'s>(
+    client: Client,
+    step: &'s Step,
+    step_id: &str,
+) -> Result<Vec<&'s Target>, Error> {
     let client = ClientDebug(client);
     let mut lost = vec![];
     for target in &step.targets {
         if !bears_mark(&client, step, target, step_id).await? {
-            lost.push(label(target));
+            lost.push(target);
         }
     }
     Ok(lost)

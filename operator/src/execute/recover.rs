@@ -2,18 +2,21 @@
 //!
 //! **Invariant:** nothing here sends anything, and whatever comes out, a step that was begun is never sent again.
 
+use kube::Client;
 use kubechat_audit::{EventType, Outcome};
 use kubechat_core::{authz, reason};
+use kubechat_crds::command_plan::Target;
 use kubechat_crds::{PlanPhase, StepState};
 
 use super::{Progress, Run, mark};
 use crate::audit::about_plan;
+use crate::cluster::objects::ClientDebug;
 use crate::error::Error;
 
 impl Run<'_> {
     /// Looks at what the audit log knows of each step: a recorded intent is never sent again.
     pub(super) async fn recover(&mut self) -> Result<Option<Progress>, Error> {
-        let mut forgotten = vec![];
+        let mut unreported = vec![];
         for index in 0..self.plan().spec.steps.len() {
             let Some(state) = self.status.steps.get(index).map(|s| s.state) else {
                 continue;
@@ -46,7 +49,7 @@ impl Run<'_> {
                         // What was done of many targets is what can be undone.
                         self.count(index).await?;
                     } else if state == StepState::Pending {
-                        forgotten.extend(self.untraced(index).await?);
+                        unreported.push(index);
                     }
                     (ended, result.message.clone())
                 }
@@ -65,13 +68,17 @@ impl Run<'_> {
                 return self.stop(index, state, &message).await.map(Some);
             }
         }
+        let mut forgotten = vec![];
+        for index in unreported {
+            forgotten.extend(self.forgotten(index).await?);
+        }
         if forgotten.is_empty() {
             return Ok(None);
         }
         // Where only the status was lost, the objects show what was done, and the plan goes on.
         let name = self.plan().metadata.name.clone().unwrap_or_default();
         let message = format!(
-            "the audit log holds this plan's execution, but neither the plan nor the objects show it any more: {}. They were restored from a backup, or changed by somebody since. It is not executed again. Look at the objects; if the change is still wanted, ask again: kubechat again {name}",
+            "the audit log says that steps of this plan were done, but the plan's status does not, and these objects bear no mark of them any more: {}. They were restored from a backup, or changed by somebody since; which of the two is not known from here. It is not executed again. Look at the objects; if the change is still wanted, ask again: kubechat again {name}",
             named(&forgotten)
         );
         self.end(PlanPhase::Interrupted, reason::INTERRUPTED, &message)
@@ -96,24 +103,57 @@ impl Run<'_> {
     }
 
     /// Targets of a step that do not bear its mark.
-    async fn untraced(&self, index: usize) -> Result<Vec<String>, Error> {
+    async fn untraced(&self, index: usize) -> Result<Vec<&'_ Target>, Error> {
         let plan = self.plan();
         let Some(step) = plan.spec.steps.get(index) else {
             return Ok(vec![]);
         };
-        let acting = authz::acting(&plan.spec.requester).map_err(|e| Error::Identity(e.to_string()))?;
-        let step_id = self.step_id(index);
+        match self.reader().await? {
+            Some(person) => mark::untraced(person, step, &self.step_id(index)).await,
+            None => Ok(step.targets.iter().collect()),
+        }
+    }
+
+    /// Who looks at the objects: the requester. `None` when nobody can as him any more, so that nobody can know.
+    async fn reader(&self) -> Result<Option<Client>, Error> {
+        let acting =
+            authz::acting(&self.plan().spec.requester).map_err(|e| Error::Identity(e.to_string()))?;
         match self.ctx.people.reader(&acting).await {
-            Ok(person) => mark::untraced(person, step, &step_id).await,
-            // Nobody can look as the requester any more, so nobody can know.
-            Err(Error::Identity(_)) => Ok(step.targets.iter().map(mark::label).collect()),
+            Ok(person) => Ok(Some(person)),
+            Err(Error::Identity(_)) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
+    /// Targets of a step that was done, by the log, of which no object shows it. A later step of the plan writes its own mark
+    /// over the one before, and it came after it: its mark shows both.
+    async fn forgotten(&self, index: usize) -> Result<Vec<String>, Error> {
+        let mut forgotten = vec![];
+        for target in self.untraced(index).await? {
+            if !self.shows_later_step(index, target).await? {
+                forgotten.push(mark::label(target));
+            }
+        }
+        Ok(forgotten)
+    }
+
+    async fn shows_later_step(&self, index: usize, target: &Target) -> Result<bool, Error> {
+        let steps = self.plan().spec.steps.iter().enumerate().skip(index + 1);
+        for (later, step) in steps.filter(|(later, _)| self.is(*later, StepState::Done)) {
+            let same = step.targets.iter().find(|t| mark::key(t) == mark::key(target));
+            let (Some(same), Some(person)) = (same, self.reader().await?) else {
+                continue;
+            };
+            if mark::bears_mark(&ClientDebug(person), step, same, &self.step_id(later)).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// As [`Self::untraced`], noted in the step's status.
     async fn count(&mut self, index: usize) -> Result<Vec<String>, Error> {
-        let lost = self.untraced(index).await?;
+        let lost: Vec<String> = self.untraced(index).await?.into_iter().map(mark::label).collect();
         let all = self.plan().spec.steps.get(index).map_or(0, |s| s.targets.len());
         if let Some(status) = self.status.steps.get_mut(index) {
             status.done = i32::try_from(all - lost.len().min(all)).unwrap_or(i32::MAX);
