@@ -1,6 +1,7 @@
 //! How an execution stops: where nothing is lost, with what was done, and how to undo it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use kubechat_audit::Outcome;
@@ -127,6 +128,72 @@ async fn a_process_that_is_asked_to_end_before_the_intent_sends_nothing_and_reco
         assert_eq!(phase(&plan), PlanPhase::Succeeded, "{point:?}: {}", says(&plan));
         assert_eq!(world.writes(&step), [1, 1, 1], "{point:?}");
     }
+}
+
+#[tokio::test]
+async fn a_write_that_waits_for_its_turn_at_the_api_server_is_interrupted_at_shutdown_and_not_failed() {
+    let mut world = World::new();
+    let step = world.propose(&[Verb::LabelMany]).await.remove(0);
+    let (stop, tries) = (world.stop.clone(), Arc::new(AtomicUsize::new(0)));
+    let counted = Arc::clone(&tries);
+    world.server.fates(move |asked: &Asked| {
+        if !asked.is_write() {
+            return Fate::Answered;
+        }
+        stop.cancel();
+        counted.fetch_add(1, Ordering::SeqCst);
+        Fate::Refused(429)
+    });
+    let process = world.start(Fuse::long()).await;
+    process.look(&world).await.unwrap();
+    let plan = world.plan();
+    assert_eq!(states(&plan), [StepState::Failed], "{}", says(&plan));
+    assert_eq!(phase(&plan), PlanPhase::Interrupted, "{}", says(&plan));
+    let status = plan.status.as_ref().unwrap();
+    assert_eq!(status.steps[0].reason.as_deref(), Some("Interrupted"));
+    assert!(says(&plan).contains("No step was done"), "{}", says(&plan));
+    assert_eq!(tries.load(Ordering::SeqCst), 1, "it is tried once, and not again");
+    // Nothing was written, and the next process has nothing to take up.
+    world.server.fates(|_| Fate::Answered);
+    let plan = next(&mut world).await.finish(&world).await;
+    assert_eq!(phase(&plan), PlanPhase::Interrupted);
+    assert_eq!(world.writes(&step), [0, 0, 0]);
+}
+
+#[tokio::test]
+async fn why_a_step_ended_is_the_same_whoever_reports_it() {
+    type Cause = fn(&World);
+    let cases: [(Cause, &str, PlanPhase); 3] = [
+        (stop_with_the_first_write, "Interrupted", PlanPhase::Interrupted),
+        (refuse_writes::<403>, "Forbidden", PlanPhase::Failed),
+        (refuse_writes::<422>, "StepFailed", PlanPhase::Failed),
+    ];
+    for (cause, reason, ended) in cases {
+        let mut world = World::new();
+        world.propose(&[Verb::LabelMany]).await;
+        cause(&world);
+        let process = world.start(Fuse::at(Point::AfterResult)).await;
+        assert!(matches!(process.reconcile(world.plan()).await, Ran::Stopped(_)));
+        drop(process);
+        // Only the log knows of the result.
+        let plan = next(&mut world).await.finish(&world).await;
+        let status = plan.status.as_ref().unwrap();
+        assert_eq!(status.steps[0].reason.as_deref(), Some(reason), "{}", says(&plan));
+        assert_eq!(phase(&plan), ended, "{}", says(&plan));
+        let verdict = kubechat_crds::condition::find(&status.conditions, "Succeeded").unwrap();
+        assert_eq!(verdict.reason, reason, "{}", says(&plan));
+    }
+}
+
+/// Has the API server refuse every real write with this code.
+fn refuse_writes<const CODE: u16>(world: &World) {
+    world.server.fates(|asked: &Asked| {
+        if asked.is_write() {
+            Fate::Refused(CODE)
+        } else {
+            Fate::Answered
+        }
+    });
 }
 
 #[tokio::test]

@@ -132,10 +132,9 @@ impl Ending {
     /// In words, of a plan that was under way; `account` says what was done.
     #[must_use]
     pub fn midway(&self, account: &str) -> String {
-        // What denies a plan says so of one that was not begun.
-        let denied = self.message.replace(" Nothing was done.", "");
         Self {
-            message: denied,
+            message: without_claim(&self.message),
+            next: without_claim(&self.next),
             ..self.clone()
         }
         .told("stopped midway: ", account)
@@ -150,6 +149,19 @@ impl Ending {
         };
         format!("{before}{message}. {account}{next}")
     }
+}
+
+/// What denies a plan says of one that was not begun that nothing was done; of one that was, that is not said.
+fn without_claim(text: &str) -> String {
+    const CLAIM: &str = "Nothing was done";
+    let mut left = text.to_owned();
+    while let Some(at) = left.find(CLAIM) {
+        let (before, after) = left.split_at(at);
+        let after = after.get(CLAIM.len()..).unwrap_or_default();
+        let after = after.trim_start_matches(['.', ' ']);
+        left = format!("{before}{after}");
+    }
+    left.trim_end().to_owned()
 }
 
 /// Of those who may still approve, so many are named in the message; the status names more.
@@ -393,6 +405,9 @@ fn waiting_message(seen: &Observed<'_>, count: &Count) -> String {
     kubechat_crds::condition::clip(text, 2048)
 }
 
+#[cfg(test)]
+#[path = "ending_tests.rs"]
+mod ending_tests;
 #[cfg(test)]
 #[path = "command_plan_tests.rs"]
 mod tests;

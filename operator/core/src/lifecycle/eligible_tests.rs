@@ -211,6 +211,40 @@ fn the_requester_is_named_where_he_may_confirm_and_only_there() {
 }
 
 #[test]
+fn the_requester_is_named_only_for_an_entry_that_his_own_word_would_meet() {
+    let confirm = Requirement {
+        self_confirm: true,
+        ..one()
+    };
+    let robot = "system:serviceaccount:prod:robot";
+    let of = |entry: &Requirement, who: &str| {
+        let mut plan = plan(Level::Caution, &["prod"]);
+        plan.requester.username = who.into();
+        plan.requester.groups = vec!["oncall".into()];
+        let found = eligible(&plan, &[entry], &[], Some(&holders(PEOPLE)));
+        found.iter().any(|name| name.contains("(the requester)"))
+    };
+    let entries: [(fn(&mut Requirement), bool); 6] = [
+        (|_| {}, true),
+        (|e| e.signature = true, false),
+        (|e| e.users = vec!["bob".into(), "alice".into()], true),
+        (|e| e.users = vec!["bob".into()], false),
+        (|e| e.groups = vec!["security".into(), "oncall".into()], true),
+        (|e| e.groups = vec!["security".into()], false),
+    ];
+    for (change, named) in entries {
+        let mut entry = confirm.clone();
+        change(&mut entry);
+        assert_eq!(of(&entry, "alice"), named, "{entry:?}");
+        // A service account's own word never counts, whatever the entry names.
+        entry.users.iter_mut().for_each(|user| *user = robot.into());
+        assert!(!of(&entry, robot), "{entry:?}");
+        entry.self_confirm = false;
+        assert!(!of(&entry, "alice"), "{entry:?}");
+    }
+}
+
+#[test]
 fn twenty_are_named_each_of_bounded_length() {
     let long = "x".repeat(900);
     let names: Vec<String> = (0..40).map(|n| format!("p{n:02}-{long}")).collect();

@@ -165,6 +165,25 @@ fn a_role_that_grants_all_resources_or_cannot_be_read_grants_nodes_proxy() {
     assert_eq!(line("/rules/0/resources/0", "*"), refused);
     assert_eq!(line("/rules", "[{\"resources\":[\"*\"]}]"), refused);
     assert_eq!(line("/rules/0/verbs/0", "*"), Ok(()));
+    // Where the whole manifest is there, it says more exactly what the line says.
+    let beside = |groups: Value, resources: Value| {
+        let rules = json!([{"apiGroups": groups, "resources": resources, "verbs": ["*"]}]);
+        written("ClusterRole", &|s| {
+            s.manifest = Some(json!({"kind": "ClusterRole", "rules": rules}).to_string());
+            s.diff = vec![kubechat_crds::command_plan::DiffLine {
+                path: "/rules".into(),
+                after: Some(rules.to_string()),
+                ..Default::default()
+            }];
+        })
+    };
+    assert_eq!(beside(json!([""]), json!(["pods"])), Ok(()));
+    assert_eq!(beside(json!(["apps"]), json!(["*"])), Ok(()));
+    assert_eq!(beside(json!(["", "apps"]), json!(["*"])), refused);
+    assert_eq!(
+        line("/rules", "[{\"apiGroups\":[\"apps\"],\"verbs\":[\"*\"]}]"),
+        refused
+    );
     for kind in ["Role", "ClusterRole"] {
         let long = |s: &mut Step| s.manifest_digest = Some("sha256:x".into());
         assert_eq!(written(kind, &long), refused, "{kind} too long to be read");

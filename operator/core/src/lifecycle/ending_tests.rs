@@ -1,0 +1,79 @@
+//! How a plan's end is told: of one that was not begun, and of one that was under way.
+
+use kubechat_crds::{Identity, Level, PlanPhase, RiskPolicy};
+
+use super::*;
+use crate::risk::testing::{plan as of, restart};
+
+/// Messages that say of a plan that was not begun that nothing was done, as denials do.
+fn denials() -> Vec<String> {
+    let rule = |when: &str| {
+        let rules = serde_json::json!([{"name": "r", "when": when, "effect": "Deny", "message": "no"}]);
+        let spec = serde_json::from_value(serde_json::json!({"rules": rules})).unwrap();
+        Effective::from_policies(&[RiskPolicy::new("p", spec)]).unwrap()
+    };
+    let robot = Identity {
+        username: "system:serviceaccount:flux:applier".into(),
+        ..Default::default()
+    };
+    let system = Identity {
+        username: "system:node:n".into(),
+        ..Default::default()
+    };
+    let mut all: Vec<String> = ["true", "step.params.replicas > 3"]
+        .iter()
+        .map(|when| {
+            let mut plan = of(vec![restart("web")]);
+            plan.risk.level = Level::Caution;
+            let now = Timestamp::UNIX_EPOCH;
+            rule(when).evaluate(&plan, now).denied.unwrap().message
+        })
+        .collect();
+    all.push(gitops::may_change(&robot, "demo").unwrap_err());
+    all.push(crate::authz::acting(&system).unwrap_err().to_string());
+    for message in &all {
+        assert!(message.contains("Nothing was done"), "{message}");
+    }
+    all
+}
+
+#[test]
+fn what_stopped_midway_never_says_that_nothing_was_done() {
+    let mut all = denials();
+    all.extend(
+        [
+            "Nothing was done",
+            "Nothing was done. Ask",
+            "no. Nothing was done",
+            "no. Nothing was done. Nothing was done.",
+        ]
+        .map(str::to_owned),
+    );
+    for message in all {
+        let ending = Ending::new(PlanPhase::Blocked, reason::POLICY_DENIED, message.clone());
+        for ending in [ending.clone().then(message.as_str()), ending] {
+            let said = ending.midway("Done: s1");
+            assert!(!said.contains("Nothing was"), "{said}");
+            assert!(
+                said.starts_with("stopped midway") && said.contains("Done: s1"),
+                "{said}"
+            );
+            assert!(!said.contains("..") && !said.contains(". ."), "{said}");
+            // Of one that was not begun it is true.
+            assert!(ending.unbegun().contains("Nothing was executed"));
+        }
+    }
+    // The rest of what denies it stays.
+    let said =
+        Ending::new(PlanPhase::Blocked, "R", "held back. Nothing was done. Ask bob").midway("Done: s1");
+    assert_eq!(said, "stopped midway: held back. Ask bob. Done: s1");
+}
+
+proptest::proptest! {
+    #[test]
+    fn wherever_it_is_said_that_nothing_was_done_it_is_left_out_midway(before in "[a-z .]{0,12}", after in "[a-z .]{0,12}") {
+        let message = format!("{before}Nothing was done{after}");
+        let said = Ending::new(PlanPhase::Blocked, "R", message).midway("Done: s1");
+        proptest::prop_assert!(!said.contains("Nothing was done"), "{}", said);
+    }
+}
