@@ -4,7 +4,7 @@
 //! - [`latency`]: B24 (plan latency), against lists of all pods.
 //! - [`blast`]: what a blast radius costs, against lists of the same pods, in the cluster of B24.
 //! - [`admission`]: B4 (cost of admission), against a webhook that allows everything ([`noop`]).
-//! - [`policy`]: B25 (a decision of the RiskPolicies), in the program itself.
+//! - [`policy`]: B25 (a decision of the RiskPolicies), in the program itself; [`costliest`]: the same at its worst.
 //! - [`machine`], [`noise`]: what the numbers were taken on, and which blocks count.
 //! - [`stats`], [`load`], [`counters`], [`turns`]: what both are made of.
 //! - [`report`], [`words`]: the table, `results.json`, `details.json`, and the method in words.
@@ -14,6 +14,7 @@
 
 mod admission;
 mod blast;
+mod costliest;
 mod counters;
 mod latency;
 mod load;
@@ -40,7 +41,7 @@ use crate::demo;
 use crate::product::{self, Product};
 use crate::progress::Progress;
 use machine::{Environment, Surroundings};
-use report::{B1, B2, B4, B4_DECISION, B4_P99, B24, B25, BLAST, BLAST_RATIO, Finding};
+use report::{B1, B2, B4, B4_DECISION, B4_P99, B24, B25, B25_COSTLIEST, BLAST, BLAST_RATIO, Finding};
 
 /// Where turns are asked.
 const NAMESPACE: &str = "bench";
@@ -160,6 +161,13 @@ impl Args {
         policy::Settings {
             runs: if self.quick { 3 } else { 15 },
             rounds: if self.quick { 200 } else { 2_000 },
+        }
+    }
+
+    fn costliest(&self) -> costliest::Settings {
+        costliest::Settings {
+            runs: if self.quick { 2 } else { 5 },
+            rounds: if self.quick { 3 } else { 10 },
         }
     }
 
@@ -332,11 +340,19 @@ async fn policy_part(
     details: &mut Details,
 ) -> Result<()> {
     let settings = args.policy();
+    let binary = product::find_binary(None)?;
     let step = progress.step("measuring B25: decisions of 50 rules");
-    let found = policy::measure(&product::find_binary(None)?, settings, args.seed).await?;
+    let found = policy::measure(&binary, settings, args.seed).await?;
     step.done();
     findings.push(Finding::new(B25, found.one, words::policy(&found, settings)));
     details.insert("policy".to_owned(), json!({"found": found}));
+    let settings = args.costliest();
+    let step = progress.step("measuring B25: decisions of the costliest rules");
+    let found = costliest::measure(&binary, settings, args.seed).await?;
+    step.done();
+    let said = words::costliest(&found, settings);
+    findings.push(Finding::new(B25_COSTLIEST, found.slowest, said));
+    details.insert("costliestPolicy".to_owned(), json!({"found": found}));
     Ok(())
 }
 

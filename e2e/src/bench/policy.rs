@@ -44,25 +44,7 @@ pub(super) async fn measure(binary: &Path, settings: Settings, seed: u64) -> Res
     )?;
     let mut samples = Vec::new();
     for _ in 0..settings.runs.max(1) {
-        let output = tokio::process::Command::new(binary)
-            .args([
-                "policy",
-                "test",
-                "-o",
-                "json",
-                "--at",
-                "2026-07-01T12:00:00Z",
-                "-f",
-            ])
-            .arg(&pack)
-            .arg("--plans")
-            .arg(&plans)
-            .args(["--measure", &settings.rounds.to_string()])
-            .output()
-            .await
-            .context("kubechat does not run")?;
-        let found: Vec<Value> = serde_json::from_slice(&output.stdout)
-            .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())?;
+        let found = decided(binary, &pack, &plans, settings.rounds).await?;
         let time = |index: usize| -> Result<f64> {
             let plan = found.get(index).context("a plan is missing")?;
             ensure!(plan["rules"] == json!([]), "a rule matched: {plan}");
@@ -77,6 +59,29 @@ pub(super) async fn measure(binary: &Path, settings: Settings, seed: u64) -> Res
         ten: median(&tens).context("no samples")?,
         samples,
     })
+}
+
+/// What a process found over these plans by this pack, deciding so often.
+pub(super) async fn decided(binary: &Path, pack: &Path, plans: &Path, rounds: u32) -> Result<Vec<Value>> {
+    let output = tokio::process::Command::new(binary)
+        .args([
+            "policy",
+            "test",
+            "-o",
+            "json",
+            "--at",
+            "2026-07-01T12:00:00Z",
+            "-f",
+        ])
+        .arg(pack)
+        .arg("--plans")
+        .arg(plans)
+        .args(["--measure", &rounds.to_string()])
+        .output()
+        .await
+        .context("kubechat does not run")?;
+    serde_json::from_slice(&output.stdout)
+        .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
 fn pack_of_rules() -> Value {

@@ -6,8 +6,8 @@ use super::blast::{self, Blast};
 use super::latency::{self, Latency};
 use super::machine::Surroundings;
 use super::noise::{self, Noise};
-use super::policy;
 use super::throughput::{self, Throughput};
+use super::{costliest, policy};
 
 /// How the run was done, for all numbers of a part.
 pub(super) fn circumstances(
@@ -152,5 +152,23 @@ pub(super) fn policy(found: &policy::Decisions, settings: policy::Settings) -> S
         "Median of {} processes of {} decisions each: 50 rules in CEL over a plan of one object, none of which matches; packs \
          compiled before, variables made for each decision. A plan of ten objects: {:.0} us.",
         settings.runs, settings.rounds, found.ten
+    )
+}
+
+/// B25 at its worst.
+pub(super) fn costliest(found: &costliest::Costliest, settings: costliest::Settings) -> String {
+    let least = found
+        .all
+        .iter()
+        .map(|(_, took)| *took)
+        .fold(f64::INFINITY, f64::min);
+    format!(
+        "Median of {} processes of {} decisions each, over a plan of 64 steps and 512 objects that holds as much as rules are \
+         shown at most, by 64 times the slowest of {} costly rules: {}. The fastest of them takes {least:.1} ms. Limit: what all \
+         rules of a decision may cost together; beyond it the plan is denied.",
+        settings.runs,
+        settings.rounds,
+        found.all.len(),
+        found.expression
     )
 }
