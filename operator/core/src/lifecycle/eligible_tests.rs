@@ -224,7 +224,8 @@ fn the_requester_is_named_only_for_an_entry_that_his_own_word_would_meet() {
         let found = eligible(&plan, &[entry], &[], Some(&holders(PEOPLE)));
         found.iter().any(|name| name.contains("(the requester)"))
     };
-    let entries: [(fn(&mut Requirement), bool); 6] = [
+    type Change = fn(&mut Requirement);
+    let entries: [(Change, bool); 6] = [
         (|_| {}, true),
         (|e| e.signature = true, false),
         (|e| e.users = vec!["bob".into(), "alice".into()], true),
