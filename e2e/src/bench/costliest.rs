@@ -149,7 +149,8 @@ fn largest_plan() -> Value {
             "facts": {"namespaces": (0..TARGETS).map(fact).collect::<Vec<_>>()},
             "blastRadius": {
                 "objects": Value::Object(objects.collect()), "servicesAtZero": hundred, "pdbsViolated": hundred, "pvcs": hundred,
-                "unrecoverableVolumes": hundred, "singleReplicas": hundred, "undoneBy": hundred, "complete": true
+                "unrecoverableVolumes": hundred, "singleReplicas": hundred, "undoneBy": hundred, "complete": true,
+                "podsLost": 100, "podsTotal": 200, "nodesPercent": 50, "podsPercent": 50, "outsideNamespace": 1
             },
             "expiresAt": "", "clusterUID": "", "digest": ""
         }
