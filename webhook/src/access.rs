@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::authentication::v1::UserInfo;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
-use kube::api::{ListParams, PostParams};
+use kube::api::{GetParams, ListParams, PostParams};
 use kube::{Api, Resource};
 use kubechat_core::authz::Question;
 use kubechat_core::reason as core_reason;
@@ -29,12 +29,41 @@ const PAGE: u32 = 500;
 /// Most objects of a list that are looked at; with more, nothing is judged.
 const MAX_LISTED: usize = 5_000;
 
+/// Which state of an object is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Age {
+    /// As it is stored now.
+    Fresh,
+    /// What the API server remembers: no question to etcd, mostly milliseconds old, in bad hours more. For what never
+    /// changes (the spec of a plan), and never a ground to refuse somebody.
+    Recent,
+}
+
 /// One object, read fresh; `None` where there is none.
 pub(crate) async fn get<K>(api: &Api<K>, name: &str) -> Result<Option<K>, Refusal>
 where
     K: Resource + Clone + DeserializeOwned + Debug,
 {
-    in_time(api.get_opt(name)).await
+    get_of(api, name, Age::Fresh).await
+}
+
+/// One object; `None` where there is none.
+pub(crate) async fn get_of<K>(api: &Api<K>, name: &str, age: Age) -> Result<Option<K>, Refusal>
+where
+    K: Resource + Clone + DeserializeOwned + Debug,
+{
+    let params = match age {
+        Age::Fresh => GetParams::default(),
+        Age::Recent => GetParams::any(),
+    };
+    let found = async {
+        match api.get_with(name, &params).await {
+            Ok(found) => Ok(Some(found)),
+            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    };
+    in_time(found).await
 }
 
 /// All objects of a kind, read fresh, page by page. No field selector: a name may hold what separates its terms.

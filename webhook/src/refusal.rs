@@ -54,6 +54,9 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
+    /// Code of what cannot be judged now.
+    pub(crate) const UNAVAILABLE: u16 = 503;
+
     /// The person may not (403).
     pub(crate) fn forbidden(reason: &'static str, message: impl Into<String>) -> Self {
         Self {
@@ -85,7 +88,7 @@ impl Refusal {
     pub(crate) fn unavailable(reason: &'static str, message: impl Into<String>) -> Self {
         Self {
             reason,
-            code: 503,
+            code: Self::UNAVAILABLE,
             message: message.into(),
         }
     }

@@ -14,7 +14,7 @@ use tower::ServiceExt as _;
 
 use crate::state::{Background, State};
 
-/// Answers a question to the API server: method, path, body to status and body.
+/// Answers a question to the API server: method, path, body (of a read: its query) to status and body.
 pub(crate) type Answer = Arc<dyn Fn(&str, &str, &Value) -> (u16, Value) + Send + Sync>;
 
 /// The webhook under test with its fake API server.
@@ -79,7 +79,8 @@ impl Fixture {
             async move {
                 let (parts, body) = request.into_parts();
                 let bytes = body.collect_bytes().await.unwrap();
-                let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+                let query = parts.uri.query().map_or(Value::Null, Value::from);
+                let body = serde_json::from_slice(&bytes).unwrap_or(query);
                 let (method, path) = (parts.method.to_string(), parts.uri.path().to_owned());
                 seen.lock().unwrap().push_back(format!("{method} {path}"));
                 let (status, body) = answer(&method, &path, &body);

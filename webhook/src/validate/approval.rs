@@ -1,5 +1,6 @@
-//! CREATE Approval: who may decide on what. The judgement is the operator's own ([`judge`]); here the plan is read fresh
-//! and rights are asked of the API server, so that the person hears at once why a decision would not count.
+//! CREATE Approval: who may decide on what. The judgement is the operator's own ([`judge`]); here the plan is read and
+//! rights are asked of the API server, so that the person hears at once why a decision would not count.
+//! **Invariant:** nobody is refused by a plan that was not read fresh.
 
 use kube::Api;
 use kubechat_core::decider::{Origin, decider, trusted_applier, untrusted};
@@ -11,7 +12,7 @@ use kubechat_crds::command_plan::Requirement;
 use kubechat_crds::condition::is_finished;
 use kubechat_crds::{ApprovalSpec, ApproverKey, CommandPlan, DecisionKind, Identity, Mode, PlanPhase, Via};
 
-use crate::access;
+use crate::access::{self, Age};
 use crate::early::Asked;
 use crate::refusal::Refusal;
 use crate::review::{Allowed, Review, Verdict, identity};
@@ -36,13 +37,23 @@ pub(super) async fn create(state: &State, review: &Review) -> Verdict {
         ));
     }
     spec.submitted_by = Some(by.clone());
-    let plan = async {
-        match spec.decision {
-            DecisionKind::Review => stored_plan(state, review.namespace(), &spec).await,
-            DecisionKind::Approve | DecisionKind::Deny => {
-                waiting_plan(state, review.namespace(), &spec).await
-            }
+    match judged(state, review, (spec.clone(), &by), Age::Recent).await {
+        Err(refusal) if refusal.code != Refusal::UNAVAILABLE => {
+            judged(state, review, (spec, &by), Age::Fresh).await
         }
+        verdict => verdict,
+    }
+}
+
+/// Judges by the plan of this age. Its spec never changes, and a plan of the same name has another digest; what was done
+/// with it since is judged where the decision counts.
+async fn judged(state: &State, review: &Review, (spec, by): (ApprovalSpec, &Identity), age: Age) -> Verdict {
+    let plan = async {
+        let plan = stored_plan(state, review.namespace(), &spec, age).await?;
+        if spec.decision != DecisionKind::Review {
+            waits(&plan)?;
+        }
+        Ok(plan)
     };
     // At the same time; what is wrong with the plan is said first.
     let asked = async { Ok::<_, Refusal>(Asked::early(state, review, &spec.plan_digest).await) };
@@ -57,7 +68,7 @@ pub(super) async fn create(state: &State, review: &Review) -> Verdict {
         keys: &keys,
         now,
     };
-    let decider = decider(&plan.spec, &spec, &by, &origin);
+    let decider = decider(&plan.spec, &spec, by, &origin);
     let terms = Terms::of(&plan.spec, policies.as_ref(), now);
     let facts = Facts {
         refused: None,
@@ -99,10 +110,15 @@ async fn keys(state: &State, spec: &ApprovalSpec) -> Result<Keyring, Refusal> {
 }
 
 /// The plan, whatever its state.
-async fn stored_plan(state: &State, namespace: &str, spec: &ApprovalSpec) -> Result<CommandPlan, Refusal> {
+async fn stored_plan(
+    state: &State,
+    namespace: &str,
+    spec: &ApprovalSpec,
+    age: Age,
+) -> Result<CommandPlan, Refusal> {
     let name = &spec.plan_ref.name;
     let api: Api<CommandPlan> = Api::namespaced(state.client.0.clone(), namespace);
-    access::get(&api, name).await?.ok_or_else(|| {
+    access::get_of(&api, name, age).await?.ok_or_else(|| {
         refusal(
             core_reason::PLAN_NOT_FOUND,
             &format!(
@@ -112,10 +128,9 @@ async fn stored_plan(state: &State, namespace: &str, spec: &ApprovalSpec) -> Res
     })
 }
 
-/// The plan, if it still waits for a decision.
-async fn waiting_plan(state: &State, namespace: &str, spec: &ApprovalSpec) -> Result<CommandPlan, Refusal> {
-    let name = &spec.plan_ref.name;
-    let plan = stored_plan(state, namespace, spec).await?;
+/// Whether the plan still waits for a decision.
+fn waits(plan: &CommandPlan) -> Result<(), Refusal> {
+    let name = plan.metadata.name.as_deref().unwrap_or_default();
     let no = |reason, why: String| Err(Refusal::forbidden(reason, format!("{NOT_RECORDED}: {why}")));
     if plan.spec.mode == Mode::PlanOnly {
         return no(
@@ -160,7 +175,7 @@ async fn waiting_plan(state: &State, namespace: &str, spec: &ApprovalSpec) -> Re
             ),
         );
     }
-    Ok(plan)
+    Ok(())
 }
 
 /// Judges without asking the API server where that suffices; else asks for the right in every touched namespace.

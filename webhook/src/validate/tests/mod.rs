@@ -3,5 +3,6 @@
 mod approval;
 mod chat_request;
 mod command_plan;
+mod early;
 mod emergency;
 mod policies;
