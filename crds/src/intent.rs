@@ -6,132 +6,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The action catalogue of this release. Reads answer at once; changes make a plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Action {
-    /// Rows of a kind.
-    List,
-    /// One object, short.
-    Get,
-    /// One object with what belongs to it.
-    Describe,
-    /// The end of a container's log.
-    Logs,
-    /// Events of an object or a namespace.
-    Events,
-    /// How many objects.
-    Count,
-    /// How far a rollout is.
-    RolloutStatus,
-    /// Change the number of replicas.
-    Scale,
-    /// Restart the pods of a workload one by one.
-    Restart,
-    /// Change a container's image.
-    SetImage,
-    /// Change a container's requests and limits.
-    SetResources,
-    /// Remove objects.
-    Delete,
-    /// Add, change or remove labels.
-    Label,
-    /// Add, change or remove annotations.
-    Annotate,
-    /// Mark a node unschedulable.
-    Cordon,
-    /// Mark a node schedulable again.
-    Uncordon,
-    /// Make a namespace.
-    CreateNamespace,
-    /// Back to an earlier revision of a Deployment, StatefulSet or DaemonSet.
-    RolloutUndo,
-    /// Create an object again from its recorded manifest. Only a rollback makes it, never a prompt.
-    Recreate,
-}
-
-impl Action {
-    /// Every action, in the order of the catalogue.
-    pub const ALL: [Self; 19] = [
-        Self::List,
-        Self::Get,
-        Self::Describe,
-        Self::Logs,
-        Self::Events,
-        Self::Count,
-        Self::RolloutStatus,
-        Self::Scale,
-        Self::Restart,
-        Self::SetImage,
-        Self::SetResources,
-        Self::Delete,
-        Self::Label,
-        Self::Annotate,
-        Self::Cordon,
-        Self::Uncordon,
-        Self::CreateNamespace,
-        Self::RolloutUndo,
-        Self::Recreate,
-    ];
-
-    /// The action's name in objects and documentation.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::List => "list",
-            Self::Get => "get",
-            Self::Describe => "describe",
-            Self::Logs => "logs",
-            Self::Events => "events",
-            Self::Count => "count",
-            Self::RolloutStatus => "rollout-status",
-            Self::Scale => "scale",
-            Self::Restart => "restart",
-            Self::SetImage => "set-image",
-            Self::SetResources => "set-resources",
-            Self::Delete => "delete",
-            Self::Label => "label",
-            Self::Annotate => "annotate",
-            Self::Cordon => "cordon",
-            Self::Uncordon => "uncordon",
-            Self::CreateNamespace => "create-namespace",
-            Self::RolloutUndo => "rollout-undo",
-            Self::Recreate => "recreate",
-        }
-    }
-
-    /// Whether the action only reads.
-    #[must_use]
-    pub const fn is_read(self) -> bool {
-        match self {
-            Self::List
-            | Self::Get
-            | Self::Describe
-            | Self::Logs
-            | Self::Events
-            | Self::Count
-            | Self::RolloutStatus => true,
-            Self::Scale
-            | Self::Restart
-            | Self::SetImage
-            | Self::SetResources
-            | Self::Delete
-            | Self::Label
-            | Self::Annotate
-            | Self::Cordon
-            | Self::Uncordon
-            | Self::CreateNamespace
-            | Self::RolloutUndo
-            | Self::Recreate => false,
-        }
-    }
-}
-
-impl std::fmt::Display for Action {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
+pub use crate::action::Action;
 
 /// One thing the person asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -214,7 +89,7 @@ pub struct IntentParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     pub image: Option<String>,
-    /// set-image, set-resources, logs: the container.
+    /// set-image, set-env, set-resources, logs: the container.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub container: Option<String>,
@@ -226,11 +101,39 @@ pub struct IntentParams {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "crate::schema::string_map")]
     pub limits: BTreeMap<String, String>,
-    /// label, annotate: keys to set.
+    /// set-env: variables taken from a key of another object: `configmap/NAME/KEY` or `secret/NAME/KEY`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "crate::schema::string_map")]
+    pub env_refs: BTreeMap<String, String>,
+    /// autoscale: fewest replicas; absent is 1, or what the autoscaler has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub min_replicas: Option<i32>,
+    /// autoscale: most replicas.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub max_replicas: Option<i32>,
+    /// autoscale: wanted CPU use in percent of the requests; absent is 80, or what the autoscaler has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000))]
+    pub cpu_percent: Option<i32>,
+    /// taint, untaint: which taints. Without an effect, untaint takes every taint of the key.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub taints: Vec<Taint>,
+    /// expand-pvc: the new size, a Kubernetes quantity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub size: Option<String>,
+    /// patch: the patch as JSON: an object is a merge patch, an array a JSON patch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16_384))]
+    pub patch: Option<String>,
+    /// label, annotate, set-env: keys to set.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "crate::schema::string_map")]
     pub set: BTreeMap<String, String>,
-    /// label, annotate: keys to remove. set-resources (of a rollback): `requests.cpu`, `limits.memory`, ..
+    /// label, annotate, set-env: keys to remove. set-resources (of a rollback): `requests.cpu`, `limits.memory`, ..
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(max = 316)))]
     pub remove: Vec<String>,
@@ -240,11 +143,15 @@ pub struct IntentParams {
     /// rollout-undo: the revision; absent is the one before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<i64>,
-    /// delete: grace period in seconds.
+    /// evict, drain: how long one eviction is asked for again while a disruption budget forbids it, in seconds; absent is 60.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 300))]
+    pub timeout_seconds: Option<i64>,
+    /// delete, evict, drain: grace period in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 86_400))]
     pub grace_period_seconds: Option<i64>,
-    /// delete: `--force` was given (grace period 0 for pods).
+    /// delete: `--force` was given (grace period 0 for pods). evict, drain: pods that nothing replaces go too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub force: Option<bool>,
     /// delete: a missing object is no error (`--ignore-not-found`).
@@ -270,6 +177,52 @@ pub struct IntentParams {
     /// `--dry-run` of a pasted kubectl line: the turn becomes PlanOnly.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dry_run: Option<bool>,
+}
+
+/// A taint of a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Taint {
+    /// Its key.
+    #[schemars(length(max = 316))]
+    pub key: String,
+    /// Its value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub value: Option<String>,
+    /// What it does to pods that do not tolerate it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effect: Option<TaintEffect>,
+}
+
+/// What a taint does to pods that do not tolerate it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum TaintEffect {
+    /// No new ones come.
+    NoSchedule,
+    /// New ones come only where there is no other room.
+    PreferNoSchedule,
+    /// None come, and those there are have to go.
+    NoExecute,
+}
+
+impl TaintEffect {
+    /// As Kubernetes writes it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NoSchedule => "NoSchedule",
+            Self::PreferNoSchedule => "PreferNoSchedule",
+            Self::NoExecute => "NoExecute",
+        }
+    }
+
+    /// The effect of this name, in any case.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::NoSchedule, Self::PreferNoSchedule, Self::NoExecute]
+            .into_iter()
+            .find(|effect| effect.as_str().eq_ignore_ascii_case(name))
+    }
 }
 
 /// Output forms of a read.

@@ -7,6 +7,7 @@
 // kube-derive takes one `printcolumn`, `category` or `selectable` attribute for each, which clippy reads as repeats.
 #![allow(clippy::duplicated_attributes)]
 
+pub mod action;
 pub mod ai_provider;
 pub mod approval;
 pub mod approver_key;

@@ -8,6 +8,7 @@
 pub mod authz;
 pub mod backoff;
 pub mod blast;
+pub mod catalogue;
 pub mod clock;
 pub mod decider;
 pub mod duration;

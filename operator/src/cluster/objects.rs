@@ -331,6 +331,40 @@ impl<'a> Objects<'a> {
         .await
     }
 
+    /// Asks for a pod to go as its disruption budgets allow, bound to its UID.
+    ///
+    /// # Errors
+    /// What the API server said; 429 where a budget forbids it now.
+    pub async fn evict(
+        &self,
+        name: &str,
+        uid: &str,
+        grace: Option<i64>,
+        earnest: Earnest<'_>,
+    ) -> Result<(), Error> {
+        let mut options = serde_json::json!({"preconditions": {"uid": uid}});
+        if let Some(grace) = grace {
+            options["gracePeriodSeconds"] = grace.into();
+        }
+        if earnest == Earnest::No {
+            options["dryRun"] = serde_json::json!(["All"]);
+        }
+        let metadata = serde_json::json!({"name": name, "namespace": self.namespace});
+        let body = serde_json::json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata, "deleteOptions": options});
+        let uri = format!(
+            "{}?{}",
+            self.path(Some(name), Some("eviction"))?,
+            write_query(earnest)
+        );
+        let request = earnest
+            .mark(Request::post(uri))
+            .header(http::header::CONTENT_TYPE, "application/json")
+            .body(serde_json::to_vec(&body)?);
+        self.send::<Value>(format!("evict pod {name}"), request)
+            .await
+            .map(drop)
+    }
+
     /// The end of a log.
     ///
     /// # Errors

@@ -3,33 +3,31 @@
 use std::time::Duration;
 
 use kubechat_core::blast::words;
+use kubechat_core::catalogue::{self, Reads};
 use kubechat_core::lifecycle::namespaces;
 use kubechat_core::plan::actions::create_namespace;
-use kubechat_core::plan::{self, Draft, Found, Revision, Sidecar, access_needed};
+use kubechat_core::plan::{self, Draft, Sidecar, access_needed};
 use kubechat_core::{gitops, reason, risk};
 use kubechat_crds::command_plan::{Access, CommandPlanSpec, RequestRef, Rollback, RollbackKind};
 use kubechat_crds::intent::{Action, Intent};
 use kubechat_crds::{Mode, Step};
-use serde_json::Value;
 
-use super::{Outcome, Stop, Turn, blast, dry_run, facts, resolve, selected, text};
+use super::beside::with_what_is_beside;
+use super::{Outcome, Stop, Turn, blast, drain, dry_run, facts, resolve, selected, text};
 use crate::cluster::access::{Subject, ask};
-use crate::cluster::objects::{ClientDebug, Objects, Query};
 use crate::error::Error;
 
 /// Bytes of a plan at most.
 const MAX_PLAN: usize = 256 * 1024;
 /// Bytes of manifests that stand in a plan; more stand beside it.
 const MAX_MANIFESTS: usize = 64 * 1024;
-/// Revisions looked at for a rollout-undo.
-const MAX_REVISIONS: u32 = 100;
 
 /// A plan for the change intents of a turn.
 pub(super) async fn plan(
     turn: &Turn<'_>,
     intents: &[Intent],
 ) -> Result<(CommandPlanSpec, Vec<Sidecar>), Stop> {
-    let drafts = drafts(turn, intents).await?;
+    let (drafts, notes) = drafts(turn, intents).await?;
     let dry = intents.iter().any(|i| i.params.dry_run == Some(true));
     assemble(
         turn,
@@ -40,7 +38,7 @@ pub(super) async fn plan(
             turn.request.spec.mode
         },
         None,
-        vec![],
+        notes,
     )
     .await
 }
@@ -71,11 +69,13 @@ pub(super) async fn what_if(turn: &Turn<'_>, intents: &[Intent]) -> Result<Outco
     Ok(Outcome::Answer(text(&answer)))
 }
 
-async fn drafts(turn: &Turn<'_>, intents: &[Intent]) -> Result<Vec<Draft>, Stop> {
+/// The steps of all intents, and what a reviewer should know beside them.
+async fn drafts(turn: &Turn<'_>, intents: &[Intent]) -> Result<(Vec<Draft>, Vec<String>), Stop> {
     let mut all: Vec<Draft> = vec![];
+    let mut notes = vec![];
     let mut nothing = vec![];
     for intent in intents {
-        match one_intent(turn, intent, all.len()).await {
+        match one_intent(turn, intent, all.len(), &mut notes).await {
             Ok(drafts) => all.extend(drafts),
             Err(Stop::Halt(halted)) if halted.reason == reason::ANSWERED => nothing.push(halted.message),
             Err(stop) => return Err(stop),
@@ -87,10 +87,15 @@ async fn drafts(turn: &Turn<'_>, intents: &[Intent]) -> Result<Vec<Draft>, Stop>
     for (index, draft) in all.iter_mut().enumerate() {
         plan::finish(&mut draft.step, index);
     }
-    Ok(all)
+    Ok((all, notes))
 }
 
-async fn one_intent(turn: &Turn<'_>, intent: &Intent, index: usize) -> Result<Vec<Draft>, Stop> {
+async fn one_intent(
+    turn: &Turn<'_>,
+    intent: &Intent,
+    index: usize,
+    notes: &mut Vec<String>,
+) -> Result<Vec<Draft>, Stop> {
     if intent.action == Action::CreateNamespace {
         turn.bounds.check(turn.request, None, "creating a namespace")?;
         let names = &intent.target.names;
@@ -104,109 +109,25 @@ async fn one_intent(turn: &Turn<'_>, intent: &Intent, index: usize) -> Result<Ve
             .collect());
     }
     let found = resolve::objects(turn, intent).await?;
+    if intent.action == Action::Drain {
+        let mut all = vec![];
+        for node in &found {
+            let (drafts, said) = drain::drafts(turn, intent, node).await?;
+            all.extend(drafts);
+            notes.extend(said);
+        }
+        return Ok(all);
+    }
+    if catalogue::change(intent.action).is_none_or(|c| c.reads == Reads::Nothing) {
+        return Ok(plan::draft(intent, &found, &[], turn.now)?);
+    }
     let mut all = vec![];
-    if intent.action == Action::RolloutUndo {
-        for one in found {
-            let revisions = revisions(&turn.person, turn, &one).await?;
-            all.extend(plan::draft(intent, &[one], &revisions, turn.now)?);
+    for one in found {
+        for draft in with_what_is_beside(turn, intent, one, None).await?? {
+            plan::join(&mut all, draft);
         }
-    } else if intent.action == Action::Scale {
-        let mut scaled = vec![];
-        for one in found {
-            let scale = scale_of(turn, &one).await?;
-            scaled.push((one, scale));
-        }
-        all = plan::draft_scale(intent, &scaled)?;
-    } else {
-        all = plan::draft(intent, &found, &[], turn.now)?;
     }
     Ok(all)
-}
-
-/// The Scale of an object, where only that says how many replicas it has.
-pub(super) async fn scale_of(turn: &Turn<'_>, found: &Found) -> Result<Option<Value>, Stop> {
-    let Found { kind, object } = found;
-    if !kind.scalable || plan::scaling::in_spec(&kind.group, &kind.kind) {
-        return Ok(None);
-    }
-    let namespace = object.pointer("/metadata/namespace").and_then(Value::as_str);
-    let api = Objects::new(&turn.person, kind, namespace);
-    Ok(api.find_scale(plan::object::name(object)).await?)
-}
-
-/// Earlier revisions of a workload: ReplicaSets of a Deployment, ControllerRevisions of the others.
-pub(super) async fn revisions(
-    person: &ClientDebug,
-    turn: &Turn<'_>,
-    found: &Found,
-) -> Result<Vec<Revision>, Stop> {
-    let by_replica_set = found.kind.is("apps", "Deployment");
-    let (kind, number) = if by_replica_set {
-        (
-            "ReplicaSet",
-            "/metadata/annotations/deployment.kubernetes.io~1revision",
-        )
-    } else {
-        ("ControllerRevision", "/revision")
-    };
-    let Some(kind) = turn.kinds.known("apps", kind) else {
-        return Ok(vec![]);
-    };
-    let namespace = found
-        .object
-        .pointer("/metadata/namespace")
-        .and_then(Value::as_str);
-    let uid = found
-        .object
-        .pointer("/metadata/uid")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
-    let selector = found
-        .object
-        .pointer("/spec/selector/matchLabels")
-        .and_then(Value::as_object)
-        .map(|labels| {
-            let pairs: Vec<_> = labels
-                .iter()
-                .filter_map(|(k, v)| Some(format!("{k}={}", v.as_str()?)))
-                .collect();
-            pairs.join(",")
-        });
-    let query = Query {
-        labels: selector.as_deref(),
-        limit: MAX_REVISIONS,
-        ..Query::default()
-    };
-    let list = Objects::new(person, kind, namespace).list(&query).await?;
-    let owned = |object: &Value| {
-        let owners = object
-            .pointer("/metadata/ownerReferences")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten();
-        owners
-            .into_iter()
-            .any(|o| o.get("uid").and_then(Value::as_str) == Some(uid))
-    };
-    Ok(list
-        .items
-        .iter()
-        .filter(|o| owned(o))
-        .filter_map(|o| {
-            let value = o.pointer(number)?;
-            let number = value.as_i64().or_else(|| value.as_str()?.parse().ok())?;
-            let template = o.pointer(if by_replica_set {
-                "/spec/template"
-            } else {
-                "/data/spec/template"
-            })?;
-            let mut template = template.clone();
-            if let Some(map) = template.as_object_mut() {
-                map.remove("$patch");
-            }
-            Some(Revision { number, template })
-        })
-        .collect())
 }
 
 /// Checks every step and puts the plan together.

@@ -46,15 +46,18 @@ pub(super) async fn dry_run(turn: &Turn<'_>, draft: &mut Draft) -> Result<(), St
             }
             (Effect::Delete, Some(before)) => {
                 let uid = target.uid.as_deref().unwrap_or_default();
-                api.delete(
-                    &target.name,
-                    uid,
-                    None,
-                    step.params.grace_period_seconds,
-                    Earnest::No,
-                )
-                .await
-                .map_err(refused)?;
+                let grace = step.params.grace_period_seconds;
+                if step.subresource.is_some() {
+                    match api.evict(&target.name, uid, grace, Earnest::No).await {
+                        // A budget forbids it now; the executor waits for it, bounded, and the blast radius shows it.
+                        Err(error) if error.status().is_some_and(|s| s.code == 429) => {}
+                        other => other.map_err(refused)?,
+                    }
+                } else {
+                    api.delete(&target.name, uid, None, grace, Earnest::No)
+                        .await
+                        .map_err(refused)?;
+                }
                 lines.push(kubechat_crds::command_plan::DiffLine {
                     target: i32::try_from(index).unwrap_or(i32::MAX),
                     path: String::new(),

@@ -4,8 +4,10 @@
 //! is and how dangerous, `kubechat_core` decides.
 
 mod answer;
+mod beside;
 pub mod blast;
 mod change;
+mod drain;
 mod dry_run;
 pub mod facts;
 mod reads;

@@ -1,9 +1,10 @@
 //! From words to objects: kinds by discovery, names exactly, selectors to what they select, all as the requester.
 
+use kubechat_core::catalogue;
 use kubechat_core::plan::{Found, KindRef};
 use kubechat_core::policy::Effective;
 use kubechat_core::reason;
-use kubechat_crds::intent::{Action, Intent};
+use kubechat_crds::intent::Intent;
 
 use super::{Stop, Turn};
 use crate::cluster::objects::{Objects, Query};
@@ -11,51 +12,6 @@ use crate::error::Error;
 
 /// Candidates named at most.
 const MAX_CANDIDATES: usize = 20;
-
-/// Kinds that a name without a kind may mean, by action.
-fn implied_kinds(action: Action) -> &'static [(&'static str, &'static str)] {
-    const WORKLOADS: &[(&str, &str)] = &[
-        ("apps", "Deployment"),
-        ("apps", "StatefulSet"),
-        ("apps", "DaemonSet"),
-    ];
-    match action {
-        Action::Scale => &[("apps", "Deployment"), ("apps", "StatefulSet")],
-        Action::Restart
-        | Action::SetImage
-        | Action::SetResources
-        | Action::RolloutStatus
-        | Action::RolloutUndo => WORKLOADS,
-        Action::Logs => &[
-            ("apps", "Deployment"),
-            ("apps", "StatefulSet"),
-            ("apps", "DaemonSet"),
-            ("", "Pod"),
-            ("batch", "Job"),
-        ],
-        Action::Cordon | Action::Uncordon => &[("", "Node")],
-        Action::List
-        | Action::Get
-        | Action::Describe
-        | Action::Events
-        | Action::Count
-        | Action::Delete
-        | Action::Label
-        | Action::Annotate
-        | Action::CreateNamespace
-        | Action::Recreate => &[
-            ("apps", "Deployment"),
-            ("apps", "StatefulSet"),
-            ("apps", "DaemonSet"),
-            ("", "Pod"),
-            ("", "Service"),
-            ("", "ConfigMap"),
-            ("batch", "Job"),
-            ("batch", "CronJob"),
-            ("networking.k8s.io", "Ingress"),
-        ],
-    }
-}
 
 /// The kind that an intent names.
 pub(super) fn named_kind<'a>(turn: &'a Turn<'_>, intent: &Intent) -> Result<Option<&'a KindRef>, Stop> {
@@ -225,7 +181,8 @@ async fn near(
 
 /// One object of that name of whatever kind the action is usually about.
 async fn by_any_kind(turn: &Turn<'_>, intent: &Intent, name: &str) -> Result<Found, Stop> {
-    let kinds: Vec<&KindRef> = implied_kinds(intent.action)
+    let kinds: Vec<&KindRef> = catalogue::entry(intent.action)
+        .kinds
         .iter()
         .filter_map(|(g, k)| turn.kinds.known(g, k))
         .collect();

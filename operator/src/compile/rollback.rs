@@ -12,7 +12,7 @@ use kubechat_crds::intent::{Action, Intent, IntentTarget, Span};
 use kubechat_crds::{CommandPlan, Step, StepState};
 use serde_json::Value;
 
-use super::{Outcome, Stop, Turn, change};
+use super::{Outcome, Stop, Turn, beside, change};
 use crate::cluster::client::call;
 use crate::cluster::objects::Objects;
 use crate::error::Error;
@@ -213,7 +213,7 @@ impl Back<'_> {
         }
         let found = Found { kind, object };
         let scale = if action == Action::Scale {
-            change::scale_of(turn, &found).await?
+            beside::scale_of(turn, &found).await?
         } else {
             None
         };
@@ -234,17 +234,14 @@ impl Back<'_> {
             confidence: 100,
             span: Span::default(),
         };
-        let revisions = if action == Action::RolloutUndo {
-            change::revisions(&turn.person, turn, &found).await?
-        } else {
-            vec![]
+        let bytes = match &undo.manifest_digest {
+            Some(digest) => {
+                let sidecar = kept(turn, undone, digest, &what).await?;
+                Some(serde_json::from_slice(&sidecar.bytes).map_err(|e| Stop::Retry(e.into()))?)
+            }
+            None => None,
         };
-        let drafts = if action == Action::Scale {
-            plan::draft_scale(&intent, &[(found, scale)])
-        } else {
-            plan::draft(&intent, &[found], &revisions, turn.now)
-        };
-        match drafts {
+        match beside::with_what_is_beside(turn, &intent, found, bytes.as_ref()).await? {
             Ok(drafts) => Ok(drafts),
             Err(plan::Refusal::Nothing(why)) => {
                 notes.push(why);
@@ -290,7 +287,7 @@ async fn kept(turn: &Turn<'_>, undone: &CommandPlan, digest: &str, what: &str) -
         .await
         .map_err(Stop::Retry)?;
     let bytes = bytes.ok_or_else(|| {
-        Stop::failed(reason::INVALID, format!("the full manifest of {what} is no longer kept (or is not what was recorded), so it cannot be created again. Nothing was done"))
+        Stop::failed(reason::INVALID, format!("what is needed to bring {what} back is no longer kept (or is not what was recorded), so it cannot be undone. Nothing was done"))
     })?;
     Ok(Sidecar {
         digest: digest.to_owned(),

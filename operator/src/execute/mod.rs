@@ -356,6 +356,8 @@ pub fn finish(
 #[cfg(test)]
 mod crash_tests;
 #[cfg(test)]
+mod evict_tests;
+#[cfg(test)]
 mod joined_tests;
 #[cfg(test)]
 mod judged_tests;

@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use kube::Client;
+use kubechat_core::plan::actions::evict::PATIENCE;
 use kubechat_core::plan::effect::standing;
 use kubechat_core::plan::{self, KindRef};
 use kubechat_core::reason;
 use kubechat_crds::Step;
 use kubechat_crds::command_plan::{Effect, Target};
+use kubechat_crds::intent::Action;
 use serde_json::Value;
 
 use super::mark::{Key, MAX_NAMED, bears_mark, key, kind_of, label};
@@ -202,6 +204,8 @@ impl<'a> Sender<'a> {
                     return Ok(Err(NotReady::Changed(message)));
                 }
                 Some((409, message)) => conflict = message,
+                // A budget forbids it now: waited for where it is sent.
+                Some((429, _)) if self.step.action == Action::Evict => return Ok(Ok(write)),
                 Some((403, message)) => return Ok(Err(refused(reason::FORBIDDEN, message))),
                 Some((code, message)) if (400..500).contains(&code) && code != 429 => {
                     return Ok(Err(refused(reason::DRY_RUN_FAILED, message)));
@@ -333,7 +337,7 @@ impl<'a> Sender<'a> {
     ) -> Result<(), Refusal> {
         let name = label(write.target);
         let mut last = None;
-        for attempt in 0..MAX_CONFLICTS {
+        for attempt in 0..tries(self.step) {
             let audit_id = last_sent.insert(audit_id(&self.step_id, index, attempt));
             let error = match execute(&self.client, self.step, &write, Earnest::Yes { audit_id }).await {
                 Ok(()) => return Ok(()),
@@ -370,7 +374,9 @@ impl<'a> Sender<'a> {
                     };
                 }
                 Some(429) => {
-                    self.pace.sleep(pause(&error, attempt)).await;
+                    self.pace
+                        .sleep(pause(&error, attempt.min(MAX_CONFLICTS)))
+                        .await;
                     if self.pace.stopping() {
                         return Err(answered(reason::INTERRUPTED, &error));
                     }
@@ -416,6 +422,17 @@ enum Refusal {
     Answered { reason: &'static str, message: String },
     /// No answer, or a server error: it may have happened.
     Silent(Error),
+}
+
+/// How often a write is tried. An eviction that a budget forbids is asked for again for as long as the step says.
+fn tries(step: &Step) -> u32 {
+    if step.action != Action::Evict {
+        return MAX_CONFLICTS;
+    }
+    let seconds = step.params.timeout_seconds.unwrap_or(PATIENCE).clamp(1, 300);
+    // The n-th pause is n seconds up to the fourth, and five from then on.
+    let rest = u32::try_from(seconds).unwrap_or(1).saturating_sub(10).div_ceil(5);
+    MAX_CONFLICTS + rest
 }
 
 /// How long to wait after a 429: as long as the API server asks for, within bounds.
@@ -479,6 +496,9 @@ async fn execute(
         Effect::Delete => {
             let uid = target.uid.as_deref().unwrap_or_default();
             let grace = step.params.grace_period_seconds;
+            if step.subresource.is_some() {
+                return api.evict(&target.name, uid, grace, earnest).await;
+            }
             api.delete(&target.name, uid, write.version.as_deref(), grace, earnest)
                 .await
                 .map(drop)

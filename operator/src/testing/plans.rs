@@ -48,10 +48,22 @@ pub(crate) enum Verb {
     DeleteMany,
     CreateNamespace,
     Recreate,
+    SetEnv,
+    RolloutPause,
+    RolloutResume,
+    Autoscale,
+    AutoscaleAgain,
+    Suspend,
+    Resume,
+    Patch,
+    ExpandPvc,
+    Taint,
+    Untaint,
+    Evict,
 }
 
 impl Verb {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 26] = [
         Self::Scale,
         Self::Restart,
         Self::SetImage,
@@ -66,6 +78,18 @@ impl Verb {
         Self::DeleteMany,
         Self::CreateNamespace,
         Self::Recreate,
+        Self::SetEnv,
+        Self::RolloutPause,
+        Self::RolloutResume,
+        Self::Autoscale,
+        Self::AutoscaleAgain,
+        Self::Suspend,
+        Self::Resume,
+        Self::Patch,
+        Self::ExpandPvc,
+        Self::Taint,
+        Self::Untaint,
+        Self::Evict,
     ];
 }
 
@@ -84,7 +108,7 @@ pub(crate) fn path_of(target: &Target) -> String {
     format!("{head}{place}/{}/{}", target.resource, target.name)
 }
 
-fn kind(group: &str, kind: &str, resource: &str, namespaced: bool) -> KindRef {
+pub(super) fn kind(group: &str, kind: &str, resource: &str, namespaced: bool) -> KindRef {
     KindRef {
         group: group.into(),
         version: "v1".into(),
@@ -193,6 +217,18 @@ impl World {
             Verb::DeleteMany => (Action::Delete, many("doomed")),
             Verb::CreateNamespace => return vec![create_namespace::draft(&format!("team-{n}"), n)],
             Verb::Recreate => return vec![recreated(n)],
+            Verb::SetEnv
+            | Verb::RolloutPause
+            | Verb::RolloutResume
+            | Verb::Autoscale
+            | Verb::AutoscaleAgain
+            | Verb::Suspend
+            | Verb::Resume
+            | Verb::Patch
+            | Verb::ExpandPvc
+            | Verb::Taint
+            | Verb::Untaint
+            | Verb::Evict => return self.of_one(verb, n),
         };
         let intent = Intent {
             action,

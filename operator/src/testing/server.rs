@@ -341,6 +341,9 @@ impl State {
         match asked.method {
             Method::PATCH => self.patch(asked, &at, &path, &object, body),
             Method::DELETE => self.delete(asked, &path, &object, body),
+            Method::POST if at.sub.as_deref() == Some("eviction") => {
+                self.delete(asked, &path, &object, &body["deleteOptions"])
+            }
             Method::PUT if body["metadata"]["resourceVersion"] != object["metadata"]["resourceVersion"] => {
                 Err(no(409, "the object has been modified"))
             }

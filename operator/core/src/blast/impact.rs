@@ -5,6 +5,7 @@ use kubechat_crds::command_plan::Effect;
 use kubechat_crds::intent::Action;
 
 use super::graph::{Facts, Key, Node};
+use crate::catalogue::{self, Make, Pods};
 use crate::plan::scaling;
 
 /// How many ready pods a workload loses.
@@ -67,8 +68,14 @@ pub fn impact(step: &Step, node: Option<&Node>) -> Impact {
         Effect::Delete => return Impact::Gone,
         Effect::Update => {}
     }
-    match step.action {
-        Action::Scale => match (step.params.replicas.map(i64::from), replicas(step, node)) {
+    let Some(change) = catalogue::change(step.action) else {
+        return Impact::Gone;
+    };
+    if !matches!(change.make, Make::Of(_)) {
+        return Impact::Gone;
+    }
+    match (change.pods)(step) {
+        Pods::Scaled => match (step.params.replicas.map(i64::from), replicas(step, node)) {
             (Some(to), Some(from)) if to >= from => Impact::Still,
             (Some(to), Some(from)) => Impact::Lossy(Loss::Down {
                 from,
@@ -77,24 +84,14 @@ pub fn impact(step: &Step, node: Option<&Node>) -> Impact {
             }),
             (_, None) | (None, _) => Impact::Lossy(Loss::All),
         },
-        Action::Restart | Action::SetImage | Action::SetResources | Action::RolloutUndo => {
-            match node.map(|n| &n.facts) {
-                Some(Facts::Workload { at_once, .. }) => {
-                    Impact::Lossy(at_once.map_or(Loss::All, Loss::AtMost))
-                }
-                Some(_) | None => Impact::Lossy(Loss::All),
-            }
-        }
-        Action::Label if !step.selected_by.is_empty() => Impact::Moved,
-        Action::Label | Action::Annotate | Action::Cordon | Action::Uncordon => Impact::Still,
-        Action::Delete | Action::CreateNamespace | Action::Recreate => Impact::Gone,
-        Action::List
-        | Action::Get
-        | Action::Describe
-        | Action::Logs
-        | Action::Events
-        | Action::Count
-        | Action::RolloutStatus => Impact::Gone,
+        Pods::Replaced => match node.map(|n| &n.facts) {
+            Some(Facts::Workload { at_once, .. }) => Impact::Lossy(at_once.map_or(Loss::All, Loss::AtMost)),
+            Some(_) | None => Impact::Lossy(Loss::All),
+        },
+        Pods::Moved => Impact::Moved,
+        Pods::Kept | Pods::Made => Impact::Still,
+        Pods::Ended => Impact::Lossy(Loss::All),
+        Pods::Gone => Impact::Gone,
     }
 }
 

@@ -73,7 +73,7 @@ impl<'a> Parser<'a> {
     }
 
     /// `with a grace period of 30 seconds`, `by force`.
-    fn grace(&mut self, frame: &mut Frame<'a>) -> Result<bool, Ask> {
+    pub(super) fn grace(&mut self, frame: &mut Frame<'a>) -> Result<bool, Ask> {
         if self.eat_phrase(&["with force", "by force", "forcefully", "forcibly"]) {
             frame.force = true;
             return Ok(true);

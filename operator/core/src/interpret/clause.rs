@@ -92,6 +92,9 @@ impl<'a> Parser<'a> {
             && !self.clause_starts()
             && let Some(previous) = out.frames.last()
         {
+            if previous.form.is_some() {
+                return Err(self.unclear());
+            }
             let mut frame = previous.gapped(start);
             if !self.target(&mut frame)? {
                 return Err(self.unclear());
@@ -113,13 +116,18 @@ impl<'a> Parser<'a> {
         if self.at_end() || self.hard_stop() {
             return Ok(());
         }
-        let mut frame = self.opening(out.mood)?;
+        let form = self.form()?;
+        let whole = form.is_some();
+        let mut frame = match form {
+            Some(frame) => frame,
+            None => self.opening(out.mood)?,
+        };
         frame.start = start;
         let before = start.checked_sub(1).and_then(|at| self.toks.get(at));
         let opens = before.is_none_or(|t| matches!(t.key.as_str(), ";" | "." | "?" | "!" | "\n"));
         let bare =
             opens && self.toks.get(start).is_some_and(|t| t.key == frame.word) && out.mood == Mood::Request;
-        let filled = self.fill(&mut frame);
+        let filled = if whole { Ok(()) } else { self.fill(&mut frame) };
         filled.map_err(|ask| {
             if frame.verb == Verb::Run {
                 guard::no_commands()
@@ -231,7 +239,9 @@ impl<'a> Parser<'a> {
         if ahead.eat_phrase(CLAUSE_POLITE) && !ahead.at_end() {
             ahead.fillers();
         }
-        let verb = ahead.verb_here(0, Form::Base).is_some() || ahead.phrase(guard::verbs()).is_some();
+        let verb = ahead.verb_here(0, Form::Base).is_some()
+            || ahead.phrase(guard::verbs()).is_some()
+            || ahead.form_here().is_some();
         let question = ahead.phrase(CLAUSE_QUESTIONS).is_some();
         let nominal = ahead.phrase(NOMINAL).is_some_and(|len| len > 1);
         let mistyped = typo::closest_verb(ahead.key(0)).is_some()

@@ -63,6 +63,10 @@ impl<'a> Parser<'a> {
             out.frames.push(next);
             return Ok(true);
         }
+        // What a value of a form corrects cannot be told from its place.
+        if frame.form.as_ref().is_some_and(|taken| !taken.is_bare()) {
+            return Err(Ask::new("I cannot tell what that corrects; say the whole request again").firm());
+        }
         self.replace(&mut frame, paused)?;
         self.eat_phrase(&["instead", "then"]);
         frame.end = self.pos;

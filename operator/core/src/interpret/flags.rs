@@ -1,7 +1,7 @@
 //! Flags of kubectl that have a meaning here, in pasted lines and in sentences (`list pods -n prod`).
 //! Every other flag is refused by name.
 
-use kubechat_crds::intent::Output;
+use kubechat_crds::intent::{Action, Output};
 
 use super::words;
 use super::{Ask, names};
@@ -29,6 +29,28 @@ pub(super) enum Flag {
     Output(Output),
     IgnoreNotFound(bool),
     Image(String),
+    /// A flag of one form only, with its value.
+    Named(&'static str, String),
+}
+
+/// Flags that only the form of some action has.
+const NAMED: &[(&str, &[Action])] = &[
+    ("--min", &[Action::Autoscale]),
+    ("--max", &[Action::Autoscale]),
+    ("--cpu-percent", &[Action::Autoscale]),
+    ("--cpu", &[Action::Autoscale]),
+    ("--type", &[Action::Patch]),
+    ("--patch", &[Action::Patch]),
+    ("--timeout", &[Action::Drain]),
+    ("--ignore-daemonsets", &[Action::Drain]),
+    ("--delete-emptydir-data", &[Action::Drain]),
+];
+
+/// Whether an action has a flag of its form.
+pub(super) fn is_of(name: &str, action: Action) -> bool {
+    NAMED
+        .iter()
+        .any(|(n, actions)| *n == name && actions.contains(&action))
 }
 
 /// Flags that take no value, or only one after `=`.
@@ -83,7 +105,16 @@ pub(super) fn read(word: &str, next: Option<&str>) -> Result<(Flag, bool), Ask> 
     if SWITCHES.contains(&name) {
         return Ok((switch(name, joined).ok_or_else(refused)?, false));
     }
-    if !VALUED.contains(&name) {
+    // Switches of a drain: pods of DaemonSets always stay, and what is in an emptyDir is always named.
+    if let Some(name) = ["--ignore-daemonsets", "--delete-emptydir-data"]
+        .into_iter()
+        .find(|s| *s == name)
+    {
+        truth(joined).filter(|on| *on).ok_or_else(refused)?;
+        return Ok((Flag::Named(name, "true".to_owned()), false));
+    }
+    let named = NAMED.iter().find(|(n, _)| *n == name).map(|(n, _)| *n);
+    if !VALUED.contains(&name) && named.is_none() {
         return Err(refused());
     }
     let value = joined
@@ -98,7 +129,11 @@ pub(super) fn read(word: &str, next: Option<&str>) -> Result<(Flag, bool), Ask> 
             names::shown(value)
         ))
     };
-    Ok((valued(name, value).ok_or_else(wrong)?, joined.is_none()))
+    let flag = match named {
+        Some(name) => Flag::Named(name, value.to_owned()),
+        None => valued(name, value).ok_or_else(wrong)?,
+    };
+    Ok((flag, joined.is_none()))
 }
 
 /// `--flag=value`, `-nprod`.

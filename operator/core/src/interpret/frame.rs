@@ -110,6 +110,8 @@ pub(super) struct Frame<'a> {
     pub(super) unsure: bool,
     /// Made from the verb of the clause before ("and api to 3").
     pub(super) gap: bool,
+    /// A clause in a form of its own.
+    pub(super) form: Option<Box<super::forms::Taken>>,
 }
 
 impl<'a> Frame<'a> {
@@ -150,6 +152,7 @@ impl<'a> Frame<'a> {
             last: Slot::None,
             unsure: false,
             gap: false,
+            form: None,
         }
     }
 

@@ -12,19 +12,10 @@ use super::{Ask, Interpretation, names};
 /// Words that open a request for an action this version does not have: phrases, its name, the closest actions.
 #[rustfmt::skip]
 const UNSUPPORTED: &[(&[&str], &str, &[&str])] = &[
-    (&["drain", "evacuate", "empty"], "drain", &["cordon NODE"]),
+    (&["empty"], "empty", &["drain NODE"]),
     (&["top", "resource usage", "cpu usage", "memory usage"], "top", &["describe pod NAME"]),
-    (&["taint"], "taint", &["cordon NODE", "label node NODE key=value"]),
-    (&["untaint"], "untaint", &["uncordon NODE"]),
-    (&["evict"], "evict", &["delete pod NAME", "cordon NODE"]),
-    (&["pause", "rollout pause"], "rollout-pause", &["rollout status of NAME"]),
-    (&["resume", "unpause", "rollout resume"], "rollout-resume", &["rollout status of NAME"]),
-    (&["suspend", "unsuspend"], "suspend", &["delete job NAME"]),
-    (&["autoscale", "auto-scale", "auto scale"], "autoscale", &["scale NAME to 5"]),
     (&["expose"], "expose", &["list services"]),
-    (&[
-        "apply", "patch", "edit",
-    ], "apply and patch", &["set the image of NAME to IMAGE", "label NAME key=value"]),
+    (&["apply", "edit"], "apply", &["set the image of NAME to IMAGE", "label NAME key=value"]),
     (&["diff", "compare"], "diff and compare", &["describe NAME"]),
     (&["explain"], "explain", &["describe NAME"]),
     (&[
@@ -56,18 +47,10 @@ const APPROVALS: &[&str] = &["approve", "confirm", "deny", "reject", "self-appro
 /// All openings that are refused, so that they also end the clause before them.
 pub(super) fn verbs() -> &'static [&'static str] {
     &[
-        "drain",
-        "evacuate",
-        "taint",
-        "untaint",
-        "evict",
         "pause",
         "resume",
-        "suspend",
-        "autoscale",
         "expose",
         "apply",
-        "patch",
         "diff",
         "compare",
         "explain",

@@ -7,7 +7,7 @@ use super::flags::{self, Flag};
 use super::kubectl_flags::one;
 use super::lexicon::Lexicon;
 use super::tables::{LEAD, SUBCOMMANDS};
-use super::{Ask, Draft, changes, guard, names};
+use super::{Ask, Draft, changes, form_pieces, forms, guard, names};
 
 /// The part of a line that is a kubectl command, from its first argument on.
 pub(super) fn arguments(line: &str) -> Option<&str> {
@@ -126,14 +126,21 @@ fn command(args: &[String], lexicon: &Lexicon) -> Result<Vec<Draft>, Ask> {
             parsed.words.push(arg.clone());
             continue;
         }
+        // `-p` is the previous run of a container, and the patch of a patch.
+        let patch = first.map(String::as_str) == Some("patch");
+        let arg = if patch && arg == "-p" {
+            "--patch"
+        } else {
+            arg.as_str()
+        };
         let (flag, used) = flags::read(arg, args.get(at).map(String::as_str))?;
         at += usize::from(used);
         let name = arg.split('=').next().unwrap_or(arg).to_owned();
-        if parsed
-            .flags
-            .iter()
-            .any(|(_, f)| std::mem::discriminant(f) == std::mem::discriminant(&flag))
-        {
+        let same = |f: &Flag| match (f, &flag) {
+            (Flag::Named(a, _), Flag::Named(b, _)) => a == b,
+            (a, b) => std::mem::discriminant(a) == std::mem::discriminant(b),
+        };
+        if parsed.flags.iter().any(|(_, f)| same(f)) {
             return Err(Ask::new(format!(
                 "The flag {} is given twice",
                 names::shown(&name)
@@ -161,6 +168,23 @@ fn dispatch(command: &Command, lexicon: &Lexicon) -> Result<Vec<Draft>, Ask> {
         ["rollout", "restart", rest @ ..] => one(command, Action::Restart, resources(rest, lexicon)?),
         ["rollout", "status", rest @ ..] => one(command, Action::RolloutStatus, resources(rest, lexicon)?),
         ["rollout", "undo", rest @ ..] => one(command, Action::RolloutUndo, resources(rest, lexicon)?),
+        ["rollout", "pause", rest @ ..] => form(command, Action::RolloutPause, resources(rest, lexicon)?),
+        ["rollout", "resume", rest @ ..] => form(command, Action::RolloutResume, resources(rest, lexicon)?),
+        ["set", "env", rest @ ..] => set_env(command, rest, lexicon),
+        ["autoscale", rest @ ..] => form(command, Action::Autoscale, resources(rest, lexicon)?),
+        ["taint", rest @ ..] => taint(command, rest, lexicon),
+        ["drain", rest @ ..] => {
+            let names = rest
+                .iter()
+                .map(|n| n.strip_prefix("node/").unwrap_or(n).to_owned());
+            let target = IntentTarget {
+                kind: Some("Node".to_owned()),
+                names: names.collect(),
+                ..IntentTarget::default()
+            };
+            form(command, Action::Drain, vec![target])
+        }
+        ["patch", rest @ ..] => form(command, Action::Patch, resources(rest, lexicon)?),
         ["set", "image", rest @ ..] => set_image(command, rest, lexicon),
         ["set", "resources", rest @ ..] => one(command, Action::SetResources, resources(rest, lexicon)?),
         ["delete", rest @ ..] => one(command, Action::Delete, resources(rest, lexicon)?),
@@ -319,6 +343,75 @@ fn set_image(command: &Command, words: &[&str], lexicon: &Lexicon) -> Result<Vec
         }
     }
     Ok(out)
+}
+
+/// A command whose form says what it needs.
+fn form(command: &Command, action: Action, targets: Vec<IntentTarget>) -> Result<Vec<Draft>, Ask> {
+    let mut drafts = one(command, action, targets)?;
+    for draft in &mut drafts {
+        form_pieces::complete(action, &draft.params)?;
+        draft.target = forms::fitting(action, std::mem::take(&mut draft.target))?;
+    }
+    Ok(drafts)
+}
+
+fn set_env(command: &Command, words: &[&str], lexicon: &Lexicon) -> Result<Vec<Draft>, Ask> {
+    let is_pair = |w: &&&str| w.contains('=') || (w.len() > 1 && w.ends_with('-'));
+    let (pairs, objects): (Vec<&str>, Vec<&str>) = words.iter().partition(|w| is_pair(w));
+    if pairs.is_empty() {
+        return Err(Ask::new("kubectl set env needs NAME=VALUE or NAME-"));
+    }
+    let mut drafts = one(command, Action::SetEnv, resources(&objects, lexicon)?)?;
+    for draft in &mut drafts {
+        for pair in &pairs {
+            let (name, value) = match pair.split_once('=') {
+                Some((name, value)) => (name, Some(value)),
+                None => (pair.trim_end_matches('-'), None),
+            };
+            if !form_pieces::is_variable(name) {
+                return Err(Ask::new(format!(
+                    "{} is no name of a variable",
+                    names::shown(name)
+                )));
+            }
+            match value {
+                Some(value) => {
+                    draft.params.set.insert(name.to_owned(), value.to_owned());
+                }
+                None => draft.params.remove.push(name.to_owned()),
+            }
+        }
+        draft.target = forms::fitting(Action::SetEnv, std::mem::take(&mut draft.target))?;
+    }
+    Ok(drafts)
+}
+
+/// `nodes n1 key=value:NoSchedule`, `node n1 key-`.
+fn taint(command: &Command, words: &[&str], lexicon: &Lexicon) -> Result<Vec<Draft>, Ask> {
+    let is_taint = |w: &&&str| w.contains([':', '=']) || (w.len() > 1 && w.ends_with('-'));
+    let (texts, objects): (Vec<&str>, Vec<&str>) = words.iter().partition(|w| is_taint(w));
+    let (off, on): (Vec<&str>, Vec<&str>) = texts.iter().partition(|t| t.ends_with('-'));
+    let (action, list) = match (on.is_empty(), off.is_empty()) {
+        (false, true) => (Action::Taint, on),
+        (true, false) => (Action::Untaint, off),
+        (true, true) => return Err(Ask::new("kubectl taint needs KEY=VALUE:EFFECT or KEY-")),
+        (false, false) => {
+            return Err(Ask::new(
+                "The kubectl line puts taints on and takes others off; say one after the other",
+            ));
+        }
+    };
+    let taints = list
+        .iter()
+        .map(|t| form_pieces::parse_taint(t.trim_end_matches('-')))
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut drafts = one(command, action, resources(&objects, lexicon)?)?;
+    for draft in &mut drafts {
+        draft.params.taints.clone_from(&taints);
+        form_pieces::complete(action, &draft.params)?;
+        draft.target = forms::fitting(action, std::mem::take(&mut draft.target))?;
+    }
+    Ok(drafts)
 }
 
 fn pairs(command: &Command, action: Action, words: &[&str], lexicon: &Lexicon) -> Result<Vec<Draft>, Ask> {

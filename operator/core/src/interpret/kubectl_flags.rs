@@ -2,9 +2,9 @@
 
 use kubechat_crds::intent::{Action, IntentParams, IntentTarget};
 
-use super::flags::Flag;
+use super::flags::{self, Flag};
 use super::kubectl::Command;
-use super::{Ask, Draft, names, scope};
+use super::{Ask, Draft, form_pieces, names, scope, words};
 
 /// Targets with the flags put in; a flag that the command does not take is refused by name.
 pub(super) fn one(command: &Command, action: Action, targets: Vec<IntentTarget>) -> Result<Vec<Draft>, Ask> {
@@ -38,7 +38,12 @@ fn takes(action: Action, flag: &Flag) -> bool {
     match flag {
         Flag::Namespace(_) => !matches!(
             action,
-            Action::Cordon | Action::Uncordon | Action::CreateNamespace
+            Action::Cordon
+                | Action::Uncordon
+                | Action::CreateNamespace
+                | Action::Taint
+                | Action::Untaint
+                | Action::Drain
         ),
         Flag::AllNamespaces => matches!(
             action,
@@ -58,14 +63,19 @@ fn takes(action: Action, flag: &Flag) -> bool {
                 | Action::Annotate
                 | Action::Scale
                 | Action::SetImage
+                | Action::SetEnv
                 | Action::SetResources
+                | Action::Taint
+                | Action::Untaint
         ),
         Flag::Replicas(_) | Flag::CurrentReplicas(_) => action == Action::Scale,
         Flag::Requests(_) | Flag::Limits(_) => action == Action::SetResources,
-        Flag::Container(_) => matches!(action, Action::SetResources | Action::Logs),
+        Flag::Container(_) => matches!(action, Action::SetResources | Action::SetEnv | Action::Logs),
+        Flag::Named(name, _) => flags::is_of(name, action),
         Flag::ToRevision(_) => action == Action::RolloutUndo,
         Flag::Force | Flag::GracePeriod(_) | Flag::IgnoreNotFound(_) => {
             action == Action::Delete
+                || (action == Action::Drain && !matches!(flag, Flag::IgnoreNotFound(_)))
                 || matches!(
                     (action, flag),
                     (Action::Get | Action::List, Flag::IgnoreNotFound(_))
@@ -102,6 +112,39 @@ fn put(flag: &Flag, target: &mut IntentTarget, params: &mut IntentParams) -> Res
         Flag::Output(output) => params.output = Some(*output),
         Flag::IgnoreNotFound(on) => params.ignore_not_found = Some(true).filter(|_| *on),
         Flag::Image(_) => {}
+        Flag::Named(name, value) => named(name, value, params)?,
+    }
+    Ok(())
+}
+
+/// A flag of a form.
+fn named(name: &str, value: &str, params: &mut IntentParams) -> Result<(), Ask> {
+    let wrong = || {
+        Ask::new(format!(
+            "{} is not a value that {name} takes",
+            names::shown(value)
+        ))
+    };
+    let number = |max: i32| {
+        value
+            .trim_end_matches('%')
+            .parse::<i32>()
+            .ok()
+            .filter(|n| (1..=max).contains(n))
+    };
+    match name {
+        "--min" => params.min_replicas = Some(number(1_000_000).ok_or_else(wrong)?),
+        "--max" => params.max_replicas = Some(number(1_000_000).ok_or_else(wrong)?),
+        "--cpu-percent" | "--cpu" => params.cpu_percent = Some(number(10_000).ok_or_else(wrong)?),
+        "--patch" => params.patch = Some(form_pieces::patch_text(value)?),
+        "--ignore-daemonsets" | "--delete-emptydir-data" => {}
+        "--timeout" => {
+            let seconds = words::compact_duration(value).filter(|s| (1..=300).contains(s));
+            params.timeout_seconds = Some(seconds.ok_or_else(wrong)?);
+        }
+        // A patch says by itself which of the two it is; a strategic one is a third thing.
+        "--type" if matches!(value, "merge" | "json") => {}
+        _ => return Err(wrong()),
     }
     Ok(())
 }

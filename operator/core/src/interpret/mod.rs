@@ -19,6 +19,8 @@ mod dictionary;
 mod fill;
 mod flags;
 mod followup;
+mod form_pieces;
+mod forms;
 mod frame;
 mod guard;
 mod images;
@@ -315,6 +317,12 @@ impl Turn<'_, '_> {
                 100
             };
             let words = tokens.get(frame.start..frame.end).unwrap_or_default();
+            if let Some(taken) = &frame.form {
+                forms::build(frame, taken, &self.scope)?
+                    .into_iter()
+                    .try_for_each(|draft| self.add(draft, confidence, words))?;
+                continue;
+            }
             let change = if frame.is_read() {
                 changes::Change::Read
             } else {

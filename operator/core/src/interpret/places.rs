@@ -36,7 +36,9 @@ impl<'a> Parser<'a> {
             Flag::Output(output) => once(&mut frame.output, output, "the output")?,
             Flag::IgnoreNotFound(on) => frame.ignore_not_found = on,
             Flag::Image(image) => once(&mut frame.image, image, "the image")?,
-            Flag::Requests(_) | Flag::Limits(_) | Flag::Overwrite(_) => return Err(misplaced()),
+            Flag::Requests(_) | Flag::Limits(_) | Flag::Overwrite(_) | Flag::Named(..) => {
+                return Err(misplaced());
+            }
         }
         frame.last = Slot::Other;
         Ok(true)

@@ -115,6 +115,37 @@ pub(super) fn phrase(intent: &Intent) -> String {
             format!("roll back {target}{to}")
         }
         Action::Recreate => format!("create {target} again"),
+        Action::RolloutPause => format!("pause the rollout of {target}"),
+        Action::RolloutResume => format!("resume the rollout of {target}"),
+        Action::Suspend => format!("suspend {target}"),
+        Action::Resume => format!("unsuspend {target}"),
+        Action::SetEnv => set_env(params, &target),
+        Action::Autoscale => autoscale(params, &target),
+        Action::Taint => format!("taint {target} with {}", and(&taints(params))),
+        Action::Untaint => format!("untaint {target} {}", and(&taints(params))),
+        Action::ExpandPvc => format!(
+            "expand {target} to {}",
+            params.size.as_deref().unwrap_or_default()
+        ),
+        Action::Evict | Action::Drain => {
+            let verb = intent.action.as_str();
+            let force = if params.force == Some(true) {
+                " with force"
+            } else {
+                ""
+            };
+            let grace = params.grace_period_seconds.map_or(String::new(), |g| {
+                format!(" with a grace period of {}", seconds(g))
+            });
+            let wait = params
+                .timeout_seconds
+                .map_or(String::new(), |t| format!(" with a timeout of {}", seconds(t)));
+            format!("{verb} {target}{force}{grace}{wait}")
+        }
+        Action::Patch => format!(
+            "patch {target} with '{}'",
+            params.patch.as_deref().unwrap_or_default()
+        ),
     };
     format!("{body}{place}{dry}")
 }
@@ -234,6 +265,67 @@ fn set_resources(params: &IntentParams, target: &str) -> String {
     let mut list = part("request", &params.requests);
     list.extend(part("limit", &params.limits));
     format!("set {} on {container}{target}", and(&list))
+}
+
+fn set_env(params: &IntentParams, target: &str) -> String {
+    let of = params
+        .container
+        .as_ref()
+        .map_or(String::new(), |c| format!(" in container {c}"));
+    let value = |(k, v): (&String, &String)| {
+        if v.chars()
+            .all(|c| c.is_ascii_alphanumeric() || "-_./:@%+".contains(c))
+        {
+            format!("{k}={v}")
+        } else {
+            format!("{k}=\"{v}\"")
+        }
+    };
+    let from = |(k, v): (&String, &String)| {
+        let mut parts = v.split('/');
+        let mut part = || parts.next().unwrap_or_default();
+        format!("{k} from {} {} key {}", part(), part(), part())
+    };
+    let set: Vec<String> = params
+        .set
+        .iter()
+        .map(value)
+        .chain(params.env_refs.iter().map(from))
+        .collect();
+    let removed: Vec<String> = params.remove.iter().map(|k| format!("{k}-")).collect();
+    if set.is_empty() {
+        return format!("remove the env var {} from {target}{of}", and(&params.remove));
+    }
+    let all: Vec<String> = set.into_iter().chain(removed).collect();
+    format!("set env {} on {target}{of}", all.join(", "))
+}
+
+fn autoscale(params: &IntentParams, target: &str) -> String {
+    let bounds = match (params.min_replicas, params.max_replicas) {
+        (Some(min), Some(max)) => format!(" between {min} and {max} replicas"),
+        (None, Some(max)) => format!(" up to {max} replicas"),
+        (Some(min), None) => format!(" with at least {min} replicas"),
+        (None, None) => String::new(),
+    };
+    let cpu = params
+        .cpu_percent
+        .map_or(String::new(), |p| format!(" at {p}% cpu"));
+    format!("autoscale {target}{bounds}{cpu}")
+}
+
+fn taints(params: &IntentParams) -> Vec<String> {
+    let text = |t: &kubechat_crds::intent::Taint| {
+        let value = t.value.as_ref().map_or(String::new(), |v| format!("={v}"));
+        let effect = t.effect.map_or(String::new(), |e| format!(":{}", e.as_str()));
+        // Without value and effect it reads as a key only right after the word.
+        let word = if value.is_empty() && effect.is_empty() {
+            "="
+        } else {
+            ""
+        };
+        format!("{}{value}{effect}{word}", t.key)
+    };
+    params.taints.iter().map(text).collect()
 }
 
 fn pairs(action: Action, params: &IntentParams, target: &str) -> String {

@@ -50,6 +50,8 @@ pub(super) enum Verb {
     Want,
     SetImage,
     SetResources,
+    /// The verb of a form (`drain`, `expose`), which says what is meant by itself.
+    Form,
 }
 
 /// How a verb stands in the sentence.

@@ -6,6 +6,7 @@ pub mod contradiction;
 pub mod diff;
 pub mod effect;
 pub mod object;
+pub mod quantity;
 pub mod reach;
 pub mod scaling;
 pub mod selector;
@@ -121,11 +122,11 @@ pub fn draft(
     revisions: &[Revision],
     now: Timestamp,
 ) -> Result<Vec<Draft>, Refusal> {
-    let each = found.iter();
-    drafts(
-        intent,
-        each.map(|one| actions::draft_one(intent, one, revisions, now)),
-    )
+    let beside = actions::Beside {
+        revisions,
+        ..actions::Beside::default()
+    };
+    draft_with(intent, found, beside, now)
 }
 
 /// Steps for a change of scale. Beside each object its Scale, where only that says how many replicas it has
@@ -134,11 +135,47 @@ pub fn draft(
 /// # Errors
 /// When the change is unclear, senseless or needless.
 pub fn draft_scale(intent: &Intent, found: &[(Found, Option<Value>)]) -> Result<Vec<Draft>, Refusal> {
+    drafts(
+        intent,
+        found.iter().map(|(one, scale)| {
+            let beside = actions::Beside {
+                scale: scale.as_ref(),
+                ..actions::Beside::default()
+            };
+            actions::draft_one(&asked(intent, one, beside, Timestamp::UNIX_EPOCH))
+        }),
+    )
+}
+
+/// As [`draft`], with all that was read besides the objects.
+///
+/// # Errors
+/// When the change is unclear, senseless or needless.
+pub fn draft_with(
+    intent: &Intent,
+    found: &[Found],
+    beside: actions::Beside<'_>,
+    now: Timestamp,
+) -> Result<Vec<Draft>, Refusal> {
     let each = found.iter();
     drafts(
         intent,
-        each.map(|(one, scale)| actions::draft_scale(intent, one, scale.as_ref())),
+        each.map(|one| actions::draft_one(&asked(intent, one, beside, now))),
     )
+}
+
+const fn asked<'a>(
+    intent: &'a Intent,
+    found: &'a Found,
+    beside: actions::Beside<'a>,
+    now: Timestamp,
+) -> actions::Asked<'a> {
+    actions::Asked {
+        intent,
+        found,
+        beside,
+        now,
+    }
 }
 
 fn drafts(
@@ -279,6 +316,8 @@ pub fn still_as_planned(target: &Target, now: &Value) -> Result<(), String> {
 #[must_use]
 pub fn access_needed(step: &Step) -> Vec<Question> {
     let verb = match step.effect {
+        // An eviction is posted to the pod.
+        Effect::Delete if step.subresource.is_some() => "create",
         Effect::Create => "create",
         Effect::Read => "get",
         Effect::Update => "patch",

@@ -4,6 +4,8 @@ use kubechat_crds::Step;
 use kubechat_crds::command_plan::{Effect, Target};
 use kubechat_crds::intent::Action;
 
+use crate::catalogue::{self, Pods};
+
 use super::floors::Replicas;
 use super::kinds::{self, Class};
 use super::{changes, name, place};
@@ -29,7 +31,9 @@ pub(super) fn guards_used(steps: &[Step]) -> Vec<String> {
 
 /// Nodes taken out of scheduling while pods are replaced.
 pub(super) fn without_room(steps: &[Step]) -> Vec<String> {
-    let cordons = steps.iter().filter(|s| changes(s) && s.action == Action::Cordon);
+    let cordons = steps
+        .iter()
+        .filter(|s| changes(s) && matches!(s.action, Action::Cordon | Action::Taint));
     let replaced = steps.iter().any(disturbs);
     cordons
         .filter(|_| replaced)
@@ -46,7 +50,11 @@ fn weakened(step: &Step) -> Vec<&Target> {
     let marks = labels && (!kinds::guard_keys(step).is_empty() || !step.selected_by.is_empty());
     step.targets
         .iter()
-        .filter(|t| (removes && guard(t)) || marks || (labels && kinds::of(t) == Class::Namespace))
+        .filter(|t| {
+            ((removes || step.action == Action::Patch) && guard(t))
+                || marks
+                || (labels && kinds::of(t) == Class::Namespace)
+        })
         .collect()
 }
 
@@ -58,23 +66,11 @@ fn disturbs(step: &Step) -> bool {
     if step.effect == Effect::Delete {
         return true;
     }
-    match step.action {
-        Action::Restart
-        | Action::SetImage
-        | Action::SetResources
-        | Action::Delete
-        | Action::RolloutUndo
+    match catalogue::change(step.action).map(|change| (change.pods)(step)) {
+        Some(Pods::Kept | Pods::Moved) => false,
+        Some(Pods::Scaled) => !Replicas::of(step).adds(),
         // What makes an object may need what a webhook or a quota would have refused.
-        | Action::Recreate => true,
-        Action::Scale => !Replicas::of(step).adds(),
-        Action::Label | Action::Annotate | Action::Cordon | Action::Uncordon | Action::CreateNamespace => false,
-        Action::List
-        | Action::Get
-        | Action::Describe
-        | Action::Logs
-        | Action::Events
-        | Action::Count
-        | Action::RolloutStatus => true,
+        Some(Pods::Replaced | Pods::Ended | Pods::Gone | Pods::Made) | None => true,
     }
 }
 

@@ -10,6 +10,7 @@ use super::floors::{Replicas, subresource};
 use super::kinds::{self, Class};
 use super::weights::{self, Weight, banded};
 use super::{Factors, Found, changing, combination, name, namespaces_changed, place, security};
+use crate::catalogue;
 
 /// Words by which a namespace says that it is production.
 const PRODUCTION: &[&str] = &["prod", "production", "prd", "live"];
@@ -64,8 +65,8 @@ fn of_step(step: &Step, found: &mut Factors) {
     match step.rollback.kind {
         RollbackKind::Inverse => {}
         RollbackKind::Recreate => found.add(weights::RECREATED, told()),
-        // A restart has nothing to undo: the pods are new ones of the same template.
-        RollbackKind::None if step.action == Action::Restart && step.effect == Effect::Update => {}
+        // A restart has nothing to undo: the pods are new ones of the same template. More room is no loss either.
+        RollbackKind::None if harmless(step) => {}
         RollbackKind::None => found.add(weights::IRREVERSIBLE, told()),
     }
     if let Some(selector) = &step.selector {
@@ -104,6 +105,11 @@ fn of_step(step: &Step, found: &mut Factors) {
     }
 }
 
+/// Whether nothing is lost by that nothing undoes it.
+fn harmless(step: &Step) -> bool {
+    step.effect == Effect::Update && catalogue::change(step.action).is_some_and(|change| change.harmless)
+}
+
 fn reason(why: &str) -> &str {
     if why.is_empty() {
         "no reason is recorded"
@@ -114,35 +120,9 @@ fn reason(why: &str) -> &str {
 
 /// What the action of a step weighs. More than one where it is not what it says.
 fn verbs(step: &Step) -> Vec<Weight> {
-    let replicas = Replicas::of(step);
-    let verb = match step.action {
-        Action::List
-        | Action::Get
-        | Action::Describe
-        | Action::Logs
-        | Action::Events
-        | Action::Count
-        | Action::RolloutStatus => weights::UNKNOWN_VERB,
-        Action::Scale => match step.params.replicas {
-            Some(n) if n > 0 && replicas.adds() => weights::SCALE_UP,
-            Some(n) if n > 0 => weights::SCALE_DOWN,
-            Some(_) | None => weights::SCALE_TO_ZERO,
-        },
-        Action::Restart => weights::RESTART,
-        Action::SetImage => weights::SET_IMAGE,
-        Action::SetResources => weights::SET_RESOURCES,
-        Action::Delete if step.params.force == Some(true) || step.params.grace_period_seconds == Some(0) => {
-            weights::DELETE_NOW
-        }
-        Action::Delete => weights::DELETE,
-        Action::Label | Action::Annotate => weights::LABEL,
-        Action::Cordon => weights::CORDON,
-        Action::Uncordon => weights::UNCORDON,
-        Action::CreateNamespace | Action::Recreate => weights::CREATE,
-        Action::RolloutUndo => weights::ROLLOUT_UNDO,
-    };
+    let verb = catalogue::change(step.action).map_or(weights::UNKNOWN_VERB, |change| (change.weight)(step));
     let mut all = vec![verb];
-    if step.effect == Effect::Delete && step.action != Action::Delete {
+    if step.effect == Effect::Delete && !matches!(step.action, Action::Delete | Action::Evict) {
         all.push(weights::DELETE);
     }
     if step.effect == Effect::Read || subresource(step).is_some() {

@@ -8,6 +8,7 @@ use kubechat_crds::{CommandPlanSpec, Level, Step};
 
 use super::kinds::{self, Class};
 use super::{changes, combination, name, tell};
+use crate::catalogue;
 
 /// A rule: what it finds is at least of this level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +23,7 @@ pub struct Floor {
 
 macro_rules! floors {
     ($($name:ident = $level:ident, $id:literal, $text:literal;)*) => {
-        $(const $name: Floor = Floor { id: $id, level: Level::$level, text: $text };)*
+        $(pub(crate) const $name: Floor = Floor { id: $id, level: Level::$level, text: $text };)*
         /// Every rule, in the order of the documentation.
         pub const ALL: &[Floor] = &[$($name),*];
     };
@@ -40,10 +41,22 @@ floors! {
     CORDON = Caution, "cordon", "takes a node out of scheduling";
     UNCORDON = Caution, "uncordon", "puts a node back into scheduling";
     CREATE_NAMESPACE = Caution, "create-namespace", "makes a namespace";
+    SET_ENV = Caution, "set-env", "changes environment variables and replaces the pods";
+    ROLLOUT_PAUSE = Caution, "rollout-pause", "holds a rollout: what is changed later waits";
+    ROLLOUT_RESUME = Caution, "rollout-resume", "lets a rollout go on, with all that waited";
+    SUSPEND = Caution, "suspend", "holds a CronJob or Job; the pods of a Job end";
+    RESUME = Caution, "resume", "lets a CronJob or Job go on";
+    AUTOSCALE = Caution, "autoscale", "lets an autoscaler choose the number of replicas";
+    TAINT = Caution, "taint", "keeps new pods off a node";
+    UNTAINT = Caution, "untaint", "takes a taint off a node";
+    EXPAND = Caution, "expand-pvc", "gives a claim more room, which cannot be taken back";
     RECREATE = Caution, "recreate", "creates an object again from its recorded manifest";
     SCALE_TO_ZERO = Destructive, "scale-to-zero", "leaves no replica running";
     SCALE_UNKNOWN = Destructive, "scale-unknown", "does not say how many replicas are left";
     REMOVES = Destructive, "delete", "removes objects";
+    TAINT_NO_EXECUTE = Destructive, "taint-no-execute", "drives pods off a node";
+    EVICT = Destructive, "evict", "asks for pods to go";
+    PATCH = Destructive, "patch", "may change any field";
     ROLLOUT_UNDO = Destructive, "rollout-undo", "puts an earlier revision back";
     STORAGE = Destructive, "storage-change", "changes what holds data (volumes, claims, storage classes)";
     SECRET = Destructive, "secret-change", "changes a Secret";
@@ -131,7 +144,7 @@ fn of_step(step: &Step) -> Vec<(Floor, String)> {
     if step.effect == Effect::Read {
         found.push((MISLABELLED, format!("step {}", step.id)));
     }
-    if step.effect == Effect::Delete && step.action != Action::Delete {
+    if step.effect == Effect::Delete && !matches!(step.action, Action::Delete | Action::Evict) {
         found.push((REMOVES, format!("step {}", step.id)));
     }
     found.extend(subresource(step).map(|name| (UNKNOWN_SUBRESOURCE, name)));
@@ -142,42 +155,29 @@ fn of_step(step: &Step) -> Vec<(Floor, String)> {
 }
 
 fn action(step: &Step) -> Floor {
-    match step.action {
-        Action::List
-        | Action::Get
-        | Action::Describe
-        | Action::Logs
-        | Action::Events
-        | Action::Count
-        | Action::RolloutStatus => {
-            if step.effect == Effect::Read {
-                READ
-            } else {
-                MISLABELLED
-            }
-        }
-        Action::Scale => match step.params.replicas {
-            Some(n) if n > 0 && Replicas::of(step).adds() => SCALE_UP,
-            Some(n) if n > 0 => SCALE_DOWN,
-            Some(_) => SCALE_TO_ZERO,
-            None => SCALE_UNKNOWN,
-        },
-        Action::Restart => RESTARTS,
-        Action::SetImage => SET_IMAGE,
-        Action::SetResources => SET_RESOURCES,
-        Action::Delete => REMOVES,
-        Action::Label => LABEL,
-        Action::Annotate => ANNOTATE,
-        Action::Cordon => CORDON,
-        Action::Uncordon => UNCORDON,
-        Action::CreateNamespace => CREATE_NAMESPACE,
-        Action::RolloutUndo => ROLLOUT_UNDO,
-        Action::Recreate => RECREATE,
+    match catalogue::change(step.action) {
+        Some(change) => (change.floor)(step),
+        None if step.effect == Effect::Read => READ,
+        None => MISLABELLED,
+    }
+}
+
+/// The floor of a scale.
+pub(crate) fn scale(step: &Step) -> Floor {
+    match step.params.replicas {
+        Some(n) if n > 0 && Replicas::of(step).adds() => SCALE_UP,
+        Some(n) if n > 0 => SCALE_DOWN,
+        Some(_) => SCALE_TO_ZERO,
+        None => SCALE_UNKNOWN,
     }
 }
 
 /// Floors by what kind of object is changed.
 fn kind(step: &Step, group: &str, kind: &str) -> Option<Floor> {
+    let own = catalogue::change(step.action).and_then(|change| change.instead);
+    if own == Some((group, kind)) {
+        return None;
+    }
     match kinds::class(group, kind) {
         Class::Storage => Some(STORAGE),
         Class::Secret => Some(SECRET),
@@ -185,15 +185,20 @@ fn kind(step: &Step, group: &str, kind: &str) -> Option<Floor> {
         Class::Admission => Some(ADMISSION),
         Class::Definition => Some(DEFINITION),
         Class::Unknown => Some(UNKNOWN_KIND),
-        Class::Namespace => (step.action != Action::CreateNamespace).then_some(NAMESPACE),
-        Class::Node => (!matches!(step.action, Action::Cordon | Action::Uncordon)).then_some(NODE),
+        Class::Namespace => Some(NAMESPACE),
+        Class::Node => Some(NODE),
         Class::Stateless | Class::Stateful | Class::Guard => None,
     }
 }
 
 /// The subresource of a step that no rule knows.
 pub(super) fn subresource(step: &Step) -> Option<String> {
-    let known = |name: &str| name == "scale" && step.action == Action::Scale;
+    let known = |name: &str| {
+        matches!(
+            (name, step.action),
+            ("scale", Action::Scale) | ("eviction", Action::Evict)
+        )
+    };
     step.subresource.clone().filter(|name| !known(name))
 }
 

@@ -223,6 +223,73 @@ fn every_floor_rule_fires_on_what_it_is_for_and_says_how_dangerous_that_is() {
 }
 
 #[test]
+fn changes_of_one_object_have_the_floor_that_the_catalogue_promises() {
+    use Level::{Caution, Destructive};
+    use kubechat_crds::intent::{Taint, TaintEffect};
+    let update = Effect::Update;
+    let deployment = |action| step(action, update, "apps", "Deployment", "a");
+    let cron = |action| step(action, update, "batch", "CronJob", "a");
+    let node = |action, effect: Option<TaintEffect>| {
+        let mut step = step(action, update, "", "Node", "a");
+        step.params.taints = vec![Taint {
+            key: "k".into(),
+            value: None,
+            effect,
+        }];
+        step
+    };
+    let claim = step(Action::ExpandPvc, update, "", "PersistentVolumeClaim", "a");
+    let mut silent = node(Action::Taint, None);
+    silent.params.taints.clear();
+    for (step, level, id) in [
+        (deployment(Action::SetEnv), Caution, "set-env"),
+        (deployment(Action::RolloutPause), Caution, "rollout-pause"),
+        (deployment(Action::RolloutResume), Caution, "rollout-resume"),
+        (cron(Action::Suspend), Caution, "suspend"),
+        (cron(Action::Resume), Caution, "resume"),
+        (deployment(Action::Autoscale), Caution, "autoscale"),
+        (deployment(Action::Patch), Destructive, "patch"),
+        (claim, Caution, "expand-pvc"),
+        (
+            node(Action::Taint, Some(TaintEffect::NoSchedule)),
+            Caution,
+            "taint",
+        ),
+        (
+            node(Action::Taint, Some(TaintEffect::NoExecute)),
+            Destructive,
+            "taint-no-execute",
+        ),
+        (node(Action::Taint, None), Destructive, "taint-no-execute"),
+        (silent, Destructive, "taint-no-execute"),
+        (
+            node(Action::Untaint, Some(TaintEffect::NoExecute)),
+            Caution,
+            "untaint",
+        ),
+        (
+            step(Action::Evict, Effect::Delete, "", "Pod", "a"),
+            Destructive,
+            "evict",
+        ),
+        // What replaces the floor of one kind replaces no other's.
+        (
+            step(Action::ExpandPvc, update, "", "Secret", "a"),
+            Destructive,
+            "secret-change",
+        ),
+        (
+            step(Action::Cordon, update, "", "Namespace", "a"),
+            Destructive,
+            "namespace-change",
+        ),
+    ] {
+        assert_eq!(floor_level(&step), level, "{id}");
+        assert!(ids(&step).contains(&id), "{id}: {:?}", ids(&step));
+    }
+}
+
+#[test]
 fn no_rule_is_without_a_case() {
     let source = include_str!("floors_tests.rs");
     for floor in floors::ALL {
@@ -418,5 +485,23 @@ fn forbids_changes_of_kubechat_itself_of_the_control_plane_and_ways_around_all_g
     ];
     for step in allowed {
         assert!(check_forbidden(&step, OWN_NAMESPACE).is_ok(), "{step:?}");
+    }
+}
+
+#[test]
+fn an_eviction_in_a_system_namespace_is_no_deletion_and_a_deletion_dressed_up_as_one_is() {
+    let evicted = |action, subresource: Option<&str>| {
+        let mut step = step(action, Effect::Delete, "", "Pod", "coredns");
+        step.targets[0].namespace = Some("kube-system".into());
+        step.subresource = subresource.map(str::to_owned);
+        check_forbidden(&step, OWN_NAMESPACE)
+    };
+    assert!(evicted(Action::Evict, Some("eviction")).is_ok());
+    for (action, subresource) in [
+        (Action::Evict, None),
+        (Action::Delete, Some("eviction")),
+        (Action::Cordon, Some("eviction")),
+    ] {
+        assert!(evicted(action, subresource).is_err(), "{action} {subresource:?}");
     }
 }

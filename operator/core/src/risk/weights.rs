@@ -18,7 +18,7 @@ pub struct Weight {
 
 macro_rules! weights {
     ($($name:ident = $factor:literal, $case:literal, $percent:literal, $text:literal;)*) => {
-        $(pub(super) const $name: Weight = Weight { factor: $factor, case: $case, percent: $percent, text: $text };)*
+        $(pub(crate) const $name: Weight = Weight { factor: $factor, case: $case, percent: $percent, text: $text };)*
         /// Every case, in the order of the documentation.
         pub const ALL: &[Weight] = &[$($name),*];
     };
@@ -27,13 +27,21 @@ macro_rules! weights {
 weights! {
     UNCORDON = "verb", "uncordon", 10, "puts a node back into scheduling";
     LABEL = "verb", "label, annotate", 15, "changes what others may read of an object, not what it runs";
+    HOLD = "verb", "pause, resume, suspend", 15, "holds something, or lets it go on";
     CREATE = "verb", "create, recreate", 15, "makes a new object; nothing that runs is touched";
     SCALE_UP = "verb", "scale up", 20, "adds replicas, which need room";
+    EXPAND = "verb", "expand-pvc", 10, "gives a claim more room; its data is not touched";
+    AUTOSCALE = "verb", "autoscale", 20, "lets an autoscaler choose the number of replicas";
+    TAINT = "verb", "taint", 20, "keeps new pods off a node";
     CORDON = "verb", "cordon", 20, "takes a node out of scheduling";
     RESTART = "verb", "restart", 25, "replaces the running pods one by one";
+    SET_ENV = "verb", "set-env", 25, "changes what the code reads and replaces the pods";
     SET_RESOURCES = "verb", "set-resources", 25, "changes requests or limits and replaces the pods";
     SCALE_DOWN = "verb", "scale down, or from an unknown number", 30, "takes replicas away";
     SET_IMAGE = "verb", "set-image", 30, "changes what code runs";
+    EVICT = "verb", "evict, drain", 40, "asks for pods to go, as their budgets allow";
+    PATCH = "verb", "patch", 40, "may change any field";
+    TAINT_NO_EXECUTE = "verb", "taint with NoExecute", 50, "drives pods off a node";
     ROLLOUT_UNDO = "verb", "rollout-undo", 40, "puts earlier code and settings back, whatever they were";
     SCALE_TO_ZERO = "verb", "scale to zero, or to an unknown number", 50, "leaves no replica running";
     DELETE = "verb", "delete", 55, "removes objects";
@@ -102,6 +110,15 @@ weights! {
 
     NO_ROOM = "no-room", "any", 30, "takes nodes out of scheduling and replaces pods: they may find no place";
     GUARD_THEN_USE = "guard-then-use", "any", 60, "takes a guard away and does what it guarded against";
+}
+
+/// The weight of a scale.
+pub(crate) fn scale(step: &kubechat_crds::Step) -> Weight {
+    match step.params.replicas {
+        Some(n) if n > 0 && super::floors::Replicas::of(step).adds() => SCALE_UP,
+        Some(n) if n > 0 => SCALE_DOWN,
+        Some(_) | None => SCALE_TO_ZERO,
+    }
 }
 
 /// The case for a number: the last of the ascending `(from, case)` pairs whose bound is reached.

@@ -35,14 +35,26 @@ async fn one(turn: &Turn<'_>, intent: &Intent) -> Result<Answer, Stop> {
         Action::Scale
         | Action::Restart
         | Action::SetImage
+        | Action::SetEnv
         | Action::SetResources
+        | Action::RolloutUndo
+        | Action::RolloutPause
+        | Action::RolloutResume
+        | Action::Autoscale
+        | Action::Suspend
+        | Action::Resume
         | Action::Delete
         | Action::Label
         | Action::Annotate
+        | Action::Patch
+        | Action::ExpandPvc
         | Action::Cordon
         | Action::Uncordon
+        | Action::Evict
+        | Action::Drain
+        | Action::Taint
+        | Action::Untaint
         | Action::CreateNamespace
-        | Action::RolloutUndo
         | Action::Recreate => Err(Stop::failed(
             kubechat_core::reason::INVALID,
             format!("{} is no read", intent.action),

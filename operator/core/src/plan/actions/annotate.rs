@@ -1,16 +1,46 @@
 //! annotate: set, change and remove annotations by a merge patch; labels are changed the same way.
 
-use kubechat_crds::intent::{Intent, IntentParams};
+use kubechat_crds::Step;
+use kubechat_crds::intent::IntentParams;
 use serde_json::{Map, Value, json};
 
-use super::{Draft, Found, Refusal, inverse, irreversible, label_of, update};
+use super::change::{Asked, Change, Line, Make, Mark, Pods, Reads, USUAL};
+use super::{Draft, Found, Refusal, inverse, irreversible, label_of, quoted, update};
+use crate::risk::{floors, weights};
 
-pub(super) fn draft(intent: &Intent, found: &Found) -> Result<Draft, Refusal> {
-    metadata_map(intent, found, "annotations")
+pub(super) const CHANGE: Change = Change {
+    kinds: USUAL,
+    params: &["set", "remove", "overwrite"],
+    says: &[
+        "annotate deployment web owner=alice",
+        "remove the annotation owner from deployment web",
+        "kubectl annotate deployment web owner=alice --overwrite",
+    ],
+    make: Make::Of(|asked| metadata_map(asked, "annotations")),
+    reads: Reads::Nothing,
+    floor: |_| floors::ANNOTATE,
+    floors: &[floors::ANNOTATE],
+    instead: None,
+    weight: |_| weights::LABEL,
+    pods: |_| Pods::Kept,
+    harmless: false,
+    line,
+    undo: "the annotations before; not for those of a Secret that are replaced",
+    mark: Mark::StepId,
+};
+
+/// `label deployment/web tier=front owner- --overwrite`.
+pub(super) fn line(step: &Step, line: &Line) -> String {
+    let set = step.params.set.iter().map(|(k, v)| quoted(&format!("{k}={v}")));
+    let pairs: Vec<_> = set
+        .chain(step.params.remove.iter().map(|k| format!("{k}-")))
+        .collect();
+    format!("{} {} {} --overwrite", step.action, line.objects, pairs.join(" "))
 }
 
 /// The draft for `metadata.labels` or `metadata.annotations`.
-pub(super) fn metadata_map(intent: &Intent, found: &Found, field: &str) -> Result<Draft, Refusal> {
+pub(super) fn metadata_map(asked: &Asked<'_>, field: &str) -> Result<Draft, Refusal> {
+    let (intent, found): (_, &Found) = (asked.intent, asked.found);
     let name = label_of(found);
     let p = &intent.params;
     if p.set.is_empty() && p.remove.is_empty() {

@@ -1,11 +1,50 @@
 //! cordon and uncordon: `spec.unschedulable` of a node.
 
-use kubechat_crds::intent::{Action, Intent, IntentParams};
+use kubechat_crds::intent::{Action, IntentParams};
 use serde_json::{Value, json};
 
-use super::{Draft, Found, Refusal, inverse, label_of, update};
+use super::change::{Asked, Change, Make, Mark, NODE, Pods, Reads};
+use super::{Draft, Refusal, inverse, label_of, update};
+use crate::risk::{floors, weights};
 
-pub(super) fn draft(intent: &Intent, found: &Found, cordon: bool) -> Result<Draft, Refusal> {
+pub(super) const CORDON: Change = Change {
+    kinds: NODE,
+    params: &[],
+    says: &[
+        "cordon node-1",
+        "take node-1 out of rotation",
+        "kubectl cordon node-1",
+    ],
+    make: Make::Of(|asked| draft(asked, true)),
+    reads: Reads::Nothing,
+    floor: |_| floors::CORDON,
+    floors: &[floors::CORDON],
+    instead: Some(("", "Node")),
+    weight: |_| weights::CORDON,
+    pods: |_| Pods::Kept,
+    harmless: false,
+    line: |_, line| format!("cordon {}", line.names),
+    undo: "uncordon",
+    mark: Mark::StepId,
+};
+
+pub(super) const UNCORDON: Change = Change {
+    says: &[
+        "uncordon node-1",
+        "put node-1 back in rotation",
+        "kubectl uncordon node-1",
+    ],
+    make: Make::Of(|asked| draft(asked, false)),
+    floor: |_| floors::UNCORDON,
+    floors: &[floors::UNCORDON],
+    weight: |_| weights::UNCORDON,
+    line: |_, line| format!("uncordon {}", line.names),
+    undo: "cordon",
+    ..CORDON
+};
+
+pub(super) fn draft(asked: &Asked<'_>, cordon: bool) -> Result<Draft, Refusal> {
+    let (intent, found) = (asked.intent, asked.found);
     let name = label_of(found);
     if !found.kind.is("", "Node") {
         return Err(Refusal::Invalid(format!("{name} is no node")));

@@ -5,7 +5,26 @@ use kubechat_crds::intent::{Action, IntentParams};
 use serde_json::json;
 
 use super::super::{Draft, blank, finish};
+use super::change::{Change, Make, Mark, Pods, Reads};
 use super::inverse;
+use crate::risk::{floors, weights};
+
+pub(super) const CHANGE: Change = Change {
+    kinds: &[("", "Namespace")],
+    params: &[],
+    says: &["create namespace staging", "kubectl create namespace staging"],
+    make: Make::New,
+    reads: Reads::Nothing,
+    floor: |_| floors::CREATE_NAMESPACE,
+    floors: &[floors::CREATE_NAMESPACE],
+    instead: Some(("", "Namespace")),
+    weight: |_| weights::CREATE,
+    pods: |_| Pods::Kept,
+    harmless: false,
+    line: |_, line| format!("create namespace {}", line.names),
+    undo: "deleting it (destructive)",
+    mark: Mark::StepId,
+};
 
 /// The step that makes namespace number `index` of the plan.
 #[must_use]

@@ -1,12 +1,42 @@
 //! delete: remove objects, each bound to its UID.
 
 use kubechat_crds::command_plan::{Effect, Rollback, RollbackKind, Undo};
-use kubechat_crds::intent::{Action, Intent, IntentParams};
+use kubechat_crds::intent::{Action, IntentParams};
 
 use super::super::{blank, carry, object, target};
+use super::change::{Asked, Change, Make, Mark, Pods, Reads, USUAL};
 use super::{Draft, Found, Refusal, irreversible, label_of};
+use crate::risk::{floors, weights};
 
-pub(super) fn draft(intent: &Intent, found: &Found) -> Result<Draft, Refusal> {
+pub(super) const CHANGE: Change = Change {
+    kinds: USUAL,
+    params: &["gracePeriodSeconds", "force", "ignoreNotFound"],
+    says: &[
+        "delete service web",
+        "remove pods labelled app=web",
+        "kubectl delete pod web-1 --grace-period=30",
+    ],
+    make: Make::Of(draft),
+    reads: Reads::Nothing,
+    floor: |_| floors::REMOVES,
+    floors: &[floors::REMOVES],
+    instead: None,
+    weight: |step| {
+        if step.params.force == Some(true) || step.params.grace_period_seconds == Some(0) {
+            weights::DELETE_NOW
+        } else {
+            weights::DELETE
+        }
+    },
+    pods: |_| Pods::Gone,
+    harmless: false,
+    line: |_, line| format!("delete {}", line.objects),
+    undo: "creating it again from its manifest, kept when the plan was made; not for Secrets, volumes, namespaces, CRDs and what a controller owns",
+    mark: Mark::Gone,
+};
+
+fn draft(asked: &Asked<'_>) -> Result<Draft, Refusal> {
+    let (intent, found) = (asked.intent, asked.found);
     let name = label_of(found);
     if found.object.pointer("/metadata/deletionTimestamp").is_some() {
         return Err(Refusal::Nothing(format!("{name} is being deleted already")));

@@ -1,9 +1,32 @@
 //! label: set, change and remove labels by a merge patch.
 
-use kubechat_crds::intent::Intent;
+use super::annotate;
+use super::change::{Change, Make, Mark, Pods, Reads, USUAL};
+use crate::risk::{floors, weights};
 
-use super::{Draft, Found, Refusal};
-
-pub(super) fn draft(intent: &Intent, found: &Found) -> Result<Draft, Refusal> {
-    super::annotate::metadata_map(intent, found, "labels")
-}
+pub(super) const CHANGE: Change = Change {
+    kinds: USUAL,
+    params: &["set", "remove", "overwrite"],
+    says: &[
+        "label deployment web tier=front",
+        "remove the label tier from deployment web",
+        "kubectl label deployment web tier=front --overwrite",
+    ],
+    make: Make::Of(|asked| annotate::metadata_map(asked, "labels")),
+    reads: Reads::Nothing,
+    floor: |_| floors::LABEL,
+    floors: &[floors::LABEL],
+    instead: None,
+    weight: |_| weights::LABEL,
+    pods: |step| {
+        if step.selected_by.is_empty() {
+            Pods::Kept
+        } else {
+            Pods::Moved
+        }
+    },
+    harmless: false,
+    line: annotate::line,
+    undo: "the labels before",
+    mark: Mark::StepId,
+};

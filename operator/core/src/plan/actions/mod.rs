@@ -1,62 +1,89 @@
-//! The changes of the catalogue, one file each: what is written for one object, what undoes it, and the kubectl line shown
-//! for it.
+//! The changes of the catalogue, one file each. A file's `CHANGE` says all there is to say of its action: what a bare name
+//! may mean, which parameters it reads, what is written for one object, how dangerous that is at least, what undoes it,
+//! and the kubectl line shown for it. Everything else (risk, blast radius, resolution, docs/actions.md) reads it there.
 
 mod annotate;
+mod autoscale;
+pub(crate) mod change;
+mod container;
 mod cordon;
 pub mod create_namespace;
 mod delete;
+pub mod drain;
+pub mod evict;
+mod expand_pvc;
 mod label;
+mod patch;
 pub mod recreate;
 mod restart;
+mod rollout_pause;
 mod rollout_undo;
 mod scale;
+mod set_env;
 mod set_image;
 mod set_resources;
+mod suspend;
+mod taint;
 
-use jiff::Timestamp;
 use kubechat_crds::Step;
 use kubechat_crds::command_plan::{Effect, Rollback, RollbackKind, Undo};
 use kubechat_crds::intent::{Action, Intent, IntentParams};
 use serde_json::Value;
 
-use super::{Draft, Found, Refusal, Revision, blank, object, target};
+pub use change::Asked;
+pub use change::Line;
+pub use change::{Beside, Change, Kinds, Make, Mark, Pods, Reads};
 
-/// The step for one object.
-pub(super) fn draft_one(
-    intent: &Intent,
-    found: &Found,
-    revisions: &[Revision],
-    now: Timestamp,
-) -> Result<Draft, Refusal> {
-    match intent.action {
-        Action::Scale => scale::draft(intent, found, None),
-        Action::Restart => restart::draft(intent, found, now),
-        Action::SetImage => set_image::draft(intent, found),
-        Action::SetResources => set_resources::draft(intent, found),
-        Action::Delete => delete::draft(intent, found),
-        Action::Label => label::draft(intent, found),
-        Action::Annotate => annotate::draft(intent, found),
-        Action::Cordon => cordon::draft(intent, found, true),
-        Action::Uncordon => cordon::draft(intent, found, false),
-        Action::RolloutUndo => rollout_undo::draft(intent, found, revisions),
-        Action::CreateNamespace
-        | Action::Recreate
-        | Action::List
-        | Action::Get
-        | Action::Describe
-        | Action::Logs
-        | Action::Events
-        | Action::Count
-        | Action::RolloutStatus => Err(Refusal::Invalid(format!(
-            "{} does not change an existing object",
-            intent.action
-        ))),
+use super::{Draft, Found, Refusal, blank, object, target};
+use crate::catalogue::{self, Entry, reads};
+
+/// What the catalogue says of each action: the one list of files.
+#[must_use]
+pub(crate) const fn entry(action: Action) -> Entry {
+    match action {
+        Action::Scale => Entry::of(&scale::CHANGE),
+        Action::Restart => Entry::of(&restart::CHANGE),
+        Action::SetImage => Entry::of(&set_image::CHANGE),
+        Action::SetEnv => Entry::of(&set_env::CHANGE),
+        Action::SetResources => Entry::of(&set_resources::CHANGE),
+        Action::RolloutUndo => Entry::of(&rollout_undo::CHANGE),
+        Action::RolloutPause => Entry::of(&rollout_pause::PAUSE),
+        Action::RolloutResume => Entry::of(&rollout_pause::RESUME),
+        Action::Autoscale => Entry::of(&autoscale::CHANGE),
+        Action::Suspend => Entry::of(&suspend::SUSPEND),
+        Action::Resume => Entry::of(&suspend::RESUME),
+        Action::Delete => Entry::of(&delete::CHANGE),
+        Action::Label => Entry::of(&label::CHANGE),
+        Action::Annotate => Entry::of(&annotate::CHANGE),
+        Action::Patch => Entry::of(&patch::CHANGE),
+        Action::ExpandPvc => Entry::of(&expand_pvc::CHANGE),
+        Action::Cordon => Entry::of(&cordon::CORDON),
+        Action::Uncordon => Entry::of(&cordon::UNCORDON),
+        Action::Evict => Entry::of(&evict::CHANGE),
+        Action::Drain => Entry::of(&drain::CHANGE),
+        Action::Taint => Entry::of(&taint::TAINT),
+        Action::Untaint => Entry::of(&taint::UNTAINT),
+        Action::CreateNamespace => Entry::of(&create_namespace::CHANGE),
+        Action::Recreate => Entry::of(&recreate::CHANGE),
+        Action::List => reads::LIST,
+        Action::Get => reads::GET,
+        Action::Describe => reads::DESCRIBE,
+        Action::Logs => reads::LOGS,
+        Action::Events => reads::EVENTS,
+        Action::Count => reads::COUNT,
+        Action::RolloutStatus => reads::ROLLOUT_STATUS,
     }
 }
 
-/// The step of a scale for one object, beside its Scale.
-pub(super) fn draft_scale(intent: &Intent, found: &Found, scale: Option<&Value>) -> Result<Draft, Refusal> {
-    scale::draft(intent, found, scale)
+/// The step for one object.
+pub(super) fn draft_one(asked: &Asked<'_>) -> Result<Draft, Refusal> {
+    match catalogue::change(asked.intent.action).map(|c| &c.make) {
+        Some(Make::Of(draft)) => draft(asked),
+        Some(Make::New | Make::Kept | Make::Parts) | None => Err(Refusal::Invalid(format!(
+            "{} does not change an existing object",
+            asked.intent.action
+        ))),
+    }
 }
 
 /// The step as a kubectl line, for people. Nothing ever runs it.
@@ -65,74 +92,26 @@ pub fn command(step: &Step) -> String {
     let Some(first) = step.targets.first() else {
         return String::new();
     };
-    let kind = first.kind.to_lowercase();
-    let names: Vec<&str> = step.targets.iter().map(|t| t.name.as_str()).collect();
-    let objects = names
-        .iter()
-        .map(|n| format!("{kind}/{n}"))
-        .collect::<Vec<_>>()
-        .join(" ");
+    let line = Line::of(first, &step.targets);
+    let body = match catalogue::change(step.action) {
+        Some(change) => (change.line)(step, &line),
+        None => format!("{} {}", step.action, line.objects),
+    };
     let place = first
         .namespace
         .as_ref()
         .map(|n| format!(" -n {n}"))
         .unwrap_or_default();
-    let p = &step.params;
-    let body = match step.action {
-        Action::Scale => format!("scale {objects} --replicas={}", p.replicas.unwrap_or_default()),
-        Action::Restart => format!("rollout restart {objects}"),
-        Action::SetImage => {
-            let container = p.container.as_deref().unwrap_or("*");
-            format!(
-                "set image {objects} {container}={}",
-                p.image.as_deref().unwrap_or_default()
-            )
-        }
-        Action::SetResources => {
-            let list = |name: &str, map: &std::collections::BTreeMap<String, String>| {
-                let pairs: Vec<_> = map.iter().map(|(k, v)| format!("{k}={v}")).collect();
-                if pairs.is_empty() {
-                    String::new()
-                } else {
-                    format!(" --{name}={}", pairs.join(","))
-                }
-            };
-            let container = p
-                .container
-                .as_ref()
-                .map(|c| format!(" -c {c}"))
-                .unwrap_or_default();
-            format!(
-                "set resources {objects}{container}{}{}",
-                list("requests", &p.requests),
-                list("limits", &p.limits)
-            )
-        }
-        Action::Delete => format!("delete {objects}"),
-        Action::Label | Action::Annotate => {
-            let set = p.set.iter().map(|(k, v)| format!("{k}={v}"));
-            let pairs: Vec<_> = set.chain(p.remove.iter().map(|k| format!("{k}-"))).collect();
-            format!("{} {objects} {} --overwrite", step.action, pairs.join(" "))
-        }
-        Action::Cordon | Action::Uncordon => format!("{} {}", step.action, names.join(" ")),
-        Action::CreateNamespace => format!("create namespace {}", first.name),
-        Action::RolloutUndo => {
-            let to = p
-                .revision
-                .map(|r| format!(" --to-revision={r}"))
-                .unwrap_or_default();
-            format!("rollout undo {objects}{to}")
-        }
-        Action::Recreate => format!("create -f {kind}-{}.yaml", first.name),
-        Action::List
-        | Action::Get
-        | Action::Describe
-        | Action::Logs
-        | Action::Events
-        | Action::Count
-        | Action::RolloutStatus => format!("{} {objects}", step.action),
-    };
     format!("kubectl {body}{place}")
+}
+
+/// A word of a kubectl line, in quotes where a shell would read more into it.
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 /// A draft of an update step for one object.
@@ -187,67 +166,9 @@ fn label_of(found: &Found) -> String {
     )
 }
 
-/// One container of a workload: where it stands and what it is.
-struct Container<'a> {
-    /// JSON pointer of the container.
-    pointer: String,
-    name: &'a str,
-    object: &'a Value,
-}
-
-/// The containers of a workload, init containers last.
-fn containers(found: &Found) -> Result<Vec<Container<'_>>, Refusal> {
-    let kind = found.kind.kind.as_str();
-    let root = object::pod_spec_pointer(kind)
-        .ok_or_else(|| Refusal::Invalid(format!("{} has no containers", label_of(found))))?;
-    let mut all = vec![];
-    for list in ["containers", "initContainers"] {
-        let pointer = format!("{root}/{list}");
-        let entries = found
-            .object
-            .pointer(&pointer)
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten();
-        for (index, entry) in entries.enumerate() {
-            let name = entry.get("name").and_then(Value::as_str).unwrap_or_default();
-            all.push(Container {
-                pointer: format!("{pointer}/{index}"),
-                name,
-                object: entry,
-            });
-        }
-    }
-    Ok(all)
-}
-
-/// The container a change means: the named one, or the only one.
-fn pick<'a>(found: &'a Found, wanted: Option<&str>) -> Result<Container<'a>, Refusal> {
-    let all = containers(found)?;
-    let names: Vec<String> = all.iter().map(|c| c.name.to_owned()).collect();
-    let ask = |message: String| Refusal::NeedsInput {
-        message,
-        candidates: names.clone(),
-    };
-    match wanted {
-        Some(name) => all
-            .into_iter()
-            .find(|c| c.name == name)
-            .ok_or_else(|| ask(format!("{} has no container {name}. Which one?", label_of(found)))),
-        None => {
-            let mut main: Vec<_> = all
-                .into_iter()
-                .filter(|c| c.pointer.contains("/containers/"))
-                .collect();
-            if main.len() == 1 {
-                main.pop().ok_or_else(|| ask(String::new()))
-            } else {
-                Err(ask(format!(
-                    "{} has {} containers. Which one?",
-                    label_of(found),
-                    main.len()
-                )))
-            }
-        }
-    }
-}
+#[cfg(test)]
+mod autoscale_tests;
+#[cfg(test)]
+mod changes_tests;
+#[cfg(test)]
+mod drain_tests;

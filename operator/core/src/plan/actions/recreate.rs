@@ -4,7 +4,27 @@ use kubechat_crds::command_plan::{Effect, Target, Undo};
 use kubechat_crds::intent::{Action, IntentParams};
 
 use super::super::{Draft, blank, finish};
+use super::change::{Change, Make, Mark, Pods, Reads};
 use super::inverse;
+use crate::risk::{floors, weights};
+
+pub(super) const CHANGE: Change = Change {
+    kinds: &[],
+    params: &[],
+    says: &[],
+    make: Make::Kept,
+    reads: Reads::Nothing,
+    floor: |_| floors::RECREATE,
+    floors: &[floors::RECREATE],
+    instead: None,
+    weight: |_| weights::CREATE,
+    // What makes an object may need what a webhook or a quota would have refused.
+    pods: |_| Pods::Made,
+    harmless: false,
+    line: |_, line| format!("create -f {}-{}.yaml", line.kind, line.names),
+    undo: "deleting it (destructive)",
+    mark: Mark::StepId,
+};
 
 /// The step that creates a deleted target again. `Err` when nothing was recorded that could be created.
 ///

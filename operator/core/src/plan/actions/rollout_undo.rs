@@ -1,12 +1,39 @@
 //! rollout-undo: put the pod template of an earlier revision back.
 
-use kubechat_crds::intent::{Action, Intent, IntentParams};
+use kubechat_crds::intent::{Action, IntentParams};
 use serde_json::{Value, json};
 
 use super::super::{Revision, carry, object};
-use super::{Draft, Found, Refusal, inverse, label_of, update};
+use super::change::{Asked, Change, Make, Mark, Pods, Reads, WORKLOADS};
+use super::{Draft, Refusal, inverse, label_of, update};
+use crate::risk::{floors, weights};
 
-pub(super) fn draft(intent: &Intent, found: &Found, revisions: &[Revision]) -> Result<Draft, Refusal> {
+pub(super) const CHANGE: Change = Change {
+    kinds: WORKLOADS,
+    params: &["revision"],
+    says: &[
+        "roll back web",
+        "roll back web to revision 1",
+        "kubectl rollout undo deployment/web --to-revision=1",
+    ],
+    make: Make::Of(draft),
+    reads: Reads::Revisions,
+    floor: |_| floors::ROLLOUT_UNDO,
+    floors: &[floors::ROLLOUT_UNDO],
+    instead: None,
+    weight: |_| weights::ROLLOUT_UNDO,
+    pods: |_| Pods::Replaced,
+    harmless: false,
+    line: |step, line| {
+        let to = step.params.revision.map(|r| format!(" --to-revision={r}"));
+        format!("rollout undo {}{}", line.objects, to.unwrap_or_default())
+    },
+    undo: "going forward to the revision before again",
+    mark: Mark::StepId,
+};
+
+fn draft(asked: &Asked<'_>) -> Result<Draft, Refusal> {
+    let (intent, found) = (asked.intent, asked.found);
     let name = label_of(found);
     if !matches!(
         found.kind.kind.as_str(),
@@ -19,7 +46,7 @@ pub(super) fn draft(intent: &Intent, found: &Found, revisions: &[Revision]) -> R
             "the rollout of {name} is paused; resume it first"
         )));
     }
-    let mut sorted: Vec<&Revision> = revisions.iter().collect();
+    let mut sorted: Vec<&Revision> = asked.beside.revisions.iter().collect();
     sorted.sort_by_key(|r| std::cmp::Reverse(r.number));
     let current = sorted.first().map(|r| r.number);
     let known: Vec<String> = sorted

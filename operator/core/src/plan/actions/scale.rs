@@ -1,12 +1,46 @@
 //! scale: change the number of replicas through the `scale` subresource.
 
-use kubechat_crds::intent::{Action, Intent, IntentParams};
+use kubechat_crds::intent::{Action, IntentParams};
 use serde_json::{Value, json};
 
-use super::{Draft, Found, Refusal, inverse, label_of, update};
+use super::change::{Asked, Change, Make, Mark, Pods, Reads};
+use super::{Draft, Refusal, inverse, label_of, update};
 use crate::plan::scaling;
+use crate::risk::{floors, weights};
 
-pub(super) fn draft(intent: &Intent, found: &Found, scale: Option<&Value>) -> Result<Draft, Refusal> {
+pub(super) const CHANGE: Change = Change {
+    kinds: &[("apps", "Deployment"), ("apps", "StatefulSet")],
+    params: &["replicas", "replicasDelta", "replicasPercent", "currentReplicas"],
+    says: &[
+        "scale web to 5 replicas",
+        "add two replicas to web",
+        "double the replicas of web",
+        "kubectl scale deployment/web --replicas=5 -n demo",
+    ],
+    make: Make::Of(draft),
+    reads: Reads::Scale,
+    floor: floors::scale,
+    floors: &[
+        floors::SCALE_UP,
+        floors::SCALE_DOWN,
+        floors::SCALE_TO_ZERO,
+        floors::SCALE_UNKNOWN,
+    ],
+    instead: None,
+    weight: weights::scale,
+    pods: |_| Pods::Scaled,
+    harmless: false,
+    line: |step, line| {
+        let replicas = step.params.replicas.unwrap_or_default();
+        format!("scale {} --replicas={replicas}", line.objects)
+    },
+    undo: "scale back to the number before",
+    mark: Mark::Reached,
+};
+
+fn draft(asked: &Asked<'_>) -> Result<Draft, Refusal> {
+    let (intent, found) = (asked.intent, asked.found);
+    let scale = asked.beside.scale;
     let name = label_of(found);
     if !found.kind.scalable {
         return Err(Refusal::Invalid(format!(

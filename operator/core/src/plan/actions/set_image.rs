@@ -1,12 +1,41 @@
 //! set-image: change one container's image. A JSON patch with a test of the container's name, because a merge patch would
 //! replace the whole list.
 
-use kubechat_crds::intent::{Action, Intent, IntentParams};
+use kubechat_crds::intent::{Action, IntentParams};
 use serde_json::{Value, json};
 
-use super::{Container, Draft, Found, Refusal, containers, inverse, label_of, pick, update};
+use super::change::{Asked, Change, Make, Mark, Pods, Reads, WORKLOADS};
+use super::container::{Container, containers, pick};
+use super::{Draft, Found, Refusal, inverse, label_of, update};
+use crate::risk::{floors, weights};
 
-pub(super) fn draft(intent: &Intent, found: &Found) -> Result<Draft, Refusal> {
+pub(super) const CHANGE: Change = Change {
+    kinds: WORKLOADS,
+    params: &["image", "container"],
+    says: &[
+        "set the image of web to nginx:1.28",
+        "update web to 1.28",
+        "kubectl set image deployment/web web=nginx:1.28",
+    ],
+    make: Make::Of(draft),
+    reads: Reads::Nothing,
+    floor: |_| floors::SET_IMAGE,
+    floors: &[floors::SET_IMAGE],
+    instead: None,
+    weight: |_| weights::SET_IMAGE,
+    pods: |_| Pods::Replaced,
+    harmless: false,
+    line: |step, line| {
+        let container = step.params.container.as_deref().unwrap_or("*");
+        let image = step.params.image.as_deref().unwrap_or_default();
+        format!("set image {} {container}={image}", line.objects)
+    },
+    undo: "the image before",
+    mark: Mark::StepId,
+};
+
+fn draft(asked: &Asked<'_>) -> Result<Draft, Refusal> {
+    let (intent, found) = (asked.intent, asked.found);
     let Some(wanted) = intent.params.image.as_deref() else {
         return Err(Refusal::NeedsInput {
             message: format!("Which image should {} run?", label_of(found)),

@@ -2,12 +2,53 @@
 
 use std::collections::BTreeMap;
 
-use kubechat_crds::intent::{Action, Intent, IntentParams};
+use kubechat_crds::intent::{Action, IntentParams};
 use serde_json::{Value, json};
 
-use super::{Draft, Found, Refusal, inverse, label_of, pick, update};
+use super::change::{Asked, Change, Make, Mark, Pods, Reads, WORKLOADS, pairs};
+use super::container::pick;
+use super::{Draft, Refusal, inverse, label_of, update};
+use crate::risk::{floors, weights};
 
-pub(super) fn draft(intent: &Intent, found: &Found) -> Result<Draft, Refusal> {
+pub(super) const CHANGE: Change = Change {
+    kinds: WORKLOADS,
+    params: &["requests", "limits", "container", "remove"],
+    says: &[
+        "set the memory limit of web to 256Mi",
+        "set cpu request of web to 200m",
+        "kubectl set resources deployment/web --limits=cpu=500m,memory=256Mi",
+    ],
+    make: Make::Of(draft),
+    reads: Reads::Nothing,
+    floor: |_| floors::SET_RESOURCES,
+    floors: &[floors::SET_RESOURCES],
+    instead: None,
+    weight: |_| weights::SET_RESOURCES,
+    pods: |_| Pods::Replaced,
+    harmless: false,
+    line: |step, line| {
+        let p = &step.params;
+        let flag = |name: &str, map: &BTreeMap<String, String>| {
+            if map.is_empty() {
+                String::new()
+            } else {
+                format!(" --{name}={}", pairs(map))
+            }
+        };
+        let container = p
+            .container
+            .as_ref()
+            .map(|c| format!(" -c {c}"))
+            .unwrap_or_default();
+        let (requests, limits) = (flag("requests", &p.requests), flag("limits", &p.limits));
+        format!("set resources {}{container}{requests}{limits}", line.objects)
+    },
+    undo: "the requests and limits before",
+    mark: Mark::StepId,
+};
+
+fn draft(asked: &Asked<'_>) -> Result<Draft, Refusal> {
+    let (intent, found) = (asked.intent, asked.found);
     let p = &intent.params;
     if p.requests.is_empty() && p.limits.is_empty() && p.remove.is_empty() {
         return Err(Refusal::NeedsInput {

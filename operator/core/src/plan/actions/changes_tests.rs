@@ -1,0 +1,469 @@
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use kubechat_crds::Level;
+use kubechat_crds::command_plan::RollbackKind;
+use kubechat_crds::intent::{Action, Intent, IntentParams, IntentTarget, Span, Taint, TaintEffect};
+use serde_json::{Value, json};
+
+use super::Beside;
+use crate::plan::{Draft, Found, KindRef, Refusal, draft_with};
+use crate::risk::floor_level;
+
+pub(super) fn kind(group: &str, version: &str, kind: &str, resource: &str) -> KindRef {
+    KindRef {
+        group: group.to_owned(),
+        version: version.to_owned(),
+        kind: kind.to_owned(),
+        resource: resource.to_owned(),
+        namespaced: kind != "Node",
+        scalable: resource == "deployments",
+    }
+}
+
+// Tables read better with values.
+#[allow(clippy::needless_pass_by_value)]
+pub(super) fn found(kind: KindRef, name: &str, spec: Value) -> Found {
+    let mut object = json!({"apiVersion": kind.api_version(), "kind": kind.kind,
+        "metadata": {"name": name, "uid": "u", "resourceVersion": "7", "generation": 3}, "spec": spec});
+    if kind.namespaced {
+        object["metadata"]["namespace"] = "demo".into();
+    }
+    Found { kind, object }
+}
+
+pub(super) fn deployment(env: Option<Value>) -> Found {
+    let mut container = json!({"name": "web", "image": "nginx:1"});
+    if let Some(env) = env {
+        container["env"] = env;
+    }
+    let spec = json!({"replicas": 2, "template": {"spec": {"containers": [container]}}});
+    found(kind("apps", "v1", "Deployment", "deployments"), "web", spec)
+}
+
+pub(super) fn asked(
+    action: Action,
+    params: IntentParams,
+    found: &Found,
+    beside: Beside<'_>,
+) -> Result<Draft, Refusal> {
+    let intent = Intent {
+        action,
+        target: IntentTarget::default(),
+        params,
+        confidence: 100,
+        span: Span::default(),
+    };
+    draft_with(
+        &intent,
+        std::slice::from_ref(found),
+        beside,
+        Timestamp::UNIX_EPOCH,
+    )
+    .map(|mut d| d.remove(0))
+}
+
+pub(super) fn plain(action: Action, params: IntentParams, found: &Found) -> Result<Draft, Refusal> {
+    asked(action, params, found, Beside::default())
+}
+
+fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs
+        .iter()
+        .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+        .collect()
+}
+
+/// The object after a JSON patch or merge patch, as far as these tests need it.
+fn after(found: &Found, patch: &str) -> Value {
+    let mut object = found.object.clone();
+    for op in serde_json::from_str::<Vec<Value>>(patch).unwrap() {
+        let path = op["path"].as_str().unwrap();
+        let (parent, last) = path.rsplit_once('/').unwrap();
+        match op["op"].as_str().unwrap() {
+            "test" => assert_eq!(object.pointer(path), op.get("value"), "{op}"),
+            "replace" => *object.pointer_mut(path).unwrap() = op["value"].clone(),
+            "remove" => {
+                let list = object.pointer_mut(parent).unwrap().as_array_mut().unwrap();
+                list.remove(last.parse().unwrap());
+            }
+            "add" if last == "-" => {
+                let list = object.pointer_mut(parent).unwrap().as_array_mut().unwrap();
+                list.push(op["value"].clone());
+            }
+            "add" => object.pointer_mut(parent).unwrap()[last] = op["value"].clone(),
+            other => panic!("{other}"),
+        }
+    }
+    object
+}
+
+fn env_of(object: &Value) -> Value {
+    object
+        .pointer("/spec/template/spec/containers/0/env")
+        .cloned()
+        .unwrap_or(Value::Null)
+}
+
+#[test]
+fn variables_are_set_and_removed_one_by_one_and_the_others_never_stand_in_the_plan() {
+    let web = deployment(Some(json!([
+        {"name": "KEEP", "value": "of-the-cluster"},
+        {"name": "LOG_LEVEL", "value": "old-value"},
+        {"name": "OLD", "valueFrom": {"configMapKeyRef": {"name": "c", "key": "k"}}},
+    ])));
+    let params = IntentParams {
+        set: map(&[("LOG_LEVEL", "debug"), ("NEW", "typed")]),
+        remove: vec!["OLD".into(), "NOT_THERE".into()],
+        ..IntentParams::default()
+    };
+    let draft = plain(Action::SetEnv, params, &web).unwrap();
+    let patch = draft.step.patch.clone().unwrap();
+    assert_eq!(
+        env_of(&after(&web, &patch)),
+        json!([{"name": "KEEP", "value": "of-the-cluster"}, {"name": "LOG_LEVEL", "value": "debug"}, {"name": "NEW", "value": "typed"}])
+    );
+    let text = serde_json::to_string(&draft.step).unwrap();
+    assert!(
+        !text.contains("of-the-cluster") && !text.contains("old-value"),
+        "{text}"
+    );
+    assert!(
+        draft
+            .sidecars
+            .iter()
+            .any(|s| String::from_utf8_lossy(&s.bytes).contains("old-value"))
+    );
+
+    // And back, from what is kept beside the plan: its plan holds the value no more than the first.
+    let undo = draft.step.rollback.undo_of(0).unwrap();
+    assert_eq!(undo.params.remove, ["NEW"]);
+    assert_eq!(undo.params.env_refs, map(&[("OLD", "configmap/c/k")]));
+    let kept = draft
+        .sidecars
+        .iter()
+        .find(|s| Some(&s.digest) == undo.manifest_digest.as_ref())
+        .unwrap();
+    let kept: Value = serde_json::from_slice(&kept.bytes).unwrap();
+    let changed = deployment(Some(env_of(&after(&web, &patch))));
+    let beside = Beside {
+        kept: Some(&kept),
+        ..Beside::default()
+    };
+    let back = asked(Action::SetEnv, undo.params, &changed, beside).unwrap();
+    let text = serde_json::to_string(&back.step).unwrap();
+    assert!(!text.contains("old-value"), "{text}");
+    let full = back
+        .sidecars
+        .iter()
+        .find(|s| Some(&s.digest) == back.step.manifest_digest.as_ref())
+        .unwrap();
+    let env = env_of(&after(&changed, &String::from_utf8_lossy(&full.bytes)));
+    let names = |env: &Value| {
+        let mut all: Vec<String> = env.as_array().unwrap().iter().map(ToString::to_string).collect();
+        all.sort();
+        all
+    };
+    assert_eq!(names(&env), names(&env_of(&web.object)));
+}
+
+#[test]
+fn a_first_variable_makes_the_list_and_one_that_is_as_wanted_changes_nothing() {
+    let bare = deployment(None);
+    let params = || IntentParams {
+        set: map(&[("A", "1")]),
+        ..IntentParams::default()
+    };
+    let draft = plain(Action::SetEnv, params(), &bare).unwrap();
+    let now = after(&bare, draft.step.patch.as_deref().unwrap());
+    assert_eq!(env_of(&now), json!([{"name": "A", "value": "1"}]));
+    let same = deployment(Some(env_of(&now)));
+    assert!(matches!(
+        plain(Action::SetEnv, params(), &same),
+        Err(Refusal::Nothing(_))
+    ));
+    let gone = IntentParams {
+        remove: vec!["B".into()],
+        ..IntentParams::default()
+    };
+    assert!(matches!(
+        plain(Action::SetEnv, gone, &same),
+        Err(Refusal::Nothing(_))
+    ));
+    for bad in ["a=b", "", "a b"] {
+        let params = IntentParams {
+            set: map(&[(bad, "1")]),
+            ..IntentParams::default()
+        };
+        assert!(
+            matches!(plain(Action::SetEnv, params, &bare), Err(Refusal::Invalid(_))),
+            "{bad:?}"
+        );
+    }
+    for bad in ["secret/db", "pod/a/b", "secret/a/b/c", ""] {
+        let params = IntentParams {
+            env_refs: map(&[("A", bad)]),
+            ..IntentParams::default()
+        };
+        assert!(
+            matches!(plain(Action::SetEnv, params, &bare), Err(Refusal::Invalid(_))),
+            "{bad:?}"
+        );
+    }
+}
+
+#[test]
+fn a_rollout_is_held_once_and_only_of_a_deployment() {
+    let none = IntentParams::default;
+    let web = deployment(None);
+    let draft = plain(Action::RolloutPause, none(), &web).unwrap();
+    assert_eq!(draft.step.patch.as_deref(), Some(r#"{"spec":{"paused":true}}"#));
+    assert_eq!(draft.step.rollback.action, Some(Action::RolloutResume));
+    assert!(matches!(
+        plain(Action::RolloutResume, none(), &web),
+        Err(Refusal::Nothing(_))
+    ));
+    let set = found(kind("apps", "v1", "StatefulSet", "statefulsets"), "db", json!({}));
+    assert!(matches!(
+        plain(Action::RolloutPause, none(), &set),
+        Err(Refusal::Invalid(_))
+    ));
+}
+
+#[test]
+fn what_is_finished_or_no_job_is_not_suspended() {
+    let none = IntentParams::default;
+    let cron = found(
+        kind("batch", "v1", "CronJob", "cronjobs"),
+        "backup",
+        json!({"suspend": false}),
+    );
+    let draft = plain(Action::Suspend, none(), &cron).unwrap();
+    assert_eq!(draft.step.patch.as_deref(), Some(r#"{"spec":{"suspend":true}}"#));
+    assert_eq!(draft.step.level, Level::Caution);
+    assert!(matches!(
+        plain(Action::Resume, none(), &cron),
+        Err(Refusal::Nothing(_))
+    ));
+    let mut job = found(kind("batch", "v1", "Job", "jobs"), "import", json!({}));
+    assert!(plain(Action::Suspend, none(), &job).is_ok());
+    job.object["status"]["completionTime"] = "2026-01-01T00:00:00Z".into();
+    assert!(matches!(
+        plain(Action::Suspend, none(), &job),
+        Err(Refusal::Invalid(_))
+    ));
+    assert!(matches!(
+        plain(Action::Suspend, none(), &deployment(None)),
+        Err(Refusal::Invalid(_))
+    ));
+}
+
+fn taint(key: &str, value: Option<&str>, effect: Option<TaintEffect>) -> Taint {
+    Taint {
+        key: key.to_owned(),
+        value: value.map(str::to_owned),
+        effect,
+    }
+}
+
+fn taints(taints: Vec<Taint>) -> IntentParams {
+    IntentParams {
+        taints,
+        ..IntentParams::default()
+    }
+}
+
+#[test]
+fn a_taint_is_caution_unless_it_drives_pods_away() {
+    let node = found(kind("", "v1", "Node", "nodes"), "n1", json!({}));
+    for (effect, level) in [
+        (TaintEffect::NoSchedule, Level::Caution),
+        (TaintEffect::PreferNoSchedule, Level::Caution),
+        (TaintEffect::NoExecute, Level::Destructive),
+    ] {
+        let draft = plain(
+            Action::Taint,
+            taints(vec![taint("a", Some("b"), Some(effect))]),
+            &node,
+        )
+        .unwrap();
+        assert_eq!(floor_level(&draft.step), level, "{effect:?}");
+        assert_eq!(draft.step.rollback.action, Some(Action::Untaint));
+    }
+    let none = taints(vec![taint("a", None, None)]);
+    assert!(matches!(
+        plain(Action::Taint, none, &node),
+        Err(Refusal::NeedsInput { .. })
+    ));
+    assert!(matches!(
+        plain(Action::Taint, IntentParams::default(), &node),
+        Err(Refusal::NeedsInput { .. })
+    ));
+    let own = taints(vec![taint(
+        "node.kubernetes.io/unreachable",
+        None,
+        Some(TaintEffect::NoExecute),
+    )]);
+    assert!(matches!(
+        plain(Action::Untaint, own, &node),
+        Err(Refusal::Invalid(_))
+    ));
+    assert!(matches!(
+        plain(
+            Action::Taint,
+            taints(vec![taint("a", None, Some(TaintEffect::NoSchedule))]),
+            &deployment(None)
+        ),
+        Err(Refusal::Invalid(_))
+    ));
+}
+
+#[test]
+fn taints_that_nobody_named_stay_and_a_removed_one_is_put_back_as_it_was() {
+    let list = json!([{"key": "a", "value": "1", "effect": "NoSchedule"}, {"key": "a", "effect": "NoExecute"}, {"key": "z", "effect": "NoSchedule"}]);
+    let node = found(kind("", "v1", "Node", "nodes"), "n1", json!({"taints": list}));
+    let patched =
+        |draft: &Draft| -> Value { serde_json::from_str(draft.step.patch.as_deref().unwrap()).unwrap() };
+    let off = plain(Action::Untaint, taints(vec![taint("a", None, None)]), &node).unwrap();
+    assert_eq!(
+        patched(&off)["spec"]["taints"],
+        json!([{"key": "z", "effect": "NoSchedule"}])
+    );
+    assert_eq!(
+        off.step.rollback.undo_of(0).unwrap().params.taints,
+        [
+            taint("a", Some("1"), Some(TaintEffect::NoSchedule)),
+            taint("a", None, Some(TaintEffect::NoExecute))
+        ]
+    );
+    assert_eq!(floor_level(&off.step), Level::Caution);
+    let changed = plain(
+        Action::Taint,
+        taints(vec![taint("a", Some("2"), Some(TaintEffect::NoSchedule))]),
+        &node,
+    )
+    .unwrap();
+    assert_eq!(patched(&changed)["spec"]["taints"][0]["value"], "2");
+    assert_eq!(changed.step.rollback.action, Some(Action::Taint));
+    for (action, params) in [
+        (Action::Taint, taint("z", None, Some(TaintEffect::NoSchedule))),
+        (Action::Untaint, taint("b", None, None)),
+    ] {
+        assert!(
+            matches!(
+                plain(action, taints(vec![params]), &node),
+                Err(Refusal::Nothing(_))
+            ),
+            "{action}"
+        );
+    }
+}
+
+#[test]
+fn a_claim_grows_and_never_shrinks() {
+    let claim = |size: &str| {
+        let pvc = kind("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims");
+        found(pvc, "data", json!({"resources": {"requests": {"storage": size}}}))
+    };
+    let to = |size: &str| IntentParams {
+        size: Some(size.to_owned()),
+        ..IntentParams::default()
+    };
+    let draft = plain(Action::ExpandPvc, to("20Gi"), &claim("10Gi")).unwrap();
+    assert_eq!(
+        draft.step.patch.as_deref(),
+        Some(r#"{"spec":{"resources":{"requests":{"storage":"20Gi"}}}}"#)
+    );
+    assert_eq!(draft.step.rollback.kind, RollbackKind::None);
+    assert_eq!(floor_level(&draft.step), Level::Caution);
+    for smaller in ["9Gi", "10G", "1"] {
+        let refused = plain(Action::ExpandPvc, to(smaller), &claim("10Gi"));
+        assert!(
+            matches!(&refused, Err(Refusal::Invalid(why)) if why.contains("smaller")),
+            "{smaller} {refused:?}"
+        );
+    }
+    assert!(matches!(
+        plain(Action::ExpandPvc, to("10240Mi"), &claim("10Gi")),
+        Err(Refusal::Nothing(_))
+    ));
+    assert!(matches!(
+        plain(Action::ExpandPvc, to("big"), &claim("10Gi")),
+        Err(Refusal::Invalid(_))
+    ));
+    assert!(matches!(
+        plain(Action::ExpandPvc, to("1Gi"), &deployment(None)),
+        Err(Refusal::Invalid(_))
+    ));
+}
+
+#[test]
+fn a_patch_is_destructive_and_its_inverse_holds_no_value_of_the_cluster() {
+    let patch = |text: &str| IntentParams {
+        patch: Some(text.to_owned()),
+        ..IntentParams::default()
+    };
+    let web = deployment(Some(json!([{"name": "A", "value": "of-the-cluster"}])));
+    let draft = plain(
+        Action::Patch,
+        patch(r#"{"spec":{"replicas":0,"minReadySeconds":5}}"#),
+        &web,
+    )
+    .unwrap();
+    assert_eq!(floor_level(&draft.step), Level::Destructive);
+    let undo = draft.step.rollback.undo_of(0).unwrap().params;
+    assert_eq!(undo, patch(r#"{"spec":{"minReadySeconds":null,"replicas":2}}"#));
+    let containers = patch(r#"{"spec":{"template":{"spec":{"containers":[{"name":"web","image":"x"}]}}}}"#);
+    let draft = plain(Action::Patch, containers, &web).unwrap();
+    assert_eq!(draft.step.rollback.kind, RollbackKind::None);
+    assert!(
+        !serde_json::to_string(&draft.step)
+            .unwrap()
+            .contains("of-the-cluster")
+    );
+    let draft = plain(
+        Action::Patch,
+        patch(r#"[{"op":"add","path":"/spec/paused","value":true}]"#),
+        &web,
+    )
+    .unwrap();
+    assert_eq!(draft.step.rollback.kind, RollbackKind::None);
+    assert!(matches!(
+        plain(Action::Patch, patch(r#"{"spec":{"replicas":2}}"#), &web),
+        Err(Refusal::Nothing(_))
+    ));
+}
+
+#[test]
+fn a_patch_of_what_only_the_server_writes_or_of_a_secret_is_refused() {
+    let patch = |text: &str| IntentParams {
+        patch: Some(text.to_owned()),
+        ..IntentParams::default()
+    };
+    for bad in [
+        "7",
+        "not json",
+        "[]",
+        "[{\"op\":\"remove\"}]",
+        r#"{"metadata":{"name":"x"}}"#,
+        r#"{"metadata":{"uid":"x"}}"#,
+        r#"{"metadata":{"finalizers":[]}}"#,
+        r#"{"metadata":{"ownerReferences":null}}"#,
+        r#"{"metadata":null}"#,
+        r#"{"kind":"X"}"#,
+        r#"{"status":{"a":1}}"#,
+        r#"{"metadata":{"annotations":{"kubechat.io/step-id":"x"}}}"#,
+        r#"{"metadata":{"annotations":null}}"#,
+        r#"[{"op":"replace","path":"/metadata/resourceVersion","value":"1"}]"#,
+        r#"[{"op":"move","from":"/metadata/annotations/kubechat.io~1step-id","path":"/spec/x"}]"#,
+        r#"[{"op":"replace","path":"","value":{}}]"#,
+    ] {
+        let refused = plain(Action::Patch, patch(bad), &deployment(None));
+        assert!(matches!(refused, Err(Refusal::Invalid(_))), "{bad} {refused:?}");
+    }
+    let secret = found(kind("", "v1", "Secret", "secrets"), "s", json!({}));
+    assert!(matches!(
+        plain(Action::Patch, patch(r#"{"data":{"a":"Yg=="}}"#), &secret),
+        Err(Refusal::Invalid(_))
+    ));
+}

@@ -1,0 +1,154 @@
+use jiff::Timestamp;
+use kubechat_crds::Level;
+use kubechat_crds::command_plan::{Effect, RollbackKind};
+use kubechat_crds::intent::{Action, Intent, IntentParams, IntentTarget, Span};
+use serde_json::{Value, json};
+
+use super::changes_tests::{deployment, found, kind, plain};
+use crate::plan::{Found, Refusal};
+use crate::risk::floor_level;
+
+// Tables read better with values.
+#[allow(clippy::needless_pass_by_value)]
+fn pod(name: &str, namespace: &str, owner: Option<&str>, volumes: Value) -> Found {
+    let mut pod = found(kind("", "v1", "Pod", "pods"), name, json!({"volumes": volumes}));
+    pod.object["metadata"]["namespace"] = namespace.into();
+    if let Some(owner) = owner {
+        pod.object["metadata"]["ownerReferences"] =
+            json!([{"kind": owner, "name": "its-owner", "controller": true}]);
+    }
+    pod
+}
+
+fn drained(params: IntentParams, node: &Found, pods: &[Found]) -> Result<super::drain::Drained, Refusal> {
+    let intent = Intent {
+        action: Action::Drain,
+        target: IntentTarget::default(),
+        params,
+        confidence: 100,
+        span: Span::default(),
+    };
+    super::drain::parts(&intent, node, pods, Timestamp::UNIX_EPOCH)
+}
+
+#[test]
+fn a_drain_cordons_and_evicts_what_is_replaced_elsewhere_and_names_what_stays_and_what_is_lost() {
+    let node = found(kind("", "v1", "Node", "nodes"), "n1", json!({}));
+    let mut mirror = pod("etcd", "kube-system", None, json!([]));
+    mirror.object["metadata"]["annotations"] = json!({"kubernetes.io/config.mirror": "x"});
+    let pods = [
+        pod("b", "two", Some("ReplicaSet"), json!([])),
+        pod(
+            "a",
+            "one",
+            Some("ReplicaSet"),
+            json!([{"name": "cache", "emptyDir": {}}, {"name": "c", "configMap": {}}]),
+        ),
+        pod("c", "one", Some("StatefulSet"), json!([])),
+        pod("agent", "one", Some("DaemonSet"), json!([])),
+        mirror,
+    ];
+    let done = drained(IntentParams::default(), &node, &pods).unwrap();
+    let steps: Vec<(Action, Vec<&str>)> = done
+        .drafts
+        .iter()
+        .map(|d| {
+            (
+                d.step.action,
+                d.step.targets.iter().map(|t| t.name.as_str()).collect(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        steps,
+        [
+            (Action::Cordon, vec!["n1"]),
+            (Action::Evict, vec!["a", "c"]),
+            (Action::Evict, vec!["b"])
+        ]
+    );
+    for draft in done.drafts.iter().skip(1) {
+        assert_eq!(draft.step.subresource.as_deref(), Some("eviction"));
+        assert_eq!(
+            (draft.step.effect, floor_level(&draft.step)),
+            (Effect::Delete, Level::Destructive)
+        );
+        assert!(draft.step.targets.iter().all(|t| t.uid.is_some()));
+        let rights = crate::plan::access_needed(&draft.step);
+        assert!(
+            rights
+                .iter()
+                .all(|q| q.verb == "create" && q.subresource == "eviction"),
+            "{rights:?}"
+        );
+    }
+    assert!(
+        done.drafts[1]
+            .step
+            .rollback
+            .why
+            .contains("emptyDir volume cache is lost")
+    );
+    assert!(
+        done.notes[0].contains("one/agent") && done.notes[0].contains("kube-system/etcd"),
+        "{:?}",
+        done.notes
+    );
+}
+
+#[test]
+fn a_drain_refuses_pods_that_nothing_replaces_unless_it_is_said() {
+    let node = found(
+        kind("", "v1", "Node", "nodes"),
+        "n1",
+        json!({"unschedulable": true}),
+    );
+    let pods = [
+        pod("alone", "one", None, json!([])),
+        pod("a", "one", Some("ReplicaSet"), json!([])),
+    ];
+    let refused = drained(IntentParams::default(), &node, &pods);
+    assert!(
+        matches!(&refused, Err(Refusal::Invalid(why)) if why.contains("one/alone") && why.contains("force")),
+        "{refused:?}"
+    );
+    let force = IntentParams {
+        force: Some(true),
+        ..IntentParams::default()
+    };
+    let done = drained(force, &node, &pods).unwrap();
+    assert_eq!(done.drafts.iter().map(|d| d.step.targets.len()).sum::<usize>(), 2);
+    let daemons = [pod("agent", "one", Some("DaemonSet"), json!([]))];
+    assert!(matches!(
+        drained(IntentParams::default(), &node, &daemons),
+        Err(Refusal::Nothing(_))
+    ));
+    assert!(matches!(
+        drained(IntentParams::default(), &deployment(None), &daemons),
+        Err(Refusal::Invalid(_))
+    ));
+}
+
+#[test]
+fn only_pods_that_something_replaces_are_evicted() {
+    let none = IntentParams::default;
+    let owned = pod("a", "demo", Some("ReplicaSet"), json!([]));
+    let draft = plain(Action::Evict, none(), &owned).unwrap();
+    assert_eq!(draft.step.params.timeout_seconds, Some(60));
+    assert_eq!(draft.step.rollback.kind, RollbackKind::None);
+    let alone = pod("a", "demo", None, json!([]));
+    assert!(matches!(
+        plain(Action::Evict, none(), &alone),
+        Err(Refusal::Invalid(_))
+    ));
+    assert!(matches!(
+        plain(Action::Evict, none(), &deployment(None)),
+        Err(Refusal::Invalid(_))
+    ));
+    let mut leaving = owned;
+    leaving.object["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+    assert!(matches!(
+        plain(Action::Evict, none(), &leaving),
+        Err(Refusal::Nothing(_))
+    ));
+}

@@ -1,0 +1,244 @@
+//! patch: a merge patch or a JSON patch that the person gave. It may change anything of the object, so it is destructive;
+//! what undoes it is computed from the object as it is.
+
+use kubechat_crds::intent::{Action, IntentParams};
+use serde_json::{Map, Value, json};
+
+use super::change::{Asked, Change, Make, Mark, Pods, Reads, USUAL};
+use super::{Draft, Refusal, inverse, irreversible, label_of, object, quoted, update};
+use crate::risk::{floors, weights};
+
+pub(super) const CHANGE: Change = Change {
+    kinds: USUAL,
+    params: &["patch"],
+    says: &[
+        "patch deployment web with '{\"spec\":{\"minReadySeconds\":5}}'",
+        "kubectl patch deployment web --type=merge -p '{\"spec\":{\"minReadySeconds\":5}}'",
+    ],
+    make: Make::Of(draft),
+    reads: Reads::Nothing,
+    floor: |_| floors::PATCH,
+    floors: &[floors::PATCH],
+    instead: None,
+    weight: |_| weights::PATCH,
+    pods: |_| Pods::Ended,
+    harmless: false,
+    line: |step, line| {
+        let patch = step.params.patch.as_deref().unwrap_or_default();
+        let kind = if patch.trim_start().starts_with('[') {
+            "json"
+        } else {
+            "merge"
+        };
+        format!("patch {} --type={kind} -p {}", line.objects, quoted(patch))
+    },
+    undo: "the changed fields before, for a merge patch of fields that hold no values of the environment; not for a JSON patch",
+    mark: Mark::StepId,
+};
+
+/// Fields that say which object it is, or that only the server and KubeChat write.
+const FIXED: &[&str] = &[
+    "/apiVersion",
+    "/kind",
+    "/metadata/name",
+    "/metadata/namespace",
+    "/metadata/uid",
+    "/metadata/resourceVersion",
+    "/metadata/generation",
+    "/metadata/managedFields",
+    "/metadata/ownerReferences",
+    "/metadata/finalizers",
+    "/metadata/creationTimestamp",
+    "/metadata/deletionTimestamp",
+    "/status",
+];
+
+fn draft(asked: &Asked<'_>) -> Result<Draft, Refusal> {
+    let (intent, found) = (asked.intent, asked.found);
+    let name = label_of(found);
+    let Some(text) = intent.params.patch.as_deref() else {
+        return Err(Refusal::NeedsInput {
+            message: format!("With what should {name} be patched? Write the patch as JSON, in quotes"),
+            candidates: vec![],
+        });
+    };
+    if found.kind.is("", "Secret") {
+        return Err(Refusal::Invalid(
+            "Values of Secrets are never set by a prompt, so a Secret is not patched".to_owned(),
+        ));
+    }
+    let patch: Value =
+        serde_json::from_str(text).map_err(|e| Refusal::Invalid(format!("the patch is no JSON: {e}")))?;
+    let rollback = match &patch {
+        Value::Object(_) => {
+            refuse_fixed(&merge_paths("", &patch))?;
+            merge_undo(&patch, &found.object, &name)?
+        }
+        Value::Array(operations) => {
+            let paths = operations.iter().flat_map(|op| [op.get("path"), op.get("from")]);
+            let paths: Vec<String> = paths
+                .flatten()
+                .filter_map(Value::as_str)
+                .map(str::to_owned)
+                .collect();
+            if operations.is_empty() || paths.len() < operations.len() {
+                return Err(Refusal::Invalid(
+                    "each operation of a JSON patch needs a path".to_owned(),
+                ));
+            }
+            refuse_fixed(&paths)?;
+            irreversible(
+                "what a JSON patch undoes cannot be said in advance; the diff shows every field it changes",
+            )
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            return Err(Refusal::Invalid(
+                "a patch is a JSON object (merge patch) or an array (JSON patch)".to_owned(),
+            ));
+        }
+    };
+    let params = IntentParams {
+        patch: Some(patch.to_string()),
+        ..IntentParams::default()
+    };
+    Ok(update(intent, found, params, &patch, rollback))
+}
+
+fn refuse_fixed(paths: &[String]) -> Result<(), Refusal> {
+    for path in paths {
+        let inside = |field: &str| path == field || path.starts_with(&format!("{field}/"));
+        if path.is_empty() || path == "/metadata" || FIXED.iter().any(|f| inside(f)) {
+            return Err(Refusal::Invalid(format!(
+                "{} is no field that a patch changes",
+                if path.is_empty() { "the whole object" } else { path }
+            )));
+        }
+        if path.starts_with("/metadata/annotations")
+            && (path.contains("kubechat.io") || path == "/metadata/annotations")
+        {
+            return Err(Refusal::Invalid(
+                "KubeChat's own annotations, and all annotations at once, are not changed by a patch"
+                    .to_owned(),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Pointers of the values of a merge patch.
+fn merge_paths(at: &str, patch: &Value) -> Vec<String> {
+    match patch {
+        Value::Object(map) if !map.is_empty() || at.is_empty() => map
+            .iter()
+            .flat_map(|(key, value)| {
+                let key = key.replace('~', "~0").replace('/', "~1");
+                merge_paths(&format!("{at}/{key}"), value)
+            })
+            .collect(),
+        _ => vec![at.to_owned()],
+    }
+}
+
+fn merge_undo(
+    patch: &Value,
+    now: &Value,
+    name: &str,
+) -> Result<kubechat_crds::command_plan::Rollback, Refusal> {
+    let Some(undo) = reverse(patch, now) else {
+        return Err(Refusal::Nothing(format!(
+            "{name} is as the patch wants it already; nothing was changed"
+        )));
+    };
+    let text = undo.to_string();
+    if object::masked(&json!({"kind": now.get("kind"), "undo": undo})).get("undo") != Some(&undo) {
+        return Ok(irreversible(
+            "the fields before hold values of the environment, which a plan never holds",
+        ));
+    }
+    if text.len() > crate::plan::MAX_INLINE {
+        return Ok(irreversible("the fields before are longer than a plan holds"));
+    }
+    let params = IntentParams {
+        patch: Some(text),
+        ..IntentParams::default()
+    };
+    Ok(inverse(
+        Action::Patch,
+        params,
+        "put the changed fields back".to_owned(),
+    ))
+}
+
+/// The merge patch that turns the object back; `None` where the patch changes nothing.
+fn reverse(patch: &Value, now: &Value) -> Option<Value> {
+    let Value::Object(fields) = patch else {
+        return (patch != now).then(|| now.clone());
+    };
+    let Value::Object(have) = now else {
+        return Some(now.clone());
+    };
+    let mut undo = Map::new();
+    for (key, wanted) in fields {
+        match (wanted, have.get(key)) {
+            (Value::Null, None) => {}
+            (_, None) => {
+                undo.insert(key.clone(), Value::Null);
+            }
+            (_, Some(old)) => {
+                if let Some(back) = reverse(wanted, old) {
+                    undo.insert(key.clone(), back);
+                }
+            }
+        }
+    }
+    (!undo.is_empty()).then_some(Value::Object(undo))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_merge_patch_is_reversed_field_by_field() {
+        let now = json!({"spec": {"a": 1, "list": [1, 2], "in": {"x": 1}}});
+        for (patch, undo) in [
+            (json!({"spec": {"a": 2}}), Some(json!({"spec": {"a": 1}}))),
+            (json!({"spec": {"new": 2}}), Some(json!({"spec": {"new": null}}))),
+            (json!({"spec": {"a": null}}), Some(json!({"spec": {"a": 1}}))),
+            (
+                json!({"spec": {"in": {"y": 1}}}),
+                Some(json!({"spec": {"in": {"y": null}}})),
+            ),
+            (
+                json!({"spec": {"list": [3]}}),
+                Some(json!({"spec": {"list": [1, 2]}})),
+            ),
+            (json!({"spec": {"a": 1, "gone": null}}), None),
+        ] {
+            assert_eq!(reverse(&patch, &now), undo, "{patch}");
+            let mut after = now.clone();
+            json_patch_merge(&mut after, &patch);
+            json_patch_merge(&mut after, &undo.unwrap_or_else(|| json!({})));
+            assert_eq!(after, now, "{patch}");
+        }
+    }
+
+    /// RFC 7386.
+    fn json_patch_merge(target: &mut Value, patch: &Value) {
+        let Value::Object(fields) = patch else {
+            *target = patch.clone();
+            return;
+        };
+        if !target.is_object() {
+            *target = json!({});
+        }
+        let map = target.as_object_mut().unwrap();
+        for (key, value) in fields {
+            if value.is_null() {
+                map.remove(key);
+            } else {
+                json_patch_merge(map.entry(key.clone()).or_insert(Value::Null), value);
+            }
+        }
+    }
+}
