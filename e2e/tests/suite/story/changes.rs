@@ -38,7 +38,7 @@ pub(super) fn tests() -> Vec<Test> {
 }
 
 /// Approves a caution plan as its requester and waits until it is done.
-async fn confirm(person: &Client, plan: &CommandPlan) -> Result<CommandPlan> {
+pub(super) async fn confirm(person: &Client, plan: &CommandPlan) -> Result<CommandPlan> {
     ensure!(
         plan.spec.risk.level == Level::Caution,
         "it is {:?}",
@@ -306,7 +306,7 @@ async fn a_plan_only_turn_shows_its_plan_takes_no_approval_and_changes_nothing(c
 }
 
 /// A turn from `ops` about things without a namespace.
-fn cluster_wide(prompt: &str) -> ChatRequestSpec {
+pub(super) fn cluster_wide(prompt: &str) -> ChatRequestSpec {
     ChatRequestSpec {
         scope: Some(Scope {
             cluster_scoped: true,

@@ -1,7 +1,9 @@
 //! The main job from end to end: a sentence becomes an approved, executed, audited change, and is undone.
 
+mod catalogue;
 mod changes;
 mod decisions;
+mod drain;
 
 use std::path::Path;
 
@@ -28,8 +30,10 @@ const OPERATOR: &str = "system:serviceaccount:kubechat-system:kubechat-operator"
 pub(crate) fn tests() -> Vec<Test> {
     [
         own![a_sentence_becomes_an_approved_executed_audited_change_and_is_rolled_back],
+        catalogue::tests(),
         changes::tests(),
         decisions::tests(),
+        drain::tests(),
     ]
     .concat()
 }
