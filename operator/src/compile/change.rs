@@ -121,13 +121,11 @@ async fn one_intent(
     if catalogue::change(intent.action).is_none_or(|c| c.reads == Reads::Nothing) {
         return Ok(plan::draft(intent, &found, &[], turn.now)?);
     }
-    let mut all = vec![];
+    let mut each = vec![];
     for one in found {
-        for draft in with_what_is_beside(turn, intent, one, None).await?? {
-            plan::join(&mut all, draft);
-        }
+        each.push(with_what_is_beside(turn, intent, one, None).await?);
     }
-    Ok(all)
+    Ok(plan::together(each)?)
 }
 
 /// Checks every step and puts the plan together.

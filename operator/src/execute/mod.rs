@@ -8,6 +8,7 @@ pub mod effect;
 mod ending;
 pub mod gather;
 pub(crate) mod mark;
+mod patience;
 mod recover;
 mod send;
 mod steps;

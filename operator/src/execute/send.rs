@@ -1,10 +1,8 @@
 //! Sending one step, target by target, as the requester.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use kube::Client;
-use kubechat_core::plan::actions::evict::PATIENCE;
 use kubechat_core::plan::effect::standing;
 use kubechat_core::plan::{self, KindRef};
 use kubechat_core::reason;
@@ -14,23 +12,13 @@ use kubechat_crds::intent::Action;
 use serde_json::Value;
 
 use super::mark::{Key, MAX_NAMED, bears_mark, key, kind_of, label};
+use super::patience::{MAX_CONFLICTS, Patience};
 use super::recover::look_there;
 use crate::cluster::objects::{ClientDebug, Earnest, Objects};
 use crate::error::Error;
 use crate::failpoint::{self, Point};
 use crate::leader::Leadership;
 use crate::pace::Pace;
-
-/// How often a write that met a conflict, or too many requests, is tried.
-const MAX_CONFLICTS: u32 = 4;
-/// First wait after the API server said that there are too many requests.
-const TOO_MANY: Duration = if cfg!(test) {
-    Duration::from_millis(1)
-} else {
-    Duration::from_secs(1)
-};
-/// Longest wait that the API server may ask for.
-const MAX_PAUSE: u32 = 10;
 
 /// What came of a send.
 #[derive(Debug)]
@@ -337,7 +325,8 @@ impl<'a> Sender<'a> {
     ) -> Result<(), Refusal> {
         let name = label(write.target);
         let mut last = None;
-        for attempt in 0..tries(self.step) {
+        let mut patience = Patience::of(self.step);
+        for attempt in 0..patience.tries() {
             let audit_id = last_sent.insert(audit_id(&self.step_id, index, attempt));
             let error = match execute(&self.client, self.step, &write, Earnest::Yes { audit_id }).await {
                 Ok(()) => return Ok(()),
@@ -374,9 +363,10 @@ impl<'a> Sender<'a> {
                     };
                 }
                 Some(429) => {
-                    self.pace
-                        .sleep(pause(&error, attempt.min(MAX_CONFLICTS)))
-                        .await;
+                    let Some(pause) = patience.pause(&error, attempt) else {
+                        return Err(answered(reason::STEP_FAILED, &error));
+                    };
+                    self.pace.sleep(pause).await;
                     if self.pace.stopping() {
                         return Err(answered(reason::INTERRUPTED, &error));
                     }
@@ -422,26 +412,6 @@ enum Refusal {
     Answered { reason: &'static str, message: String },
     /// No answer, or a server error: it may have happened.
     Silent(Error),
-}
-
-/// How often a write is tried. An eviction that a budget forbids is asked for again for as long as the step says.
-fn tries(step: &Step) -> u32 {
-    if step.action != Action::Evict {
-        return MAX_CONFLICTS;
-    }
-    let seconds = step.params.timeout_seconds.unwrap_or(PATIENCE).clamp(1, 300);
-    // The n-th pause is n seconds up to the fourth, and five from then on.
-    let rest = u32::try_from(seconds).unwrap_or(1).saturating_sub(10).div_ceil(5);
-    MAX_CONFLICTS + rest
-}
-
-/// How long to wait after a 429: as long as the API server asks for, within bounds.
-fn pause(error: &Error, attempt: u32) -> Duration {
-    let asked = error
-        .status()
-        .and_then(|s| s.details.as_ref())
-        .map_or(0, |d| d.retry_after_seconds.min(MAX_PAUSE));
-    Duration::from_secs(asked.into()).max(TOO_MANY * (attempt + 1))
 }
 
 fn refused(reason: &'static str, message: String) -> NotReady {

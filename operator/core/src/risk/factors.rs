@@ -122,7 +122,7 @@ fn reason(why: &str) -> &str {
 fn verbs(step: &Step) -> Vec<Weight> {
     let verb = catalogue::change(step.action).map_or(weights::UNKNOWN_VERB, |change| (change.weight)(step));
     let mut all = vec![verb];
-    if step.effect == Effect::Delete && !matches!(step.action, Action::Delete | Action::Evict) {
+    if step.effect == Effect::Delete && step.action != Action::Delete && !kinds::is_eviction(step) {
         all.push(weights::DELETE);
     }
     if step.effect == Effect::Read || subresource(step).is_some() {

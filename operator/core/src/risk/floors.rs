@@ -144,7 +144,7 @@ fn of_step(step: &Step) -> Vec<(Floor, String)> {
     if step.effect == Effect::Read {
         found.push((MISLABELLED, format!("step {}", step.id)));
     }
-    if step.effect == Effect::Delete && !matches!(step.action, Action::Delete | Action::Evict) {
+    if step.effect == Effect::Delete && step.action != Action::Delete && !kinds::is_eviction(step) {
         found.push((REMOVES, format!("step {}", step.id)));
     }
     found.extend(subresource(step).map(|name| (UNKNOWN_SUBRESOURCE, name)));

@@ -487,21 +487,3 @@ fn forbids_changes_of_kubechat_itself_of_the_control_plane_and_ways_around_all_g
         assert!(check_forbidden(&step, OWN_NAMESPACE).is_ok(), "{step:?}");
     }
 }
-
-#[test]
-fn an_eviction_in_a_system_namespace_is_no_deletion_and_a_deletion_dressed_up_as_one_is() {
-    let evicted = |action, subresource: Option<&str>| {
-        let mut step = step(action, Effect::Delete, "", "Pod", "coredns");
-        step.targets[0].namespace = Some("kube-system".into());
-        step.subresource = subresource.map(str::to_owned);
-        check_forbidden(&step, OWN_NAMESPACE)
-    };
-    assert!(evicted(Action::Evict, Some("eviction")).is_ok());
-    for (action, subresource) in [
-        (Action::Evict, None),
-        (Action::Delete, Some("eviction")),
-        (Action::Cordon, Some("eviction")),
-    ] {
-        assert!(evicted(action, subresource).is_err(), "{action} {subresource:?}");
-    }
-}

@@ -30,7 +30,7 @@ pub(super) const RULES: &[(&str, &str)] = &[
     ),
     (
         "system-namespace",
-        "deleting kube-system, kube-public or kube-node-lease, or anything in them (an eviction of a pod is no deletion)",
+        "deleting kube-system, kube-public or kube-node-lease, or anything in them (an eviction of a pod that its controller replaces is no deletion)",
     ),
     (
         "system-masters",
@@ -85,9 +85,8 @@ fn check(step: &Step, target: &Target, own: &str) -> Result<(), Forbidden> {
     if is_own_guard(target, own) {
         return forbid("own-guards", format!("{what} guards KubeChat itself"));
     }
-    // An eviction is no removal: the API server refuses what a budget forbids, and the pod's controller replaces it.
-    let evicts = step.action == Action::Evict && step.subresource.as_deref() == Some("eviction");
-    let removes = (step.effect == Effect::Delete && !evicts) || step.action == Action::Delete;
+    let removes =
+        (step.effect == Effect::Delete && !kinds::is_eviction(step)) || step.action == Action::Delete;
     if removes && super::place(target).is_some_and(|place| kinds::is_system(place, own)) {
         return forbid("system-namespace", format!("{what} belongs to the control plane"));
     }

@@ -196,3 +196,26 @@ fn a_role_that_grants_all_resources_or_cannot_be_read_grants_nodes_proxy() {
     let unreadable = |s: &mut Step| s.manifest = Some("rules: [{resources: [\"*\"]}]".into());
     assert_eq!(written("ClusterRole", &unreadable), refused);
 }
+
+#[test]
+fn an_eviction_in_a_system_namespace_is_no_deletion_and_a_deletion_dressed_up_as_one_is() {
+    let eviction = |action, subresource: Option<&str>| {
+        let mut step = step(action, Effect::Delete, "", "Pod", "coredns");
+        step.targets[0].namespace = Some("kube-system".into());
+        step.subresource = subresource.map(str::to_owned);
+        step
+    };
+    let evicted = |action, subresource| check_forbidden(&eviction(action, subresource), OWN_NAMESPACE);
+    assert!(evicted(Action::Evict, Some("eviction")).is_ok());
+    // A pod that nothing replaces is deleted by its eviction.
+    let mut alone = eviction(Action::Evict, Some("eviction"));
+    alone.params.force = Some(true);
+    assert!(check_forbidden(&alone, OWN_NAMESPACE).is_err());
+    for (action, subresource) in [
+        (Action::Evict, None),
+        (Action::Delete, Some("eviction")),
+        (Action::Cordon, Some("eviction")),
+    ] {
+        assert!(evicted(action, subresource).is_err(), "{action} {subresource:?}");
+    }
+}

@@ -2,8 +2,10 @@
 
 use kubechat_crds::Step;
 use kubechat_crds::command_plan::Target;
+use kubechat_crds::intent::Action;
 
 use super::weights::{self, Weight};
+use crate::plan::actions::evict::SUBRESOURCE;
 
 /// What a kind is to others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +118,14 @@ pub(super) fn guard_keys(step: &Step) -> Vec<&String> {
         .chain(&step.params.remove)
         .filter(|key| GUARD_KEYS.iter().any(|guard| key.starts_with(guard)))
         .collect()
+}
+
+/// Whether a step asks for pods to go that something replaces: the API server refuses what a budget forbids. A pod that
+/// nothing replaces is deleted by it like by any deletion.
+pub(super) fn is_eviction(step: &Step) -> bool {
+    step.action == Action::Evict
+        && step.subresource.as_deref() == Some(SUBRESOURCE)
+        && step.params.force != Some(true)
 }
 
 /// Namespaces of the control plane, and KubeChat's own.

@@ -213,6 +213,31 @@ fn a_first_variable_makes_the_list_and_one_that_is_as_wanted_changes_nothing() {
 }
 
 #[test]
+fn what_is_as_wanted_already_holds_up_none_of_the_others() {
+    let none = IntentParams::default;
+    let mut paused = deployment(None);
+    paused.object["spec"]["paused"] = true.into();
+    let each = || {
+        [&paused, &deployment(None)]
+            .map(|one| plain(Action::RolloutPause, none(), one).map(|draft| vec![draft]))
+    };
+    let drafts = crate::plan::together(each().into()).unwrap();
+    assert_eq!(drafts.len(), 1);
+    let [first, _] = each();
+    assert!(matches!(
+        crate::plan::together(vec![first]),
+        Err(Refusal::Nothing(_))
+    ));
+    let set = found(kind("apps", "v1", "StatefulSet", "statefulsets"), "db", json!({}));
+    let wrong = plain(Action::RolloutPause, none(), &set).map(|draft| vec![draft]);
+    let [first, second] = each();
+    assert!(matches!(
+        crate::plan::together(vec![first, second, wrong]),
+        Err(Refusal::Invalid(_))
+    ));
+}
+
+#[test]
 fn a_rollout_is_held_once_and_only_of_a_deployment() {
     let none = IntentParams::default;
     let web = deployment(None);
@@ -413,6 +438,15 @@ fn a_patch_is_destructive_and_its_inverse_holds_no_value_of_the_cluster() {
     assert_eq!(floor_level(&draft.step), Level::Destructive);
     let undo = draft.step.rollback.undo_of(0).unwrap().params;
     assert_eq!(undo, patch(r#"{"spec":{"minReadySeconds":null,"replicas":2}}"#));
+    // The mark of the step stays in the annotations, so they are not taken away as a whole.
+    let noted = plain(
+        Action::Patch,
+        patch(r#"{"metadata":{"annotations":{"a":"b"}}}"#),
+        &web,
+    )
+    .unwrap();
+    let undo = noted.step.rollback.undo_of(0).unwrap().params;
+    assert_eq!(undo, patch(r#"{"metadata":{"annotations":{"a":null}}}"#));
     let containers = patch(r#"{"spec":{"template":{"spec":{"containers":[{"name":"web","image":"x"}]}}}}"#);
     let draft = plain(Action::Patch, containers, &web).unwrap();
     assert_eq!(draft.step.rollback.kind, RollbackKind::None);

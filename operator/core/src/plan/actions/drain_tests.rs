@@ -118,6 +118,14 @@ fn a_drain_refuses_pods_that_nothing_replaces_unless_it_is_said() {
     };
     let done = drained(force, &node, &pods).unwrap();
     assert_eq!(done.drafts.iter().map(|d| d.step.targets.len()).sum::<usize>(), 2);
+    // The one that nothing replaces is a step of its own, judged as a deletion.
+    let forced: Vec<_> = done
+        .drafts
+        .iter()
+        .filter(|d| d.step.params.force == Some(true))
+        .collect();
+    assert_eq!(forced.len(), 1);
+    assert_eq!(forced[0].step.targets[0].name, "alone");
     let daemons = [pod("agent", "one", Some("DaemonSet"), json!([]))];
     assert!(matches!(
         drained(IntentParams::default(), &node, &daemons),

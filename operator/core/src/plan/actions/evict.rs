@@ -86,6 +86,8 @@ pub(super) fn draft(params: &IntentParams, pod: &Found) -> Result<Draft, Refusal
     let kept = IntentParams {
         timeout_seconds: Some(params.timeout_seconds.unwrap_or(PATIENCE)),
         grace_period_seconds: params.grace_period_seconds,
+        // What nothing replaces is judged as a deletion.
+        force: owner.is_none().then_some(true),
         ..IntentParams::default()
     };
     let mut step = blank(

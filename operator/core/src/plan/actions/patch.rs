@@ -144,7 +144,12 @@ fn merge_undo(
     now: &Value,
     name: &str,
 ) -> Result<kubechat_crds::command_plan::Rollback, Refusal> {
-    let Some(undo) = reverse(patch, now) else {
+    // The step's own mark stays in the annotations, so they are never taken away as a whole.
+    let mut base = now.clone();
+    if base.pointer("/metadata/annotations").is_none() {
+        base["metadata"]["annotations"] = json!({});
+    }
+    let Some(undo) = reverse(patch, &base) else {
         return Err(Refusal::Nothing(format!(
             "{name} is as the patch wants it already; nothing was changed"
         )));

@@ -1,7 +1,7 @@
 //! scale: change the number of replicas through the `scale` subresource.
 
 use kubechat_crds::intent::{Action, IntentParams};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::change::{Asked, Change, Make, Mark, Pods, Reads};
 use super::{Draft, Refusal, inverse, label_of, update};

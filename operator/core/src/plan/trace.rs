@@ -1,0 +1,68 @@
+//! What an object shows of a step that was sent: its mark, and whether it is the object that the step was about.
+
+use kubechat_crds::STEP_ID_ANNOTATION;
+use kubechat_crds::command_plan::{Effect, Step, Target};
+use kubechat_crds::intent::Action;
+use serde_json::Value;
+
+use super::{object, scaling};
+
+/// What an object read after a crash says about a step that was recorded but has no result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trace {
+    /// It bears the step's mark: the write happened.
+    Done,
+    /// Nobody can know.
+    Unknown,
+}
+
+/// Judges the trace of one target. `object` is `None` when it is not there; `scale` is its Scale, where only that says how
+/// many replicas it has.
+///
+/// A scale leaves no annotation, because its write goes to a subresource: its mark is the number reached, a generation that
+/// moved, and that the number was last written by KubeChat. An autoscaler that reached the same number is no proof.
+#[must_use]
+pub fn trace(
+    step: &Step,
+    target: &Target,
+    object: Option<&Value>,
+    scale: Option<&Value>,
+    step_id: &str,
+) -> Trace {
+    let marked = object.is_some_and(|o| object::annotation(o, STEP_ID_ANNOTATION) == Some(step_id));
+    let uid = object
+        .and_then(|o| o.pointer("/metadata/uid"))
+        .and_then(Value::as_str);
+    let done = match step.effect {
+        Effect::Read => true,
+        Effect::Create => marked,
+        Effect::Delete => {
+            uid != target.uid.as_deref()
+                || object.is_some_and(|o| o.pointer("/metadata/deletionTimestamp").is_some())
+        }
+        Effect::Update if step.action == Action::Scale => {
+            let generation = object
+                .and_then(|o| o.pointer("/metadata/generation"))
+                .and_then(Value::as_i64);
+            let replicas = object.and_then(|o| scaling::current(&target.group, &target.kind, o, scale));
+            uid == target.uid.as_deref()
+                && generation > target.generation
+                && replicas.is_some()
+                && replicas == step.params.replicas.map(i64::from)
+                && object.is_some_and(|o| scaling::set_by_us(target, o))
+        }
+        Effect::Update => marked && uid == target.uid.as_deref(),
+    };
+    if done { Trace::Done } else { Trace::Unknown }
+}
+
+/// Whether an object read now is the one that a step changed or made: what was replaced under its name since is not undone.
+#[must_use]
+pub fn is_the_one(step: &Step, target: &Target, object: &Value, step_id: &str) -> bool {
+    match step.effect {
+        Effect::Create => object::annotation(object, STEP_ID_ANNOTATION) == Some(step_id),
+        Effect::Update | Effect::Delete | Effect::Read => {
+            object.pointer("/metadata/uid").and_then(Value::as_str) == target.uid.as_deref()
+        }
+    }
+}
