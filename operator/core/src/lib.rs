@@ -20,6 +20,7 @@ pub mod lifecycle;
 pub mod plan;
 pub mod policy;
 pub mod reason;
+pub mod redact;
 pub mod risk;
 pub mod seal;
 pub mod secrets;

@@ -1,0 +1,248 @@
+//! `password: ...`, `API_TOKEN=...`, `--secret ...`, `the token is ...`: a word that names a secret, an assignment, a value.
+
+use super::shape::{Set, is_placeholder, is_reference, looks_chosen, looks_like_token};
+
+/// How a value is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Judge {
+    /// It looks like a chosen password.
+    Password,
+    /// It looks like a token and not like the name of an object.
+    Token,
+}
+
+/// Words that name a password.
+pub(super) const PASSWORDS: &[&str] = &["password", "passwd", "passwort", "passphrase", "pwd", "passcode"];
+
+/// Words that name a token.
+pub(super) const TOKENS: &[&str] = &["secret", "token", "credential"];
+
+/// `key` names a secret only with one of these before it.
+pub(super) const KEY_OF: &[&str] = &[
+    "api",
+    "access",
+    "auth",
+    "secret",
+    "private",
+    "account",
+    "signing",
+    "encryption",
+    "client",
+    "master",
+    "license",
+];
+
+/// What may stand between such a word and `key`.
+pub(super) const KEY_JOINTS: &[&str] = &["", "_", "-", ".", " "];
+
+/// Ends of names that say where a secret is, not what it is.
+const ABOUT: &[&str] = &[
+    "ref",
+    "name",
+    "names",
+    "path",
+    "file",
+    "dir",
+    "policy",
+    "ttl",
+    "seconds",
+    "expiry",
+    "expires",
+    "length",
+    "count",
+    "url",
+    "uri",
+    "endpoint",
+    "type",
+    "version",
+    "id",
+    "hash",
+    "enabled",
+    "required",
+    "namespace",
+    "mode",
+    "rotation",
+];
+
+/// Longest value.
+const MAX_VALUE: usize = 4096;
+/// Longest rest of a name after the word (`PASSWORD_FOR_BACKUPS`).
+const MAX_SUFFIX: usize = 32;
+
+/// A value: first byte, one past the last.
+pub(super) type Range = (usize, usize);
+
+/// The value that is given to the name whose word stands at `start..end`, if it looks like one.
+pub(super) fn value(text: &str, start: usize, end: usize, judge: Judge) -> Option<Range> {
+    let bytes = text.as_bytes();
+    let suffix = super::shape::run(bytes, end, Set::Url).min(end + MAX_SUFFIX);
+    let rest = text.get(end..suffix)?.to_ascii_lowercase();
+    if ABOUT.iter().any(|about| rest.ends_with(about)) {
+        return None;
+    }
+    let flag = is_flag(bytes, start);
+    let named = is_tag(bytes, start);
+    let at = assignment(text, suffix, flag, named).or_else(|| {
+        // "the password for user admin is ..", "of"
+        let after = skip_owner(text, suffix)?;
+        assignment(text, after, false, false)
+    })?;
+    let range = token(text, at)?;
+    let value = text.get(range.0..range.1)?;
+    // `<password>x</password>` and not `<password>`.
+    let opened = named && text.get(..at).is_some_and(|before| before.ends_with('>'));
+    if opened && bytes.get(range.1) != Some(&b'<') {
+        return None;
+    }
+    if is_placeholder(value) || is_reference(value) {
+        return None;
+    }
+    let counts = match judge {
+        Judge::Password => value.len() >= 6 && looks_chosen(value),
+        Judge::Token => value.len() >= 8 && looks_like_token(value),
+    };
+    counts.then_some(range)
+}
+
+/// Values assigned within `reach` bytes after `at`, on the same line.
+pub(super) fn near(text: &str, at: usize, reach: usize) -> impl Iterator<Item = Range> + '_ {
+    let bytes = text.as_bytes();
+    let line = bytes
+        .get(at..)
+        .unwrap_or_default()
+        .iter()
+        .take(reach)
+        .take_while(|b| {
+            b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b' ' | b'"' | b'\'' | b'\\')
+        })
+        .count();
+    (at..=at + line)
+        .filter(move |i| !bytes.get(*i).is_some_and(u8::is_ascii_alphanumeric))
+        .filter_map(move |i| token(text, assignment(text, i, false, false)?))
+}
+
+/// Where the value begins after `=`, `:`, `=>`, ` is `, ..; quotes before it are skipped.
+fn assignment(text: &str, at: usize, flag: bool, tag: bool) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let mut i = at;
+    let get = |i: usize| bytes.get(i).copied().unwrap_or(b'\n');
+    while matches!(get(i), b'"' | b'\'' | b'\\' | b'`' | b']') && i < at + 4 {
+        i += 1;
+    }
+    let spaces = |mut i: usize| {
+        while matches!(get(i), b' ' | b'\t') {
+            i += 1;
+        }
+        i
+    };
+    let after = spaces(i);
+    let rest = text.get(after..)?;
+    let symbol = [":=", "=>", "->", "==", "%3D", "%3d", "%3A", "=", ":", "\u{ff1a}"]
+        .iter()
+        .find(|op| rest.starts_with(**op));
+    let begin = if let Some(op) = symbol {
+        if rest.starts_with("://") {
+            return None;
+        }
+        spaces(after + op.len())
+    } else if tag && rest.starts_with('>') {
+        after + 1
+    } else if after > i {
+        let word = ["is", "to", "as", "was"].iter().find(|word| {
+            rest.get(..word.len())
+                .is_some_and(|w| w.eq_ignore_ascii_case(word))
+                && rest
+                    .as_bytes()
+                    .get(word.len())
+                    .is_some_and(|b| matches!(b, b' ' | b'\t' | b':'))
+        });
+        match word {
+            Some(word) => {
+                let next = spaces(after + word.len());
+                if get(next) == b':' { spaces(next + 1) } else { next }
+            }
+            None if flag && get(after) != b'-' => after,
+            None => return None,
+        }
+    } else {
+        return None;
+    };
+    let mut i = begin;
+    while matches!(get(i), b'"' | b'\'' | b'\\' | b'`') && i < begin + 8 {
+        i += 1;
+    }
+    Some(i)
+}
+
+/// The value at `at`, up to what ends one: white space, a quote, an escape, `,`, `;`, `<`, `&`.
+fn token(text: &str, at: usize) -> Option<Range> {
+    let bytes = text.as_bytes();
+    let quoted = at.checked_sub(1).and_then(|i| bytes.get(i)).copied();
+    let mut end = at;
+    while let Some(b) = bytes.get(end).filter(|_| end - at < MAX_VALUE) {
+        let ends = match quoted {
+            Some(quote @ (b'"' | b'\'' | b'`')) => *b == quote || matches!(b, b'\n' | b'\\'),
+            _ => {
+                b.is_ascii_whitespace()
+                    || matches!(b, b'"' | b'\'' | b'`' | b',' | b';' | b'<')
+                    || *b == b'\\'
+                        && bytes
+                            .get(end + 1)
+                            .is_none_or(|next| matches!(next, b'n' | b'r' | b't' | b'"'))
+            }
+        };
+        if ends {
+            break;
+        }
+        end += 1;
+    }
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    // A sentence's end is no part of it; a passphrase of several words ends with its quote.
+    let value = text.get(at..end)?;
+    let trimmed = value.trim_end_matches([')', ']', '}']);
+    (!trimmed.is_empty()).then_some((at, at + trimmed.len()))
+}
+
+/// Whether the word belongs to a flag (`--db-password x`).
+fn is_flag(bytes: &[u8], start: usize) -> bool {
+    let name = bytes.get(..start).unwrap_or_default();
+    let word = name.iter().rev().take_while(|b| Set::Url.has(**b)).count();
+    name.get(start - word..).is_some_and(|w| w.starts_with(b"--"))
+}
+
+/// Whether the word belongs to a tag (`<dbPassword>x</dbPassword>`).
+fn is_tag(bytes: &[u8], start: usize) -> bool {
+    let name = bytes.get(..start).unwrap_or_default();
+    let word = name.iter().rev().take_while(|b| Set::Dotted.has(**b)).count();
+    (start - word).checked_sub(1).and_then(|i| name.get(i)) == Some(&b'<')
+}
+
+/// ` for user admin`, ` of the database`: up to three words.
+fn skip_owner(text: &str, at: usize) -> Option<usize> {
+    let rest = text.get(at..)?;
+    let mut words = rest.split_inclusive(' ');
+    if words.next()? != " " {
+        return None;
+    }
+    let first = words.next()?;
+    if !matches!(first.trim_end(), "for" | "of") {
+        return None;
+    }
+    let mut end = at + 1 + first.len();
+    for word in words.take(4) {
+        let plain = word.trim_end();
+        if matches!(plain, "is" | "to" | "as" | "was") || plain.starts_with(['=', ':']) {
+            return Some(end - 1);
+        }
+        if let Some(name) = plain.strip_suffix([':', '=']) {
+            return Some(end + name.len());
+        }
+        if !plain.bytes().all(|b| Set::Dotted.has(b) || b == b'@') {
+            return None;
+        }
+        end += word.len();
+    }
+    None
+}
