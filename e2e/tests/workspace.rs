@@ -28,11 +28,13 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
     BTreeMap::from([
         ("kubechat-crds", &[] as &[&str]),
         ("kubechat-core", &["kubechat-crds"]),
+        ("kubechat-ai", &["kubechat-core", "kubechat-crds"]),
         ("kubechat-audit", &[]),
         ("kubechat-webhook", &["kubechat-core", "kubechat-crds"]),
         (
             "kubechat-operator",
             &[
+                "kubechat-ai",
                 "kubechat-audit",
                 "kubechat-core",
                 "kubechat-crds",
@@ -135,6 +137,10 @@ fn the_audit_log_and_the_webhook_cannot_reach_what_they_judge() -> Result<()> {
         "the audit log talks to no cluster"
     );
     assert!(
+        !tree("kubechat-ai")?.contains("kube-client"),
+        "what talks to models talks to no cluster"
+    );
+    assert!(
         !tree("kubechat-webhook")?.contains("rusqlite"),
         "the webhook never writes the log"
     );
@@ -183,10 +189,11 @@ fn lines_with(sources: &[(String, String)], words: &[&str]) -> Vec<String> {
     sources.iter().flat_map(of).collect()
 }
 
-const PRODUCT: [&str; 5] = [
+const PRODUCT: [&str; 6] = [
     "crds/src",
     "operator/src",
     "operator/core/src",
+    "operator/ai/src",
     "operator/audit/src",
     "webhook/src",
 ];
