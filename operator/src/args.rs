@@ -11,10 +11,12 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use kubechat_audit::EventType;
 
 mod policy;
+mod redact;
 mod service;
 mod values;
 
 pub use policy::{PolicyCommand, PolicyTestArgs};
+pub use redact::RedactArgs;
 pub use service::{LogFormat, OperatorArgs, WebhookArgs};
 use values::{duration, incident, label, reason, scope_namespace, subdomain};
 
@@ -204,6 +206,8 @@ pub enum Command {
     /// Policy packs: what they would decide
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Print a text without the secrets in it, as a model would get it
+    Redact(RedactArgs),
     /// Print a shell completion script
     Completions(CompletionsArgs),
     /// Print KubeChat's CustomResourceDefinitions

@@ -339,6 +339,8 @@ impl Audit {
     }
 
     fn leveled(&self, mut draft: Draft) -> Draft {
+        // Words of the API server and of clusters stand in it; the log is kept for years and read by others.
+        draft.message = kubechat_core::redact::shown(&draft.message);
         if self.of(draft.event_type) != AuditLevel::Full {
             draft.payload = Value::Null;
         }

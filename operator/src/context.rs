@@ -231,7 +231,10 @@ impl Events {
                 EventType::Normal
             },
             reason: reason.to_owned(),
-            note: Some(kubechat_crds::condition::clip(note.to_owned(), 1000)),
+            note: Some(kubechat_crds::condition::clip(
+                kubechat_core::redact::shown(note),
+                1000,
+            )),
             action: "Reconcile".to_owned(),
             secondary: None,
         };

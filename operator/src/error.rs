@@ -121,10 +121,10 @@ impl From<serde_json::Error> for Error {
     }
 }
 
-/// The API server's own words where it gave some.
+/// The API server's own words where it gave some, without the values it repeats from what it was sent.
 fn api_message(error: &kube::Error) -> String {
     match error {
-        kube::Error::Api(status) => status.message.clone(),
+        kube::Error::Api(status) => kubechat_core::redact::shown(&status.message),
         other => other.to_string(),
     }
 }

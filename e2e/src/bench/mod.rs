@@ -5,6 +5,7 @@
 //! - [`blast`]: what a blast radius costs, against lists of the same pods, in the cluster of B24.
 //! - [`admission`]: B4 (cost of admission), against a webhook that allows everything ([`noop`]).
 //! - [`policy`]: B25 (a decision of the RiskPolicies), in the program itself; [`costliest`]: the same at its worst.
+//! - [`redact`]: how long a large text takes to lose its secrets, and how many of them, beside detect-secrets.
 //! - [`machine`], [`noise`]: what the numbers were taken on, and which blocks count.
 //! - [`stats`], [`load`], [`counters`], [`turns`]: what both are made of.
 //! - [`report`], [`words`]: the table, `results.json`, `details.json`, and the method in words.
@@ -23,6 +24,7 @@ mod noise;
 mod noop;
 mod policy;
 mod raw;
+mod redact;
 mod report;
 mod stats;
 mod throughput;
@@ -41,7 +43,9 @@ use crate::demo;
 use crate::product::{self, Product};
 use crate::progress::Progress;
 use machine::{Environment, Surroundings};
-use report::{B1, B2, B4, B4_DECISION, B4_P99, B24, B25, B25_COSTLIEST, BLAST, BLAST_RATIO, Finding};
+use report::{
+    B1, B2, B4, B4_DECISION, B4_P99, B24, B25, B25_COSTLIEST, BLAST, BLAST_RATIO, Finding, REDACT, REDACT_FOUND,
+};
 
 /// Where turns are asked.
 const NAMESPACE: &str = "bench";
@@ -106,6 +110,8 @@ enum Part {
     Admission,
     /// B25.
     Policy,
+    /// Redaction.
+    Redact,
 }
 
 /// What every comparison goes by.
@@ -269,6 +275,9 @@ pub async fn run(args: Args) -> Result<()> {
     if args.wants(Part::Policy) {
         policy_part(&args, &progress, &mut findings, &mut details).await?;
     }
+    if args.wants(Part::Redact) {
+        redact_part(&args, &progress, &mut findings, &mut details).await?;
+    }
     if args.wants(Part::Plans) {
         plans_part(&args, &progress, &mut findings, &mut details).await?;
     }
@@ -353,6 +362,23 @@ async fn policy_part(
     let said = words::costliest(&found, settings);
     findings.push(Finding::new(B25_COSTLIEST, found.slowest, said));
     details.insert("costliestPolicy".to_owned(), json!({"found": found}));
+    Ok(())
+}
+
+async fn redact_part(
+    args: &Args,
+    progress: &Progress,
+    findings: &mut Vec<Finding>,
+    details: &mut Details,
+) -> Result<()> {
+    let runs = if args.quick { 3 } else { 10 };
+    let step = progress.step("measuring redaction: 1 MiB of logs and manifests");
+    let found = redact::measure(&product::find_binary(None)?, runs, args.seed).await?;
+    step.done();
+    let how = words::redact(&found);
+    findings.push(Finding::new(REDACT, found.p95, how.clone()));
+    findings.push(Finding::new(REDACT_FOUND, found.share, how));
+    details.insert("redact".to_owned(), json!({"found": found}));
     Ok(())
 }
 

@@ -128,6 +128,25 @@ pub(super) const BLAST_RATIO: Goal = Goal {
     aim: 3.0,
 };
 
+/// Redaction of a large text.
+pub(super) const REDACT: Goal = Goal {
+    id: "redact-1MiB",
+    what: "1 MiB of logs and manifests redacted on one core, p95",
+    unit: "ms",
+    better: Better::Lower,
+    floor: 20.0,
+    aim: 10.0,
+};
+/// What of the planted secrets was found, against the peer.
+pub(super) const REDACT_FOUND: Goal = Goal {
+    id: "redact-found",
+    what: "planted secrets of known kinds found",
+    unit: "share",
+    better: Better::Higher,
+    floor: 0.99,
+    aim: 0.999,
+};
+
 /// How far a measured number got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reached {

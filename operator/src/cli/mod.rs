@@ -16,6 +16,7 @@ mod explain;
 mod follow;
 mod plans;
 mod policy;
+mod redact;
 mod render;
 mod service;
 mod signed;
@@ -111,6 +112,7 @@ async fn dispatch(
         }
         Command::Audit(command) => audit::audit(&command, color),
         Command::Policy(command) => policy::policy(&command, color),
+        Command::Redact(args) => redact::redact(&args),
         Command::Completions(args) => Ok(completions::completions(&args, program)),
         Command::Crds => crds(),
         Command::Manifests(args) => manifests(args),

@@ -1,7 +1,5 @@
 //! Answers within their bounds.
 
-use kubechat_core::plan::object::MASK;
-use kubechat_core::secrets;
 use kubechat_crds::chat_request::{Answer, Table};
 use kubechat_crds::condition::clip;
 
@@ -24,11 +22,7 @@ pub fn text(words: &str) -> Answer {
 /// A text of the cluster (a log, a manifest) without what looks like a secret: an answer has more readers than the text had.
 #[must_use]
 pub(super) fn scrubbed(text: &str) -> String {
-    let mut clean = text.to_owned();
-    for hit in secrets::find(text).into_iter().rev() {
-        clean.replace_range(hit.start..hit.end, MASK);
-    }
-    clean
+    kubechat_core::redact::shown(text)
 }
 
 /// An answer that says what is needed.

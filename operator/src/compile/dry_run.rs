@@ -1,7 +1,7 @@
 //! The server's dry-run of every step, its diff, and who else writes the changed fields.
 
 use kubechat_core::plan::{self, Draft, diff};
-use kubechat_core::reason;
+use kubechat_core::{reason, redact};
 use kubechat_crds::Step;
 use kubechat_crds::command_plan::{Effect, FieldOwner};
 use serde_json::Value;
@@ -137,17 +137,18 @@ fn compare(
 }
 
 fn dry_run_refused(error: Error, command: &str) -> Stop {
+    let said = error
+        .status()
+        .map(|status| redact::shown(&status.message))
+        .unwrap_or_default();
     match error.status() {
         Some(status) if status.code == 403 => Stop::failed(
             reason::FORBIDDEN,
-            format!("{}. Nothing was done, no plan was made", status.message),
+            format!("{said}. Nothing was done, no plan was made"),
         ),
         Some(status) if (400..500).contains(&status.code) && status.code != 429 => Stop::failed(
             reason::DRY_RUN_FAILED,
-            format!(
-                "the API server refused a dry-run of `{command}`: {}. Nothing was done",
-                status.message
-            ),
+            format!("the API server refused a dry-run of `{command}`: {said}. Nothing was done"),
         ),
         _ => Stop::Retry(error),
     }

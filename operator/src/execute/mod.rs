@@ -284,8 +284,11 @@ impl<'a> Run<'a> {
         };
         step.state = state;
         step.reason = reason.map(str::to_owned);
-        step.excerpt =
-            Some(kubechat_crds::condition::clip(message.to_owned(), 4000)).filter(|m| !m.is_empty());
+        step.excerpt = Some(kubechat_crds::condition::clip(
+            kubechat_core::redact::shown(message),
+            4000,
+        ))
+        .filter(|m| !m.is_empty());
         if step.start_time.is_none() {
             step.start_time = Some(now.clone());
         }

@@ -187,7 +187,10 @@ impl<'a> Sender<'a> {
                 Ok(()) => return Ok(Ok(write)),
                 Err(error) => error,
             };
-            match error.status().map(|s| (s.code, s.message.clone())) {
+            match error
+                .status()
+                .map(|s| (s.code, kubechat_core::redact::shown(&s.message)))
+            {
                 Some((409, message)) if self.step.effect == Effect::Create => {
                     return Ok(Err(NotReady::Changed(message)));
                 }
@@ -212,7 +215,12 @@ impl<'a> Sender<'a> {
             Effect::Update | Effect::Delete | Effect::Read => match api.find(&target.name).await {
                 Ok(found) => found,
                 Err(error) => match error.status().filter(|s| s.code == 403) {
-                    Some(status) => return Ok(Err(refused(reason::FORBIDDEN, status.message.clone()))),
+                    Some(status) => {
+                        return Ok(Err(refused(
+                            reason::FORBIDDEN,
+                            kubechat_core::redact::shown(&status.message),
+                        )));
+                    }
                     None => return Err(error),
                 },
             },

@@ -5,7 +5,7 @@ use kubechat_crds::chat_request::Answer;
 use kubechat_crds::intent::Intent;
 use serde_json::Value;
 
-use super::super::answer::text;
+use super::super::answer::{scrubbed, text};
 use super::super::{Stop, Turn, resolve};
 use super::{citation, events, place};
 
@@ -86,7 +86,7 @@ fn summary(found: &Found) -> String {
         let message = if text("message").is_empty() {
             String::new()
         } else {
-            format!(": {}", text("message"))
+            format!(": {}", scrubbed(text("message")))
         };
         lines.push(format!(
             "  {}={} {}{message}",

@@ -131,7 +131,7 @@ fn row(event: &Value) -> Vec<String> {
         text("/type"),
         text("/reason"),
         object,
-        text("/message"),
+        super::super::answer::scrubbed(&text("/message")),
     ]
 }
 
