@@ -67,8 +67,6 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
         listen,
         health_listen,
     } = config;
-    // The rules are made ready here, not while the first person waits for admission.
-    let _ = kubechat_core::secrets::find("");
     let client = client(kubeconfig, context).await?;
     let health = bind(health_listen).await?;
     let admission = bind(listen).await?;
