@@ -1,6 +1,6 @@
 //! `kubechat operator` and `kubechat webhook`: logs, signals, and a shutdown that both hear.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
 
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
@@ -60,12 +60,28 @@ fn start_logs(format: LogFormat, default: &str) {
     let filter = EnvFilter::try_from_env(LOG_FILTER).unwrap_or_else(|_| EnvFilter::new(default));
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+        .with_writer(|| WithoutSecrets(io::stderr()));
     // Fails only where logs were started before, and then they go on.
     let _ = match format {
         LogFormat::Json => logs.json().flatten_event(true).try_init(),
         LogFormat::Text => logs.with_ansi(std::io::stderr().is_terminal()).try_init(),
     };
+}
+
+/// Takes secrets out of each line of the log: errors repeat what was sent and what clusters said.
+struct WithoutSecrets<W>(W);
+
+impl<W: Write> Write for WithoutSecrets<W> {
+    /// The subscriber hands over one whole event at a time.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(line);
+        self.0.write_all(kubechat_core::redact::shown(&text).as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }
 
 /// A token that SIGTERM and Ctrl-C cancel.
@@ -85,4 +101,50 @@ fn on_signals() -> Result<CancellationToken, CliError> {
         cancelled.cancel();
     });
     Ok(token)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Page(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Page {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_log_line_holds_no_secret_and_stays_one_line_of_json() {
+        let page = Page::default();
+        let out = page.clone();
+        let logs = tracing_subscriber::fmt()
+            .json()
+            .flatten_event(true)
+            .with_writer(move || WithoutSecrets(out.clone()))
+            .finish();
+        let problem =
+            "refused: password=Tr0ub4dor&3x, \"token\": \"ghp_Zx8Kq2LmW9vTr4Yp6BnD1sGf7HjC3uEa5Xo0\"";
+        tracing::subscriber::with_default(
+            logs,
+            || tracing::warn!(%problem, object = "demo/web", "did not succeed"),
+        );
+        let text = String::from_utf8(page.0.lock().unwrap().clone()).unwrap();
+        let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(
+            (line["object"].as_str(), text.lines().count()),
+            (Some("demo/web"), 1)
+        );
+        assert!(line["problem"].as_str().unwrap().contains("[REDACTED:"), "{text}");
+        assert!(!text.contains("Tr0ub4dor") && !text.contains("ghp_"), "{text}");
+    }
 }

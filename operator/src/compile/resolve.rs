@@ -352,7 +352,10 @@ async fn selected(
 pub(super) fn bad_selector(error: Error) -> Stop {
     match error.status() {
         Some(status) if status.code == 400 => Stop::needs_input(
-            format!("{}. Write selectors like app=web,tier!=cache", status.message),
+            format!(
+                "{}. Write selectors like app=web,tier!=cache",
+                kubechat_core::redact::shown(&status.message)
+            ),
             vec![],
         ),
         _ => error.into(),

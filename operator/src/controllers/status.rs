@@ -1,7 +1,8 @@
 //! Writing status: only what changed, as a merge patch.
 //!
 //! **Invariant:** this is the only writer, and whatever a status begins to refuse or hold back is told here by an Event and
-//! a metric with the same reason. So no refusal stays silent, whichever controller decided it.
+//! a metric with the same reason. So no refusal stays silent, whichever controller decided it. No secret that the API server
+//! or a cluster put into a message gets into a status, whichever controller copied it.
 
 use std::collections::BTreeMap;
 
@@ -79,7 +80,8 @@ async fn patch<K: Reported, S: Serialize>(
         .map(serde_json::to_value)
         .transpose()?
         .unwrap_or_else(|| json!({}));
-    let new = serde_json::to_value(new)?;
+    let mut new = serde_json::to_value(new)?;
+    redact(&mut new);
     let Some(change) = difference(&old, &new) else {
         return Ok(None);
     };
@@ -102,6 +104,16 @@ async fn patch<K: Reported, S: Serialize>(
         tell(&ctx.events, &ctx.metrics, &object.object_ref(&()), (&old, &new));
     }
     Ok(written)
+}
+
+/// Takes secrets out of what conditions say: the API server's words stand in many of them.
+fn redact(status: &mut Value) {
+    let conditions = status.get_mut("conditions").and_then(Value::as_array_mut);
+    for condition in conditions.into_iter().flatten() {
+        if let Some(Value::String(message)) = condition.get_mut("message") {
+            *message = kubechat_core::redact::shown(message);
+        }
+    }
 }
 
 /// Event and metric of each refusal that the new status gives and the old one did not.
@@ -206,6 +218,30 @@ mod told;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_condition_holds_a_secret_and_what_people_need_stays() {
+        let digest = format!("sha256:{}", "0a1b2c3d".repeat(8));
+        let waits = format!(
+            "waits for one approval: kubectl create -f - <<E\nspec:\n  planRef: {{name: web-0a1b2c3d}}\n  planDigest: {digest}\nE"
+        );
+        let refused = format!(
+            "denied: password=Tr0ub4dor&3x in {}",
+            "ghp_Zx8Kq2LmW9vTr4Yp6BnD1sGf7HjC3uEa5Xo0"
+        );
+        let mut status = json!({"conditions": [{"message": waits}, {"message": refused}, {"type": "Ready"}]});
+        redact(&mut status);
+        assert_eq!(status["conditions"][0]["message"], json!(waits));
+        let said = status["conditions"][1]["message"].as_str().unwrap();
+        assert!(
+            said.starts_with("denied: ") && said.contains("[REDACTED:"),
+            "{said}"
+        );
+        assert!(!said.contains("Tr0ub4dor") && !said.contains("ghp_"), "{said}");
+        let once = status.clone();
+        redact(&mut status);
+        assert_eq!(status, once, "what was taken out once is not written again");
+    }
 
     #[test]
     fn an_unchanged_status_is_not_written_and_a_changed_one_only_where_it_changed() {

@@ -214,11 +214,12 @@ impl Session {
 
     fn put(&self, text: &mut String, name: &'static str, kinds: &[Kind]) -> Result<(), Forged> {
         let mut out = String::with_capacity(text.len());
-        let mut rest = text.as_str();
         // Models change the case of what they copy; such a token is as unknown as any other.
-        while let Some(at) = rest.to_ascii_uppercase().find(MARK) {
-            out.push_str(rest.get(..at).unwrap_or_default());
-            let tail = rest.get(at..).unwrap_or_default();
+        let upper = text.to_ascii_uppercase();
+        let mut from = 0;
+        while let Some(at) = upper.get(from..).and_then(|rest| rest.find(MARK)) {
+            out.push_str(text.get(from..from + at).unwrap_or_default());
+            let tail = text.get(from + at..).unwrap_or_default();
             let end = tail
                 .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
                 .unwrap_or(tail.len());
@@ -232,9 +233,9 @@ impl Session {
                 return Err(Forged::Misplaced(name));
             }
             out.push_str(value);
-            rest = tail.get(end..).unwrap_or_default();
+            from += at + end;
         }
-        out.push_str(rest);
+        out.push_str(text.get(from..).unwrap_or_default());
         *text = out;
         Ok(())
     }

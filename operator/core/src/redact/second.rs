@@ -74,7 +74,26 @@ fn unmasked(node: &Value) -> bool {
 }
 
 fn masked(said: &str) -> bool {
-    said.starts_with("[REDACTED") || said.chars().all(|c| c == '*')
+    mark(said).is_some_and(|end| end == said.len()) || said.chars().all(|c| c == '*')
+}
+
+/// The length of the mark that a text begins with: `[REDACTED:class:n]` or `[REDACTED]`. What only looks like one hides nothing.
+fn mark(said: &str) -> Option<usize> {
+    let rest = said.strip_prefix("[REDACTED")?;
+    let head = said.len() - rest.len();
+    if rest.starts_with(']') {
+        return Some(head + 1);
+    }
+    let (class, tail) = rest.strip_prefix(':')?.split_once(':')?;
+    let number = tail.split(']').next().filter(|n| n.len() < tail.len())?;
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    let digits = class.bytes().filter(u8::is_ascii_digit).count();
+    let good = (1..=48).contains(&class.len())
+        && class.bytes().all(plain)
+        && digits <= 3
+        && (1..7).contains(&number.len())
+        && number.bytes().all(|b| b.is_ascii_digit());
+    good.then_some(head + 1 + class.len() + 1 + number.len() + 1)
 }
 
 /// Looks at one text.
@@ -240,9 +259,10 @@ fn camel(said: &str) -> bool {
 
 fn letters(said: &str, start: usize, atom: &str, before: &Before<'_>, layer: u8) -> Result<(), Stop> {
     if atom.contains("KCID_")
-        || said
-            .get(..start)
-            .is_some_and(|front| front.ends_with("[REDACTED:"))
+        || start
+            .checked_sub("[REDACTED:".len())
+            .and_then(|from| said.get(from..))
+            .is_some_and(|from| mark(from).is_some())
     {
         return Ok(());
     }

@@ -55,6 +55,20 @@ fn what_the_first_detector_would_have_missed_stops_the_body() {
 }
 
 #[test]
+fn what_only_looks_like_a_mark_hides_nothing() {
+    for text in [
+        format!("[REDACTED:ghp_{RANDOM}"),
+        format!("[REDACTED:{RANDOM}:1]"),
+        "[REDACTED:k3v9x2m7q1w8z5r4t6y0:1]".to_owned(),
+    ] {
+        let answer = judge(&body(&text));
+        assert!(matches!(answer, Err(Stop::Suspicious(_))), "{text}: {answer:?}");
+    }
+    let object = json!({"kind": "Secret", "data": {"k": "[REDACTED] hunter2"}});
+    assert!(judge(object.to_string().as_bytes()).is_err());
+}
+
+#[test]
 fn ordinary_bodies_pass() {
     let digest = "0a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f60718293a4b5c6d7e8f9";
     for text in [

@@ -70,7 +70,7 @@ fn refused_for_good(request: &ChatRequest, ctx: &Context, error: &Error) -> Opti
         .filter(|s| matches!(s.code, 400 | 403 | 413 | 422))?;
     let tries = super::super::tries(ctx, "ChatRequest", request);
     (tries >= PLAN_TRIES).then(|| {
-        let message = kubechat_crds::condition::clip(status.message.clone(), 1500);
+        let message = kubechat_crds::condition::clip(kubechat_core::redact::shown(&status.message), 1500);
         format!(
             "the API server refused the plan: {message}. Nothing was done. Ask for less, or in another way"
         )

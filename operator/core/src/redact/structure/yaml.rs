@@ -7,9 +7,12 @@ pub(super) fn read(frames: &mut Frames<'_>) {
     let text = frames.text;
     let bytes = text.as_bytes();
     frames.enter(None, -1, false, 0);
-    let mut at = 0;
+    let (mut at, mut end) = (0, 0);
     while at < text.len() {
-        let end = line_end(bytes, at);
+        // A line of many brackets is begun again after each: its end is looked for once.
+        if at >= end {
+            end = line_end(bytes, at);
+        }
         at = line(frames, at, end).max(at + 1);
     }
     // The end of the text may be where somebody cut it: only a root that named its kind is known.
