@@ -44,7 +44,8 @@ use crate::product::{self, Product};
 use crate::progress::Progress;
 use machine::{Environment, Surroundings};
 use report::{
-    B1, B2, B4, B4_DECISION, B4_P99, B24, B25, B25_COSTLIEST, BLAST, BLAST_RATIO, Finding, REDACT, REDACT_FOUND,
+    B1, B2, B4, B4_DECISION, B4_P99, B24, B25, B25_COSTLIEST, BLAST, BLAST_RATIO, Finding, REDACT,
+    REDACT_FOUND,
 };
 
 /// Where turns are asked.
