@@ -470,17 +470,15 @@ mod tests {
     }
 
     #[test]
-    fn a_text_full_of_masks_true_or_cut_is_read_in_time_that_grows_with_it() {
+    fn a_text_full_of_masks_true_or_cut_is_read_to_its_end() {
         for text in [
             "[REDACTED:password:1] password ",
             "[REDACTED:",
             "[REDACTED:password:",
         ] {
             let text = text.repeat(200_000 / text.len());
-            let begun = std::time::Instant::now();
+            // Each took minutes here once; what a large text costs is measured by the bench.
             assert_eq!(super::super::find(&text), Ok(vec![]));
-            // Each was quadratic once: minutes.
-            assert!(begun.elapsed().as_secs() < 15, "{:?}", begun.elapsed());
         }
     }
 
