@@ -1,5 +1,7 @@
 //! From words to objects: kinds by discovery, names exactly, selectors to what they select, all as the requester.
 
+use std::collections::HashSet;
+
 use kubechat_core::catalogue;
 use kubechat_core::plan::{Found, KindRef};
 use kubechat_core::policy::Effective;
@@ -83,8 +85,28 @@ pub(super) fn namespace_of(turn: &Turn<'_>, intent: &Intent, kind: &KindRef) -> 
     Ok(Some(namespace))
 }
 
-/// The objects an intent means; never empty.
+/// The objects an intent means, each once however often it is named; never empty.
 pub(super) async fn objects(turn: &Turn<'_>, intent: &Intent) -> Result<Vec<Found>, Stop> {
+    named_or_selected(turn, intent).await.map(distinct)
+}
+
+/// Each object once, in the order in which they were named.
+fn distinct(mut found: Vec<Found>) -> Vec<Found> {
+    let mut seen = HashSet::new();
+    found.retain(|one| {
+        let text = |pointer| one.object.pointer(pointer).and_then(Value::as_str);
+        seen.insert(format!(
+            "{}/{}/{}/{}",
+            one.kind.group,
+            one.kind.kind,
+            text("/metadata/namespace").unwrap_or_default(),
+            text("/metadata/name").unwrap_or_default()
+        ))
+    });
+    found
+}
+
+async fn named_or_selected(turn: &Turn<'_>, intent: &Intent) -> Result<Vec<Found>, Stop> {
     let target = &intent.target;
     match named_kind(turn, intent)? {
         Some(kind) => {
@@ -388,7 +410,38 @@ fn close(a: &str, b: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::close;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_object_that_is_named_twice_is_meant_once() {
+        let one = |kind: &str, namespace: Option<&str>, name: &str| Found {
+            kind: KindRef {
+                kind: kind.into(),
+                ..KindRef::default()
+            },
+            object: json!({"metadata": {"name": name, "namespace": namespace}}),
+        };
+        let named = [
+            one("Pod", Some("demo"), "b"),
+            one("Pod", Some("demo"), "a"),
+            one("Pod", Some("demo"), "b"),
+            one("Pod", Some("prod"), "b"),
+            one("Pod", None, "b"),
+            one("Node", None, "b"),
+            one("Pod", Some("demo"), "a"),
+        ];
+        let left: Vec<_> = distinct(named.to_vec())
+            .into_iter()
+            .map(|f| (f.kind.kind, f.object["metadata"].clone()))
+            .collect();
+        let want: Vec<_> = [0, 1, 3, 4, 5]
+            .map(|i| (named[i].kind.kind.clone(), named[i].object["metadata"].clone()))
+            .into();
+        assert_eq!(left, want);
+        assert!(distinct(vec![]).is_empty());
+    }
 
     #[test]
     fn close_names_are_one_edit_or_a_part_apart() {

@@ -19,7 +19,8 @@ pub fn contradiction(steps: &[&Step]) -> Option<String> {
         for target in &step.targets {
             let earlier = seen.entry(object(target)).or_default();
             for &first in earlier.iter() {
-                if step.effect == Effect::Create || !agree.insert((first, later)) {
+                // An object that one step names twice is no step that follows itself.
+                if first == later || step.effect == Effect::Create || !agree.insert((first, later)) {
                     continue;
                 }
                 let both = (*steps.get(first)?, fields.get(first)?.as_slice());
@@ -156,13 +157,22 @@ mod tests {
         let scale = step(Action::Scale, Effect::Update, "web");
         let other = step(Action::Scale, Effect::Update, "api");
         let again = step(Action::Recreate, Effect::Create, "web");
+        let twice = |step: &Step| Step {
+            targets: vec![step.targets[0].clone(), step.targets[0].clone()],
+            ..step.clone()
+        };
         let said = contradiction(&[&delete, &other, &scale]).unwrap();
         assert_eq!(
             said,
             "scale of deployment/web comes after its deletion, so it could not be done"
         );
         assert!(contradiction(&[&delete, &delete]).is_some());
+        assert!(contradiction(&[&twice(&delete), &twice(&delete)]).is_some());
+        let (deleted, scaled) = (twice(&delete), twice(&scale));
         for fine in [
+            vec![&deleted],
+            vec![&scaled],
+            vec![&scaled, &deleted],
             vec![&scale, &delete],
             vec![&delete, &other],
             vec![&delete, &again],
