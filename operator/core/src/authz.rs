@@ -104,14 +104,6 @@ fn approver_question(level: Level, namespace: Option<String>) -> Question {
     }
 }
 
-/// Whether the requester may confirm his own plan: caution at most, and an entry of the requirement takes it.
-#[must_use]
-pub fn may_self_confirm(plan: &CommandPlanSpec) -> bool {
-    plan.risk.level <= Level::Caution
-        && !plan.requirement.is_empty()
-        && plan.requirement.iter().any(|r| r.self_confirm)
-}
-
 /// An identity KubeChat may act as, after privileged groups were dropped.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Acting {

@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 use kube::ResourceExt;
-use kubechat_core::{authz, reason};
+use kubechat_core::lifecycle::eligible;
+use kubechat_core::reason;
 use kubechat_crds::condition::{self, types};
 use kubechat_crds::{ChatRequest, CommandPlan, Mode, PlanPhase, RequestPhase, StepState};
 
@@ -226,9 +227,8 @@ pub(crate) fn may_self_confirm(plan: &CommandPlan, me: &str, now: Timestamp) -> 
     };
     !me.is_empty()
         && plan.spec.requester.username == me
-        && !plan.spec.requester.is_service_account()
         && takes_decisions(plan, now)
-        && authz::may_self_confirm(&plan.spec)
+        && eligible::may_self_confirm(&plan.spec)
         && !plan.status.as_ref().is_some_and(decided)
 }
 

@@ -127,13 +127,33 @@ fn without_its_request_the_plan_speaks() {
 fn only_the_requester_may_be_asked_to_confirm_and_only_once_and_in_time() {
     assert!(may_self_confirm(&plan(), "alice", now()));
     type Change = fn(&mut CommandPlan);
-    let refused: [(&str, Change, &str); 8] = [
+    let refused: [(&str, Change, &str); 12] = [
         ("somebody else", |_| {}, "bob"),
         ("nobody", |p| p.spec.requester.username.clear(), ""),
         (
             "policy does not let",
             |p| p.spec.requirement[0].self_confirm = false,
             "alice",
+        ),
+        (
+            "other people are asked for",
+            |p| p.spec.requirement[0].users = vec!["bob".into()],
+            "alice",
+        ),
+        (
+            "people of another group are asked for",
+            |p| p.spec.requirement[0].groups = vec!["security".into()],
+            "alice",
+        ),
+        (
+            "a signature is asked for",
+            |p| p.spec.requirement[0].signature = true,
+            "alice",
+        ),
+        (
+            "a service account asked",
+            |p| p.spec.requester.username = "system:serviceaccount:demo:robot".into(),
+            "system:serviceaccount:demo:robot",
         ),
         ("destructive", |p| p.spec.risk.level = Level::Destructive, "alice"),
         ("nothing to confirm", |p| p.spec.requirement.clear(), "alice"),
@@ -158,6 +178,12 @@ fn only_the_requester_may_be_asked_to_confirm_and_only_once_and_in_time() {
         change(&mut plan);
         assert!(!may_self_confirm(&plan, me, now()), "{case}");
     }
+    // Where one entry takes it, that another does not is no reason not to ask.
+    let mut two = plan();
+    let mut other = two.spec.requirement[0].clone();
+    other.users = vec!["bob".into()];
+    two.spec.requirement.insert(0, other);
+    assert!(may_self_confirm(&two, "alice", now()));
     let mut decided = plan();
     let approvals = decided.status.as_mut().unwrap().approvals.as_mut().unwrap();
     approvals.decisions.push(crate::cli::testing::decision("alice"));

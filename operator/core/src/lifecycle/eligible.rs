@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use kubechat_crds::command_plan::Requirement;
 use kubechat_crds::condition::clip;
-use kubechat_crds::{CommandPlanSpec, Identity, Level};
+use kubechat_crds::{CommandPlanSpec, Level};
 
 use super::approval::Facts;
 use crate::holders::{Holders, Subject};
@@ -40,12 +40,9 @@ pub(super) fn eligible(
     let held = holders.and_then(|holders| holders.of(&authz::approver_questions(plan)));
     let mut who = BTreeSet::new();
     for entry in open {
-        if entry.self_confirm
-            && plan.risk.level <= Level::Caution
-            && !decided.contains(requester)
-            && is_wanted(entry, &plan.requester)
-        {
-            let text = format!("user {} (the requester)", shown::identity(requester));
+        if !decided.contains(requester) && takes_requester(entry, plan) {
+            let how = if entry.signature { ", signed" } else { "" };
+            let text = format!("user {} (the requester{how})", shown::identity(requester));
             who.insert((Rank::Requester, text));
         }
         if !entry.users.is_empty() {
@@ -71,9 +68,18 @@ pub(super) fn eligible(
         .collect()
 }
 
-/// Whether the requester's own confirmation would count for this entry.
-fn is_wanted(entry: &Requirement, requester: &Identity) -> bool {
-    !entry.signature
+/// Whether the requester may confirm his own plan by a word that nobody signed: some entry of the requirement takes it.
+#[must_use]
+pub fn may_self_confirm(plan: &CommandPlanSpec) -> bool {
+    let takes = |entry: &Requirement| !entry.signature && takes_requester(entry, plan);
+    plan.requirement.iter().any(takes)
+}
+
+/// Whether the requester's own decision would count for this entry, signed where it asks for that.
+fn takes_requester(entry: &Requirement, plan: &CommandPlanSpec) -> bool {
+    let requester = &plan.requester;
+    entry.self_confirm
+        && plan.risk.level <= Level::Caution
         && !requester.is_service_account()
         && (entry.users.is_empty() || entry.users.contains(&requester.username))
         && (entry.groups.is_empty() || entry.groups.iter().any(|g| requester.groups.contains(g)))

@@ -222,12 +222,22 @@ fn the_requester_is_named_only_for_an_entry_that_his_own_word_would_meet() {
         plan.requester.username = who.into();
         plan.requester.groups = vec!["oncall".into()];
         let found = eligible(&plan, &[entry], &[], Some(&holders(PEOPLE)));
-        found.iter().any(|name| name.contains("(the requester)"))
+        let own = if entry.signature {
+            "(the requester, signed)"
+        } else {
+            "(the requester)"
+        };
+        plan.requirement = vec![entry.clone()];
+        let named = found.iter().any(|name| name.contains(own));
+        assert_eq!(named, found.iter().any(|name| name.contains("the requester")));
+        // What nobody signed does not count where a signature is asked for.
+        assert_eq!(may_self_confirm(&plan), named && !entry.signature, "{entry:?}");
+        named
     };
     type Change = fn(&mut Requirement);
     let entries: [(Change, bool); 6] = [
         (|_| {}, true),
-        (|e| e.signature = true, false),
+        (|e| e.signature = true, true),
         (|e| e.users = vec!["bob".into(), "alice".into()], true),
         (|e| e.users = vec!["bob".into()], false),
         (|e| e.groups = vec!["security".into(), "oncall".into()], true),

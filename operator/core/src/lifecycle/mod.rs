@@ -9,7 +9,7 @@ pub mod chat_request;
 pub mod chat_session;
 pub mod command_plan;
 pub mod decisions;
-mod eligible;
+pub mod eligible;
 pub mod namespaces;
 pub mod retention;
 pub mod review;
