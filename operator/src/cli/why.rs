@@ -5,9 +5,9 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use kubechat_core::policy::{self, Effective};
 use kubechat_core::reason;
-use kubechat_crds::command_plan::Requirement;
+use kubechat_crds::command_plan::{Requirement, StepStatus};
 use kubechat_crds::condition::{find, types};
-use kubechat_crds::{Approval, CommandPlan, DecisionKind, PlanPhase, RiskPolicy, Via};
+use kubechat_crds::{Approval, CommandPlan, DecisionKind, PlanPhase, RiskPolicy, StepState, Via};
 use serde::Serialize;
 
 use super::client::Cluster;
@@ -137,6 +137,10 @@ fn ended(why: &mut Why, turn: &Turn, exit: Exit) {
             Some("Delete it and ask again".to_owned()),
         ),
         reason::DRY_RUN_FAILED => (format!("{name} failed."), Some(again)),
+        reason::INTERRUPTED if turn.plan.is_some() => (
+            format!("{name} was stopped before any of it was done."),
+            Some(again),
+        ),
         reason::OUTCOME_UNKNOWN | reason::INTERRUPTED => (format!("{name} was stopped midway."), Some(undo)),
         other => (format!("{name} ended without success ({other})."), Some(again)),
     };
@@ -148,7 +152,16 @@ fn ended(why: &mut Why, turn: &Turn, exit: Exit) {
 /// Whether the plan was stopped after something of it was done, or may have been.
 fn midway(turn: &Turn) -> bool {
     let status = turn.plan.as_ref().and_then(|p| p.status.as_ref());
-    status.is_some_and(|s| s.phase == Some(PlanPhase::Interrupted) || s.steps.iter().any(did_something))
+    let untouched = |step: &StepStatus| match step.state {
+        StepState::Skipped => true,
+        StepState::Failed => !did_something(step),
+        // Of a plan that has ended, nobody can say what became of these.
+        StepState::Pending | StepState::Sent | StepState::Done | StepState::Unknown => false,
+    };
+    status.is_some_and(|s| {
+        let known = !s.steps.is_empty() && s.steps.iter().all(untouched);
+        s.phase == Some(PlanPhase::Interrupted) && !known || s.steps.iter().any(did_something)
+    })
 }
 
 /// The reason of the condition that ended it.

@@ -228,6 +228,39 @@ fn a_plan_that_was_stopped_midway_never_reads_as_if_nothing_was_done() {
 }
 
 #[test]
+fn a_plan_that_was_interrupted_before_anything_was_done_offers_no_undo() {
+    let step = |state, done| kubechat_crds::command_plan::StepStatus {
+        id: "s1".into(),
+        state,
+        done,
+        ..Default::default()
+    };
+    let mut ended = plan();
+    set_plan(
+        &mut ended,
+        PlanPhase::Interrupted,
+        "False",
+        reason::INTERRUPTED,
+        "the very words",
+    );
+    for (state, done, untouched) in [
+        (StepState::Failed, 0, true),
+        (StepState::Skipped, 0, true),
+        (StepState::Failed, 1, false),
+        (StepState::Unknown, 0, false),
+        (StepState::Sent, 0, false),
+        (StepState::Pending, 0, false),
+    ] {
+        ended.status.as_mut().unwrap().steps = vec![step(state, done), step(StepState::Skipped, 0)];
+        let found = explain(&turn(ended.clone()), &[], None, now());
+        let said = all(&found);
+        assert_eq!(said.contains("before any of it was done"), untouched, "{said}");
+        assert_eq!(said.contains("rollback"), !untouched, "{said}");
+        assert_eq!(said.contains("kubechat again ask-1-plan"), untouched, "{said}");
+    }
+}
+
+#[test]
 fn a_turn_without_a_plan_is_explained_too() {
     let mut unclear = request();
     unclear.status.as_mut().unwrap().plan_ref = None;

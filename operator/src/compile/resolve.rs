@@ -7,6 +7,7 @@ use kubechat_core::plan::{Found, KindRef};
 use kubechat_core::policy::Effective;
 use kubechat_core::reason;
 use kubechat_crds::intent::Intent;
+use serde_json::Value;
 
 use super::{Stop, Turn};
 use crate::cluster::objects::{Objects, Query};

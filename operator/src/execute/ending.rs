@@ -21,7 +21,11 @@ pub(super) fn halting(verdict: Verdict) -> Option<Ending> {
                 "its approvals do not suffice any more (one was taken back, or a policy asks for more)";
             Some(Ending::new(PlanPhase::Interrupted, reason, message))
         }
-        Verdict::Wait { reason, message } => Some(Ending::new(PlanPhase::Interrupted, reason, message)),
+        // The policies hold it. One that was not begun would wait; this one does not come back.
+        Verdict::Wait { reason, message } => Some(
+            Ending::new(PlanPhase::Interrupted, reason, message)
+                .then("It is not gone on with: ask again for what is left, once that is mended"),
+        ),
         Verdict::End(ending) => Some(ending),
         Verdict::PlanOnly => {
             let message = "the plan is for showing only";
@@ -50,7 +54,11 @@ impl Run<'_> {
             reason::INTERRUPTED => (PlanPhase::Interrupted, reason::INTERRUPTED),
             why => (PlanPhase::Failed, why),
         };
-        let text = format!("step {id} is {state:?}: {message}. {}", self.account());
+        let mut text = format!("step {id} is {state:?}: {message}. {}", self.account());
+        if reason == reason::INTERRUPTED && !self.status.steps.iter().any(did_something) {
+            let name = self.plan().metadata.name.as_deref().unwrap_or_default();
+            text.push_str(&format!(". Ask again: kubechat again {name}"));
+        }
         // The step's own result entry tells of it.
         Ok(self.close(phase, reason, &text))
     }

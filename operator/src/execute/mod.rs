@@ -158,8 +158,10 @@ fn integrity(plan: &CommandPlan, cluster: &str, own: &str) -> Result<(), Ending>
     if judged.level > plan.spec.risk.level || judged.score > plan.spec.risk.score {
         return broken("the plan is more dangerous than it says", "Ask again");
     }
-    risk::check_plan(&plan.spec, own)
-        .map_err(|forbidden| Ending::new(PlanPhase::Failed, reason::FORBIDDEN_CLASS, forbidden.to_string()))
+    risk::check_plan(&plan.spec, own).map_err(|forbidden| {
+        Ending::new(PlanPhase::Failed, reason::FORBIDDEN_CLASS, forbidden.text)
+            .then("No policy or approval can allow it")
+    })
 }
 
 /// One plan being executed.
@@ -196,6 +198,10 @@ impl<'a> Run<'a> {
                     ..StepStatus::default()
                 })
                 .collect();
+        }
+        // A plan that has not ended skips nothing: whether a step was begun is for the log to say.
+        for step in status.steps.iter_mut().filter(|s| s.state == StepState::Skipped) {
+            step.state = StepState::Pending;
         }
         Self {
             ctx,

@@ -207,11 +207,15 @@ fn settled(outcome: Outcome) -> StepState {
 
 /// The reason of a step that ended, as the log has it where that says more than its state.
 fn recorded(why: Option<&str>, state: StepState) -> &'static str {
-    match why {
-        Some(reason::INTERRUPTED) => reason::INTERRUPTED,
-        Some(reason::FORBIDDEN) => reason::FORBIDDEN,
-        Some(_) | None => reason_of(state),
-    }
+    const OF_A_STEP: [&str; 5] = [
+        reason::INTERRUPTED,
+        reason::FORBIDDEN,
+        reason::STALE,
+        reason::UNREACHABLE,
+        reason::INVALID,
+    ];
+    let known = OF_A_STEP.into_iter().find(|known| why == Some(*known));
+    known.unwrap_or_else(|| reason_of(state))
 }
 
 fn reason_of(state: StepState) -> &'static str {

@@ -4,13 +4,15 @@
 use kubechat_core::plan::Sidecar;
 use kubechat_core::plan::actions::recreate;
 use kubechat_crds::command_plan::{CommandPlanSpec, Target, Undo};
-use kubechat_crds::condition::{find, types};
-use kubechat_crds::{CommandPlan, Level, PlanPhase, Step};
+use kubechat_crds::condition::{find, is_finished, types};
+use kubechat_crds::{CommandPlan, Level, PlanPhase, Step, StepState};
 use serde_json::{Value, json};
 
 use crate::failpoint::Point;
 use crate::testing::plans::{Verb, plan_path};
 use crate::testing::process::{Fuse, Ran, World};
+use crate::testing::server::{Asked, Fate};
+use crate::testing::store::Luck;
 
 const BASELINE: &str = "/apis/kubechat.io/v1beta1/riskpolicies/baseline";
 
@@ -95,6 +97,7 @@ async fn a_plan_that_is_not_what_it_says_it_is_is_never_executed() {
             said.to_lowercase().contains("nothing was executed"),
             "{what}: {said}"
         );
+        assert!(!said.contains("No plan was made"), "{what}: {said}");
         assert_eq!(world.server.written(), [], "{what}");
         let entries = world.entries().await;
         assert!(
@@ -107,22 +110,36 @@ async fn a_plan_that_is_not_what_it_says_it_is_is_never_executed() {
 
 #[tokio::test]
 async fn a_policy_that_changed_between_two_steps_stops_the_plan_there() {
-    type Change = fn(&mut Value);
-    let cases: [(Change, &str); 3] = [
-        (|pack| pack["spec"]["suspend"] = true.into(), "Suspended"),
+    type Change = Option<fn(&mut Value)>;
+    let cases: [(Change, &str, &str); 5] = [
         (
-            |pack| pack["spec"]["approvals"] = json!({"caution": {"count": 3}, "destructive": {"count": 3}}),
-            "RequirementChanged",
+            Some(|pack| pack["spec"]["suspend"] = true.into()),
+            "Suspended",
+            "RiskPolicy baseline suspends all execution",
+        ),
+        (None, "NoPolicy", "no RiskPolicy in the cluster. Apply one"),
+        (
+            Some(|pack| pack["spec"]["egressHosts"] = json!(["a.example"])),
+            "PolicyNotReady",
+            "baseline cannot be honoured",
         ),
         (
-            |pack| {
+            Some(|pack| {
+                pack["spec"]["approvals"] = json!({"caution": {"count": 3}, "destructive": {"count": 3}});
+            }),
+            "RequirementChanged",
+            "do not suffice any more",
+        ),
+        (
+            Some(|pack| {
                 pack["spec"]["rules"] =
                     json!([{"name": "no", "when": "true", "effect": "Deny", "message": "not today"}]);
-            },
+            }),
             "PolicyDenied",
+            "not today",
         ),
     ];
-    for (change, reason) in cases {
+    for (change, reason, because) in cases {
         for restarted in [false, true] {
             let mut world = World::new();
             let steps = world.propose(&[Verb::Label, Verb::Scale]).await;
@@ -130,7 +147,10 @@ async fn a_policy_that_changed_between_two_steps_stops_the_plan_there() {
             let Ran::Stopped(stopped) = process.reconcile(world.plan()).await else {
                 panic!("not passed");
             };
-            world.server.edit(BASELINE, change);
+            match change {
+                Some(change) => world.server.edit(BASELINE, change),
+                None => drop(world.server.remove(BASELINE)),
+            }
             if restarted {
                 drop(stopped);
             } else {
@@ -138,7 +158,13 @@ async fn a_policy_that_changed_between_two_steps_stops_the_plan_there() {
             }
             let (phase, why, said) = ended(&executed(&mut world).await);
             assert_eq!((phase, why.as_str()), (PlanPhase::Interrupted, reason), "{said}");
-            assert!(said.contains("kubechat rollback plan"), "{said}");
+            for words in ["kubechat rollback plan", "stopped midway", "Done: s1", because] {
+                assert!(said.contains(words), "{words:?} in {said}");
+            }
+            // It does not come back, and something of it was executed.
+            for wrong in ["waits", "so nothing is", "..", ". ."] {
+                assert!(!said.contains(wrong), "{wrong:?} in {said}");
+            }
             let writes = |step: &Step| world.writes(step);
             assert_eq!(
                 (writes(&steps[0]), writes(&steps[1])),
@@ -226,5 +252,57 @@ async fn a_step_whose_kept_bytes_are_gone_or_altered_is_refused() {
         );
         assert_eq!(world.server.written(), []);
         assert!(world.server.get(&plan_path()).is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_that_the_log_could_not_take_at_first_still_ends_the_plan_with_its_entry() {
+    for left_over in [false, true] {
+        let mut world = World::new();
+        let step = world.propose(&[Verb::Label]).await.remove(0);
+        world.server.fates(|asked: &Asked| {
+            if asked.dry_run && asked.path.contains("configmaps") {
+                Fate::Refused(422)
+            } else {
+                Fate::Answered
+            }
+        });
+        let process = world.start(Fuse::long()).await;
+        process
+            .store
+            .luck(|what| if what == "entry" { Luck::Away } else { Luck::Good });
+        for _ in 0..3 {
+            process.look(&world).await.unwrap_err();
+            let status = world.plan().status.unwrap_or_default();
+            assert!(!is_finished(&status.conditions));
+            assert!(
+                status.steps.iter().all(|s| s.state == StepState::Pending),
+                "{status:?}"
+            );
+        }
+        // However it came to be: an unfinished plan is not held up by a step that says it was skipped.
+        if left_over {
+            world.server.edit(&plan_path(), |o| {
+                o["status"]["steps"] = json!([{"id": "s1", "state": "Skipped"}]);
+            });
+        }
+        process.store.luck(|_| Luck::Good);
+        let plan = process.finish(&world).await;
+        let (phase, why, said) = ended(&plan);
+        assert_eq!(
+            (phase, why.as_str()),
+            (PlanPhase::Failed, "DryRunFailed"),
+            "{said}"
+        );
+        assert!(said.contains("refused step s1"), "{said}");
+        let status = &plan.status.unwrap().steps[0];
+        assert_eq!(
+            (status.state, status.reason.as_deref()),
+            (StepState::Skipped, Some("DryRunFailed"))
+        );
+        assert_eq!(world.writes(&step), [0]);
+        let entries = world.entries().await;
+        let told = entries.iter().filter(|e| e.reason == "DryRunFailed");
+        assert_eq!(told.count(), 1, "{:?}", World::short(&entries));
     }
 }

@@ -20,6 +20,9 @@ use crate::failpoint::{self, Point};
 use crate::leader::Leadership;
 use crate::pace::Pace;
 
+/// Why nothing more is sent at shutdown.
+const ASKED_TO_END: &str = "the operator was asked to end";
+
 /// What came of a send.
 #[derive(Debug)]
 pub(super) enum Sent {
@@ -258,7 +261,7 @@ impl<'a> Sender<'a> {
         if self.leadership.check().is_err() {
             Some("leadership was lost")
         } else {
-            self.pace.must_stop().then_some("the operator was asked to end")
+            self.pace.must_stop().then_some(ASKED_TO_END)
         }
     }
 
@@ -344,6 +347,12 @@ impl<'a> Sender<'a> {
                 reason,
                 message: format!("{name}: {error}"),
             };
+            let interrupted = |why: &str, error: &Error| Refusal::Answered {
+                reason: reason::INTERRUPTED,
+                message: format!(
+                    "{why} before {name} could be tried again; the API server's last word was: {error}"
+                ),
+            };
             match error.status().map(|s| s.code) {
                 Some(404) if self.step.effect == Effect::Delete => return Ok(()),
                 Some(409) => {
@@ -366,7 +375,7 @@ impl<'a> Sender<'a> {
                         Ok(Err(NotReady::Refused { reason, message })) => {
                             return Err(Refusal::Answered { reason, message });
                         }
-                        Ok(Err(NotReady::Stopping)) => return Err(answered(reason::INTERRUPTED, &error)),
+                        Ok(Err(NotReady::Stopping)) => return Err(interrupted(ASKED_TO_END, &error)),
                         Err(error) => return Err(answered(reason::UNREACHABLE, &error)),
                     };
                 }
@@ -376,7 +385,7 @@ impl<'a> Sender<'a> {
                     };
                     self.pace.sleep(pause).await;
                     if self.pace.stopping() {
-                        return Err(answered(reason::INTERRUPTED, &error));
+                        return Err(interrupted(ASKED_TO_END, &error));
                     }
                 }
                 // An answer of the API server means that it did not happen; a server error, or one of a proxy that
@@ -387,8 +396,8 @@ impl<'a> Sender<'a> {
                 }
                 _ => return Err(Refusal::Silent(error)),
             }
-            if self.halted().is_some() {
-                return Err(answered(reason::INTERRUPTED, &error));
+            if let Some(why) = self.halted() {
+                return Err(interrupted(why, &error));
             }
             last = Some(error);
         }

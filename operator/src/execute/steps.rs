@@ -178,12 +178,14 @@ async fn one(run: &mut Run<'_>, person: &Client, index: usize) -> Result<Option<
         Ok(writes) => writes,
         Err(send::NotReady::Changed(changed)) => return stale(run, &changed).await.map(Some),
         Err(send::NotReady::Refused { reason, message }) => {
-            run.set(index, StepState::Skipped, Some(reason), &message);
             let text = format!(
                 "the API server refused step {} before anything of it was sent: {message}",
                 step.id
             );
-            return refuse(run, reason, text).await.map(Some);
+            refuse(run, reason, text).await?;
+            // Only now: where the log could not take it, the plan goes on, and a step of it that is skipped never would.
+            run.set(index, StepState::Skipped, Some(reason), &message);
+            return Ok(Some(Progress::Finished(Box::new(run.status.clone()))));
         }
         Err(send::NotReady::Stopping) => return Ok(Some(pause(run).await)),
     };

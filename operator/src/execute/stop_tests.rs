@@ -151,7 +151,15 @@ async fn a_write_that_waits_for_its_turn_at_the_api_server_is_interrupted_at_shu
     assert_eq!(phase(&plan), PlanPhase::Interrupted, "{}", says(&plan));
     let status = plan.status.as_ref().unwrap();
     assert_eq!(status.steps[0].reason.as_deref(), Some("Interrupted"));
-    assert!(says(&plan).contains("No step was done"), "{}", says(&plan));
+    for said in [
+        "No step was done",
+        "asked to end",
+        "told to refuse",
+        "kubechat again plan",
+    ] {
+        assert!(says(&plan).contains(said), "{said}: {}", says(&plan));
+    }
+    assert!(!says(&plan).contains("rollback"), "{}", says(&plan));
     assert_eq!(tries.load(Ordering::SeqCst), 1, "it is tried once, and not again");
     // Nothing was written, and the next process has nothing to take up.
     world.server.fates(|_| Fate::Answered);
@@ -163,26 +171,62 @@ async fn a_write_that_waits_for_its_turn_at_the_api_server_is_interrupted_at_shu
 #[tokio::test]
 async fn why_a_step_ended_is_the_same_whoever_reports_it() {
     type Cause = fn(&World);
-    let cases: [(Cause, &str, PlanPhase); 3] = [
-        (stop_with_the_first_write, "Interrupted", PlanPhase::Interrupted),
-        (refuse_writes::<403>, "Forbidden", PlanPhase::Failed),
-        (refuse_writes::<422>, "StepFailed", PlanPhase::Failed),
+    let interrupted = PlanPhase::Interrupted;
+    let failed = PlanPhase::Failed;
+    let cases: [(Cause, &str, PlanPhase, &str); 5] = [
+        (
+            stop_with_the_first_write,
+            "Interrupted",
+            interrupted,
+            "Interrupted",
+        ),
+        (refuse_writes::<403>, "Forbidden", failed, "Forbidden"),
+        (refuse_writes::<422>, "StepFailed", failed, "StepFailed"),
+        (
+            |world| conflict_and_then(world, Fate::Refused(404)),
+            "Stale",
+            failed,
+            "StepFailed",
+        ),
+        (
+            |world| conflict_and_then(world, Fate::Lost),
+            "Unreachable",
+            failed,
+            "StepFailed",
+        ),
     ];
-    for (cause, reason, ended) in cases {
+    for (cause, reason, ended, of_plan) in cases {
         let mut world = World::new();
         world.propose(&[Verb::LabelMany]).await;
         cause(&world);
         let process = world.start(Fuse::at(Point::AfterResult)).await;
         assert!(matches!(process.reconcile(world.plan()).await, Ran::Stopped(_)));
         drop(process);
+        world.server.fates(|_| Fate::Answered);
         // Only the log knows of the result.
         let plan = next(&mut world).await.finish(&world).await;
         let status = plan.status.as_ref().unwrap();
         assert_eq!(status.steps[0].reason.as_deref(), Some(reason), "{}", says(&plan));
         assert_eq!(phase(&plan), ended, "{}", says(&plan));
         let verdict = kubechat_crds::condition::find(&status.conditions, "Succeeded").unwrap();
-        assert_eq!(verdict.reason, reason, "{}", says(&plan));
+        assert_eq!(verdict.reason, of_plan, "{}", says(&plan));
     }
+}
+
+/// Has the first real write of a ConfigMap meet a conflict, and every look at one after it this fate.
+fn conflict_and_then(world: &World, later: Fate) {
+    let mut met = false;
+    world.server.fates(move |asked: &Asked| {
+        if asked.is_write() {
+            met = true;
+            return Fate::Refused(409);
+        }
+        if met && asked.path.contains("configmaps") {
+            later
+        } else {
+            Fate::Answered
+        }
+    });
 }
 
 /// Has the API server refuse every real write with this code.

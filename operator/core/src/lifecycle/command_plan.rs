@@ -11,7 +11,7 @@ use super::approval::{self, Facts, Terms};
 use super::decisions::listed;
 use super::eligible::eligible;
 use crate::holders::Holders;
-use crate::policy::{Effective, PolicyProblem, at_least};
+use crate::policy::{Effective, HOLDS_ALL, PolicyProblem, at_least};
 use crate::{gitops, reason, shown};
 
 /// What the shell gathered about a plan that has not been begun.
@@ -151,10 +151,14 @@ impl Ending {
     }
 }
 
-/// What denies a plan says of one that was not begun that nothing was done; of one that was, that is not said.
+/// What a suspended plan does that was not begun.
+const WAITS_FOR_IT: &str = ". The plan waits until that is taken back";
+
+/// What denies or holds a plan says of one that was not begun that nothing was done and that it waits; of one that was,
+/// that is not said.
 fn without_claim(text: &str) -> String {
     const CLAIM: &str = "Nothing was done";
-    let mut left = text.to_owned();
+    let mut left = text.replace(WAITS_FOR_IT, "").replace(HOLDS_ALL, "");
     while let Some(at) = left.find(CLAIM) {
         let (before, after) = left.split_at(at);
         let after = after.get(CLAIM.len()..).unwrap_or_default();
@@ -230,9 +234,7 @@ pub fn decide(seen: &Observed<'_>) -> (Verdict, ApprovalSummary) {
         }
     };
     if let Some(pack) = policies.suspended_by() {
-        let message = format!(
-            "RiskPolicy {pack} suspends all execution (spec.suspend). The plan waits until that is taken back"
-        );
+        let message = format!("RiskPolicy {pack} suspends all execution (spec.suspend){WAITS_FOR_IT}");
         return (
             Verdict::Wait {
                 reason: reason::SUSPENDED,

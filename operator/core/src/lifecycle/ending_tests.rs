@@ -69,6 +69,48 @@ fn what_stopped_midway_never_says_that_nothing_was_done() {
     assert_eq!(said, "stopped midway: held back. Ask bob. Done: s1");
 }
 
+#[test]
+fn what_stopped_midway_never_says_that_it_waits_or_that_nothing_is_executed() {
+    let pack = |spec: serde_json::Value| RiskPolicy::new("p", serde_json::from_value(spec).unwrap());
+    let broken = pack(serde_json::json!({"egressHosts": ["a.example"]}));
+    let none: [RiskPolicy; 0] = [];
+    let mut held = vec![
+        Effective::from_policies(&none).unwrap_err().message,
+        Effective::from_policies(&[broken]).unwrap_err().message,
+    ];
+    let suspended = Effective::from_policies(&[pack(serde_json::json!({"suspend": true}))]).unwrap();
+    let mut plan = of(vec![restart("web")]);
+    plan.expires_at = "2026-01-01T00:00:00Z".into();
+    let seen = Observed {
+        name: "p",
+        namespace: "demo",
+        plan: &plan,
+        approvals: &[],
+        policies: Ok(&suspended),
+        holders: None,
+        withdrawn: None,
+        stamped: Timestamp::UNIX_EPOCH,
+        not_after: None,
+        now: Timestamp::UNIX_EPOCH,
+    };
+    let Verdict::Wait { message, .. } = decide(&seen).0 else {
+        panic!("{:?}", decide(&seen))
+    };
+    held.push(message);
+    for message in held {
+        assert!(
+            message.contains("nothing is approved or executed") || message.contains("waits until"),
+            "{message}"
+        );
+        let said =
+            Ending::new(PlanPhase::Interrupted, reason::SUSPENDED, message.as_str()).midway("Done: s1");
+        for wrong in ["waits", "nothing is", "..", ". .", " ,"] {
+            assert!(!said.contains(wrong), "{wrong:?} in {said}");
+        }
+        assert!(said.contains("RiskPolicy") && said.contains("Done: s1"), "{said}");
+    }
+}
+
 proptest::proptest! {
     #[test]
     fn wherever_it_is_said_that_nothing_was_done_it_is_left_out_midway(before in "[a-z .]{0,12}", after in "[a-z .]{0,12}") {

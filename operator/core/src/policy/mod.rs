@@ -47,6 +47,9 @@ pub const MAX_STEPS: i32 = 64;
 /// Targets of a step where no policy says less.
 pub const MAX_TARGETS: i32 = 500;
 
+/// What a problem with the policies means to a plan that waits, and to none that was begun.
+pub(crate) const HOLDS_ALL: &str = ", so nothing is approved or executed";
+
 /// Why nothing may be approved now.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -101,7 +104,9 @@ impl Effective {
         if policies.is_empty() {
             return Err(PolicyProblem {
                 reason: reason::NO_POLICY,
-                message: "There is no RiskPolicy in the cluster, so nothing is approved or executed. Apply one (crds/manifests/30-policies.yaml holds the baseline)".to_owned(),
+                message: format!(
+                    "There is no RiskPolicy in the cluster{HOLDS_ALL}. Apply one (crds/manifests/30-policies.yaml holds the baseline)"
+                ),
             });
         }
         let mut packs = Vec::with_capacity(policies.len());
@@ -112,7 +117,7 @@ impl Effective {
                 PolicyProblem {
                     reason: reason::POLICY_NOT_READY,
                     message: format!(
-                        "RiskPolicy {name} cannot be honoured ({}), so nothing is approved or executed. Correct or remove it",
+                        "RiskPolicy {name} cannot be honoured ({}){HOLDS_ALL}. Correct or remove it",
                         problems.join("; ")
                     ),
                 }
