@@ -70,14 +70,6 @@ pub(super) fn known(name: &str) -> bool {
 /// What a call of one of the functions here costs beside its arguments.
 pub(super) const OWN_COST: u64 = 40;
 
-/// Bytes of a text that are matched at the cost of one step: the engine reads each byte once, a step is a node of a tree.
-const MATCHED_A_STEP: u64 = 8;
-
-/// What matching a text of so many bytes costs at most.
-pub(super) fn match_cost(bytes: u64) -> u64 {
-    40_u64.saturating_add(bytes / MATCHED_A_STEP)
-}
-
 /// Whether it is one of the functions here.
 pub(super) fn is_own(name: &str) -> bool {
     [MATCHES, "timestamp", "duration"].contains(&name) || PARTS.iter().any(|(part, _)| *part == name)

@@ -13,6 +13,7 @@ mod functions;
 mod glass;
 mod live;
 mod pack;
+mod pattern;
 mod sample;
 mod vars;
 mod words;
