@@ -113,11 +113,12 @@ async fn where_nobody_may_count_them_the_share_is_all_and_the_radius_incomplete(
     );
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_answer_that_does_not_come_within_two_seconds_is_a_gap() {
     let started = Instant::now();
     let found = of(&server(|_| None), &server(|_| None)).await;
-    assert!(started.elapsed() >= BUDGET, "it waits as long as it may");
+    // All passes together, and not each read.
+    assert_eq!(started.elapsed(), BUDGET);
     assert!(!found.radius.complete);
     assert_eq!(found.radius.missing, ["pods in demo: no answer within 2 s"]);
     assert!(!found.failed.is_empty(), "it is asked again before execution");

@@ -3,7 +3,7 @@
 use kubechat_crds::RiskPolicySpec;
 use kubechat_crds::risk_policy::{ApprovalRule, BreakGlassPolicy, LevelDurations, PolicyRule, RuleEffect};
 
-use super::decide::BUDGET;
+use super::decide::{BUDGET, ROUNDS};
 use super::expression::{CelProblem, Program};
 use super::freeze::Window;
 use super::sample;
@@ -78,6 +78,9 @@ pub fn doubtful(spec: &RiskPolicySpec) -> Vec<String> {
             found.push(format!("rule {} denies every plan there is", rule.name));
         }
     }
+    // A level that a rule raises is put to all rules again.
+    let raises = spec.rules.iter().any(|rule| rule.at_least.is_some());
+    let cost = cost.saturating_mul(if raises { ROUNDS } else { 1 });
     if cost > BUDGET {
         found.push(format!(
             "a plan of {MANY_STEPS} steps and {LARGE_PLAN} objects may cost up to {cost} steps by these rules, and the limit of all packs together is {BUDGET}: it would be denied. Loop in fewer rules that read step, target or namespaceObject"

@@ -21,6 +21,8 @@ use super::{Effective, Evaluation};
 
 /// What judging one plan may cost at most, in steps of [`super::bounds`], all rules, steps and targets together.
 pub(super) const BUDGET: u64 = 1_000_000;
+/// How often all rules are asked at most. Three levels: a third round is the first that changes nothing.
+pub(super) const ROUNDS: u64 = 3;
 /// A rule by its pack and its place there.
 pub(super) type At = (usize, usize);
 
@@ -44,8 +46,7 @@ pub(super) fn evaluate(all: &Effective, plan: &CommandPlanSpec, now: Timestamp) 
     let (mut level, mut score) = (plan.risk.level, plan.risk.score);
     let mut found = Found::default();
     let mut too_long = None;
-    // Three levels: a third round would be the first that changes nothing.
-    for _ in 0..3 {
+    for _ in 0..ROUNDS {
         if let Err(TooLong(what)) = round(all, plan, level, score, now, &mut found) {
             too_long = Some(what);
             break;

@@ -84,6 +84,26 @@ fn warns_of_rules_that_a_large_plan_could_not_be_judged_by() {
 }
 
 #[test]
+fn a_rule_that_raises_the_level_counts_as_often_as_all_rules_are_asked_again() {
+    let said = |raises: bool, when: &str| {
+        let asks = rule("r", when, RuleEffect::RequireApproval);
+        let mut raise = rule("s", "plan.score > 90", RuleEffect::RequireApproval);
+        raise.at_least = raises.then_some(Level::Destructive);
+        doubtful(&with_rules("p", vec![asks, raise]).spec).join("|")
+    };
+    // Once within the limit of a plan, three times beyond it.
+    let when = "target.name.contains('x') && target.name.contains('y') && target.name.size() > 3";
+    let costs = |when: &str| super::super::expression::Program::compile(when).unwrap().cost * 500;
+    let many = (1..40)
+        .map(|n| vec![when; n].join(" || "))
+        .find(|w| costs(w) > 400_000)
+        .unwrap();
+    assert!(costs(&many) < 900_000, "{}", costs(&many));
+    assert_eq!(said(false, &many), "");
+    assert!(said(true, &many).contains("would be denied"));
+}
+
+#[test]
 fn a_recorded_requirement_below_the_live_one_is_seen() {
     let live = Requirement {
         policy: "p".into(),
