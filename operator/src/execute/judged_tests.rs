@@ -169,3 +169,35 @@ async fn a_namespace_that_became_more_guarded_between_two_steps_stops_the_plan_t
         (vec![1], vec![0])
     );
 }
+
+#[tokio::test]
+async fn approvals_that_were_created_again_from_a_backup_do_not_count() {
+    let path = |who: &str| format!("/apis/kubechat.io/v1beta1/namespaces/demo/approvals/{who}");
+    let backup: &[fn(&mut serde_json::Value)] = &[
+        // Stamp and seal as they were, but created at another time, and with another UID.
+        |o| {
+            o["metadata"]["uid"] = "another".into();
+            o["metadata"]["creationTimestamp"] = "2020-05-01T10:00:00Z".into();
+        },
+        // For another plan.
+        |o| o["spec"]["planDigest"] = "sha256:other".into(),
+    ];
+    for change in backup {
+        let (mut world, step) = proposed(Verb::Label).await;
+        for who in ["bob", "carol"] {
+            world.server.edit(&path(who), change);
+        }
+        let process = world.start(Fuse::long()).await;
+        for _ in 0..3 {
+            let _ = process.look(&world).await;
+        }
+        let plan = world.plan();
+        let status = plan.status.clone().unwrap_or_default();
+        assert!(
+            !kubechat_crds::condition::is_finished(&status.conditions),
+            "{status:?}"
+        );
+        assert_eq!(status.approvals.map_or(0, |a| a.received), 0);
+        assert_eq!(world.writes(&step), [0]);
+    }
+}

@@ -13,6 +13,8 @@ use crate::testing::plans::{Verb, path_of, plan_path, turn_path};
 use crate::testing::process::{Fuse, Process, Ran, World};
 use crate::testing::server::{Asked, Fate};
 
+const BASELINE: &str = "/apis/kubechat.io/v1beta1/riskpolicies/baseline";
+
 fn phase(plan: &CommandPlan) -> PlanPhase {
     plan.status.as_ref().and_then(|s| s.phase).unwrap()
 }
@@ -285,7 +287,16 @@ async fn halfway(restarted: bool, meanwhile: impl Fn(&World, &[kubechat_crds::St
 #[tokio::test]
 async fn a_plan_that_ends_midway_is_interrupted_and_says_what_was_done_and_how_to_undo_it() {
     type Meanwhile = fn(&World, &[kubechat_crds::Step]);
-    let cases: [(&str, Meanwhile, &str); 6] = [
+    let cases: [(&str, Meanwhile, &str); 7] = [
+        (
+            "the identity grew too old",
+            |world, _| {
+                world.server.edit(BASELINE, |o| {
+                    o["spec"]["maxIdentityAge"] = serde_json::json!({"caution": "1ms", "destructive": "1ms"});
+                });
+            },
+            "stamped too long ago",
+        ),
         (
             "withdrawn",
             |world, _| {
@@ -370,6 +381,26 @@ async fn a_plan_that_ends_midway_is_interrupted_and_says_what_was_done_and_how_t
             assert!(plan.status.unwrap().rollback_available, "{told}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_clock_that_runs_ahead_ends_a_plan_early_and_sends_nothing() {
+    let mut world = World::new();
+    let step = world.propose(&[Verb::Label]).await.remove(0);
+    // What a clock that is an hour ahead makes of it.
+    let passed = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    world.rewrite(true, |plan| plan.expires_at = passed);
+    let plan = world.start(Fuse::long()).await.finish(&world).await;
+    assert_eq!(phase(&plan), PlanPhase::Expired);
+    for words in [
+        "by the operator's clock it is",
+        "Nothing was executed",
+        "kubechat again plan",
+    ] {
+        assert!(says(&plan).contains(words), "{words:?} in {}", says(&plan));
+    }
+    assert_eq!(world.writes(&step), [0]);
+    assert!(world.entries().await.iter().any(|e| e.reason == "Expired"));
 }
 
 #[tokio::test]

@@ -282,7 +282,12 @@ pub fn binding_requirement(
 fn expired(seen: &Observed<'_>) -> Option<String> {
     match seen.plan.expires_at.parse::<Timestamp>() {
         Err(_) => return Some("the plan's expiry cannot be read".to_owned()),
-        Ok(at) if seen.now >= at => return Some(format!("the plan expired at {at}")),
+        Ok(at) if seen.now >= at => {
+            return Some(format!(
+                "the plan expired at {at}, and by the operator's clock it is {}",
+                seen.now.strftime("%Y-%m-%dT%H:%M:%SZ")
+            ));
+        }
         Ok(_) => {}
     }
     if let Some(at) = seen.not_after.filter(|t| seen.now >= *t) {

@@ -433,3 +433,44 @@ fn what_a_deleted_pack_asked_for_when_the_plan_was_made_still_binds() {
         assert_eq!(verdict(&plan, &two, &now).0, Verdict::Go, "{level}");
     }
 }
+
+/// As [`by`], of person number `n`.
+fn one_of_many(n: usize, decision: DecisionKind) -> Facts {
+    let mut facts = by(&format!("p{n:04}"), decision);
+    facts.uid = format!("{}-{decision:?}-{n}", facts.uid);
+    facts
+}
+
+#[test]
+fn of_a_thousand_approvals_each_person_counts_once_and_one_denial_ends_it() {
+    // Five hundred people, each twice.
+    let mut votes: Vec<Facts> = (0..1000)
+        .map(|n| one_of_many(n % 500, DecisionKind::Approve))
+        .collect();
+    let enough = Effective::from_policies(&[pack(500, &[])]).unwrap();
+    let more = Effective::from_policies(&[pack(501, &[])]).unwrap();
+    let found = verdict(&plan(Level::Caution, &enough), &votes, &enough);
+    assert_eq!(found.0, Verdict::Go);
+    assert!(found.1.decisions.len() <= 64, "{}", found.1.decisions.len());
+    let found = verdict(&plan(Level::Caution, &more), &votes, &more);
+    assert!(waits(&found), "{:?}", found.0);
+    assert_eq!((found.1.received, found.1.required), (500, 501));
+    votes.push(one_of_many(7000, DecisionKind::Deny));
+    let (Verdict::End(ending), _) = verdict(&plan(Level::Caution, &enough), &votes, &enough) else {
+        panic!("a denial is not outvoted")
+    };
+    assert_eq!(ending.phase, PlanPhase::Denied);
+}
+
+#[test]
+fn an_approval_that_is_older_than_its_plan_counts_for_exactly_what_it_names_and_is_listed() {
+    let one = Effective::from_policies(&[pack(1, &[])]).unwrap();
+    let mut early = by("bob", DecisionKind::Approve);
+    early.created = at(-3600);
+    let found = verdict(&plan(Level::Caution, &one), &[early.clone()], &one);
+    assert_eq!(found.0, Verdict::Go);
+    assert_eq!(found.1.decisions[0].time, at(-3600).to_string());
+    early.spec.plan_digest = "sha256:guessed".into();
+    let found = verdict(&plan(Level::Caution, &one), &[early], &one);
+    assert!(waits(&found) && found.1.decisions.is_empty());
+}
