@@ -98,6 +98,30 @@ actions! {
     Evict = "evict", change;
     /// Take a node out of scheduling and evict its pods. Pods of DaemonSets stay; pods nobody replaces are refused unless said.
     Drain = "drain", change;
+    /// Make a Deployment of one image.
+    CreateDeployment = "create-deployment", change;
+    /// Make a Service for the pods of a workload.
+    Expose = "expose", change;
+    /// Make a ConfigMap from keys and values given in the prompt.
+    CreateConfigMap = "create-configmap", change;
+    /// Make a Job of one image, or one that a CronJob would start.
+    CreateJob = "create-job", change;
+    /// Make a CronJob of one image.
+    CreateCronJob = "create-cronjob", change;
+    /// Make a PodDisruptionBudget for the pods of a workload.
+    CreatePdb = "create-pdb", change;
+    /// Make a ResourceQuota.
+    CreateQuota = "create-quota", change;
+    /// Make a LimitRange: what a container gets that says nothing of its requests and limits.
+    CreateLimitRange = "create-limit-range", change;
+    /// Make a NetworkPolicy that denies the traffic of pods, or allows some that comes in.
+    CreateNetworkPolicy = "create-network-policy", change;
+    /// Make an Ingress: a host that leads to a Service.
+    CreateIngress = "create-ingress", change;
+    /// Make a ServiceAccount.
+    CreateServiceAccount = "create-service-account", change;
+    /// Give people or accounts a role in one namespace: makes a RoleBinding.
+    BindRole = "bind-role", change;
     /// Make a namespace.
     CreateNamespace = "create-namespace", change;
     /// Create an object again from its recorded manifest. Only a rollback makes it, never a prompt.

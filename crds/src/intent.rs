@@ -71,7 +71,7 @@ pub struct IntentTarget {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct IntentParams {
-    /// scale: wanted replicas.
+    /// scale, create-deployment: wanted replicas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1_000_000))]
     pub replicas: Option<i32>,
@@ -85,7 +85,7 @@ pub struct IntentParams {
     /// scale: a precondition, as `kubectl scale --current-replicas`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current_replicas: Option<i32>,
-    /// set-image: the image, taken literally. A bare tag is written `:tag` and keeps the repository.
+    /// set-image, create-deployment, create-job, create-cronjob: the image, taken literally. A bare tag is written `:tag` and keeps the repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     pub image: Option<String>,
@@ -93,11 +93,11 @@ pub struct IntentParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub container: Option<String>,
-    /// set-resources: requests (`cpu`, `memory`) in Kubernetes quantities.
+    /// set-resources, create-limit-range: requests (`cpu`, `memory`) in Kubernetes quantities.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "crate::schema::string_map")]
     pub requests: BTreeMap<String, String>,
-    /// set-resources: limits.
+    /// set-resources: limits. create-quota: what the namespace may ask for. create-limit-range: what a container may use.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "crate::schema::string_map")]
     pub limits: BTreeMap<String, String>,
@@ -121,6 +121,72 @@ pub struct IntentParams {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub taints: Vec<Taint>,
+    /// `kind/name` or a name. create-job: the CronJob whose job is made. create-pdb, create-network-policy: the workload it is
+    /// for (`*`: all pods). create-ingress: the Service. bind-role: the Role or ClusterRole. expose records what it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 317))]
+    pub from: Option<String>,
+    /// create-deployment: the container's port. expose, create-ingress: the Service's port. create-network-policy: the pods'.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65_535))]
+    pub port: Option<i32>,
+    /// expose: the port of the pods; absent is the one their containers declare, or the Service's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65_535))]
+    pub target_port: Option<i32>,
+    /// expose: `ClusterIP`, `NodePort` or `LoadBalancer`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub service_type: Option<String>,
+    /// expose: the Service's name, where it is not the workload's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub new_name: Option<String>,
+    /// create-deployment, create-job, create-cronjob: the container's command, word by word.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 1024)))]
+    pub command: Vec<String>,
+    /// create-cronjob: when it runs, in cron's five fields.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 100))]
+    pub schedule: Option<String>,
+    /// create-pdb: pods that stay available, a number or a percentage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    pub min_available: Option<String>,
+    /// create-pdb: pods that may be gone, a number or a percentage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    pub max_unavailable: Option<String>,
+    /// create-network-policy: directions in which nothing passes: `Ingress`, `Egress`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 2), inner(length(max = 16)))]
+    pub deny: Vec<String>,
+    /// create-network-policy: labels of the pods of the same namespace whose traffic comes in, `a=b,c=d`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub allow_from: Option<String>,
+    /// create-ingress: the host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub host: Option<String>,
+    /// create-ingress: the path and what is below it; absent is all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub path: Option<String>,
+    /// create-ingress: the IngressClass; absent is the cluster's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub class_name: Option<String>,
+    /// bind-role: who gets the role: `user/NAME`, `group/NAME`, `serviceaccount/NAMESPACE/NAME`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(max = 320)))]
+    pub subjects: Vec<String>,
+    /// bind-role: what the role grants, as KubeChat found it: `reads`, `changes`, `secrets`, `everything` or `unknown`. Never
+    /// taken from a prompt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    pub grants: Option<String>,
     /// expand-pvc: the new size, a Kubernetes quantity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
@@ -129,7 +195,7 @@ pub struct IntentParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16_384))]
     pub patch: Option<String>,
-    /// label, annotate, set-env: keys to set.
+    /// label, annotate, set-env, create-configmap: keys to set.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "crate::schema::string_map")]
     pub set: BTreeMap<String, String>,

@@ -1,16 +1,43 @@
 //! What a change reads besides the object it is about: earlier revisions, objects of another kind, kept bytes.
 
 use kubechat_core::catalogue::{self, Beside, Reads};
+use kubechat_core::plan::actions::create_network_policy::ALL_PODS;
+use kubechat_core::plan::actions::make::{self, NewKind};
 use kubechat_core::plan::{self, Draft, Found, Revision};
 use kubechat_core::reason;
 use kubechat_crds::intent::Intent;
 use serde_json::Value;
 
-use super::{Stop, Turn};
+use super::{Stop, Turn, resolve};
 use crate::cluster::objects::{ClientDebug, Objects, Query};
 
 /// Revisions looked at for a rollout-undo.
 const MAX_REVISIONS: u32 = 100;
+
+/// The steps that make objects of a kind, from another object where the intent names one.
+pub(super) async fn new_objects(
+    turn: &Turn<'_>,
+    intent: &Intent,
+    kind: &NewKind,
+) -> Result<Vec<Draft>, Stop> {
+    let Some(known) = turn.kinds.known(kind.group, kind.kind) else {
+        return Err(Stop::failed(
+            reason::INVALID,
+            format!("this cluster has no {}. Nothing was done", kind.kind),
+        ));
+    };
+    let Some(namespace) = resolve::namespace_of(turn, intent, known)? else {
+        return Err(Stop::needs_input(
+            format!("In which namespace should the {} be made?", kind.kind),
+            vec![],
+        ));
+    };
+    let source = match intent.params.from.as_deref() {
+        Some(ALL_PODS) | None => None,
+        Some(from) => Some(resolve::one_of(turn, intent, from, kind, &namespace).await?),
+    };
+    Ok(make::drafts(intent, kind, &namespace, source.as_ref())?)
+}
 
 /// The drafts of a change of one object, with what the change reads besides it.
 pub(super) async fn with_what_is_beside(

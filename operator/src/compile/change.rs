@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kubechat_core::blast::words;
-use kubechat_core::catalogue::{self, Reads};
+use kubechat_core::catalogue::{self, Make, Reads};
 use kubechat_core::lifecycle::namespaces;
 use kubechat_core::plan::actions::create_namespace;
 use kubechat_core::plan::{self, Draft, Sidecar, access_needed};
@@ -12,7 +12,7 @@ use kubechat_crds::command_plan::{Access, CommandPlanSpec, RequestRef, Rollback,
 use kubechat_crds::intent::{Action, Intent};
 use kubechat_crds::{Mode, Step};
 
-use super::beside::with_what_is_beside;
+use super::beside::{new_objects, with_what_is_beside};
 use super::{Outcome, Stop, Turn, blast, drain, dry_run, facts, resolve, selected, text};
 use crate::cluster::access::{Subject, ask};
 use crate::error::Error;
@@ -107,6 +107,9 @@ async fn one_intent(
             .enumerate()
             .map(|(i, name)| create_namespace::draft(name, index + i))
             .collect());
+    }
+    if let Some(Make::Object(kind)) = catalogue::change(intent.action).map(|change| &change.make) {
+        return new_objects(turn, intent, kind).await;
     }
     let found = resolve::objects(turn, intent).await?;
     if intent.action == Action::Drain {

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use kubechat_core::catalogue;
+use kubechat_core::plan::actions::make::NewKind;
 use kubechat_core::plan::{Found, KindRef};
 use kubechat_core::policy::Effective;
 use kubechat_core::reason;
@@ -84,6 +85,56 @@ pub(super) fn namespace_of(turn: &Turn<'_>, intent: &Intent, kind: &KindRef) -> 
     turn.bounds
         .check(turn.request, Some(&namespace), &format!("namespace {namespace}"))?;
     Ok(Some(namespace))
+}
+
+/// The one object that `kind/name`, or a name alone, means among the kinds that something new is made from.
+pub(super) async fn one_of(
+    turn: &Turn<'_>,
+    intent: &Intent,
+    named: &str,
+    of: &NewKind,
+    namespace: &str,
+) -> Result<Found, Stop> {
+    let (kind, name) = named.split_once('/').unwrap_or(("", named));
+    let mut found = vec![];
+    for (group, known) in of.from {
+        if !kind.is_empty() && !known.eq_ignore_ascii_case(kind) {
+            continue;
+        }
+        let Some(known) = turn.kinds.known(group, known) else {
+            continue;
+        };
+        let place = known.namespaced.then_some(namespace);
+        let object = match Objects::new(&turn.person, known, place).find(name).await {
+            Err(error) if of.blind && found.is_empty() && error.status().is_some_and(|s| s.code == 403) => {
+                // Nobody but the API server knows it, and it judges by itself whether this person may use it.
+                Some(serde_json::json!({"metadata": {"name": name}}))
+            }
+            looked => looked?,
+        };
+        found.extend(object.map(|object| Found {
+            kind: known.clone(),
+            object,
+        }));
+    }
+    let candidates = found
+        .iter()
+        .map(|f| format!("{}/{name}", f.kind.kind.to_lowercase()))
+        .collect();
+    match found.pop() {
+        Some(one) if found.is_empty() => Ok(one),
+        Some(_) => Err(Stop::needs_input(
+            format!(
+                "{name} is the name of several objects. Which one is meant in {}?",
+                intent.action
+            ),
+            candidates,
+        )),
+        None => Err(Stop::needs_input(
+            format!("Nothing called {name} was found in namespace {namespace}. Nothing was done"),
+            candidates,
+        )),
+    }
 }
 
 /// The objects an intent means, each once however often it is named; never empty.

@@ -138,6 +138,18 @@ const fn rows(action: Action) -> &'static [Verb] {
         Action::Taint => &[Verb::Taint],
         Action::Untaint => &[Verb::Untaint],
         Action::Evict => &[Verb::Evict],
+        Action::Expose => &[Verb::Expose],
+        Action::CreateDeployment => &[Verb::Make(Action::CreateDeployment)],
+        Action::CreateConfigMap => &[Verb::Make(Action::CreateConfigMap)],
+        Action::CreateJob => &[Verb::Make(Action::CreateJob)],
+        Action::CreateCronJob => &[Verb::Make(Action::CreateCronJob)],
+        Action::CreatePdb => &[Verb::Make(Action::CreatePdb)],
+        Action::CreateQuota => &[Verb::Make(Action::CreateQuota)],
+        Action::CreateLimitRange => &[Verb::Make(Action::CreateLimitRange)],
+        Action::CreateNetworkPolicy => &[Verb::Make(Action::CreateNetworkPolicy)],
+        Action::CreateIngress => &[Verb::Make(Action::CreateIngress)],
+        Action::CreateServiceAccount => &[Verb::Make(Action::CreateServiceAccount)],
+        Action::BindRole => &[Verb::Make(Action::BindRole)],
         // Its steps are those of cordon and evict.
         Action::Drain => &[],
     }

@@ -1,13 +1,56 @@
 //! Objects that a change of one object is about, and its draft.
 
 use jiff::Timestamp;
-use kubechat_core::catalogue::Beside;
+use kubechat_core::catalogue::{self, Beside, Make};
+use kubechat_core::plan::actions::make;
 use kubechat_core::plan::{self, Draft, Found, KindRef};
 use kubechat_crds::intent::{Action, Intent, IntentParams, IntentTarget, Span, Taint, TaintEffect};
 use serde_json::{Value, json};
 
 use super::plans::{Verb, kind};
 use super::process::World;
+
+/// The drafts of a change that makes an object.
+fn made(action: Action, name: &str) -> Vec<Draft> {
+    let Some(Make::Object(kind)) = catalogue::change(action).map(|c| &c.make) else {
+        panic!("{action} makes no object of a kind");
+    };
+    let params = IntentParams {
+        image: Some("nginx:1.28".into()),
+        schedule: Some("0 3 * * *".into()),
+        min_available: Some("1".into()),
+        limits: [("pods".to_owned(), "10".to_owned())].into(),
+        set: [("a".to_owned(), "b".to_owned())].into(),
+        deny: if action == Action::CreateNetworkPolicy {
+            vec!["Ingress".into()]
+        } else {
+            vec![]
+        },
+        host: Some("web.example.com".into()),
+        subjects: vec!["user/alice".into()],
+        ..IntentParams::default()
+    };
+    let source = kind
+        .from
+        .last()
+        .filter(|_| matches!(action, Action::CreateIngress | Action::BindRole));
+    let source = source.map(|(group, kind)| Found {
+        kind: super::plans::kind(group, kind, &format!("{}s", kind.to_lowercase()), true),
+        object: json!({"metadata": {"name": "web"}, "spec": {"ports": [{"port": 80}]}}),
+    });
+    let intent = Intent {
+        action,
+        target: IntentTarget {
+            names: vec![name.to_owned()],
+            selector: Some("app=web".into()),
+            ..IntentTarget::default()
+        },
+        params,
+        confidence: 100,
+        span: Span::default(),
+    };
+    make::drafts(&intent, kind, "demo", source.as_ref()).unwrap()
+}
 
 impl World {
     fn stored(&self, kind: KindRef, name: &str, object: Value) -> Found {
@@ -130,6 +173,11 @@ impl World {
                 (Action::Untaint, self.tainted(&name, &there))
             }
             Verb::Evict => (Action::Evict, self.pod(&name)),
+            Verb::Expose => {
+                params.port = Some(80);
+                (Action::Expose, self.deployment(&name))
+            }
+            Verb::Make(action) => return made(action, &format!("new-{n}")),
             other => panic!("{other:?} is made elsewhere"),
         };
         let intent = Intent {

@@ -60,10 +60,17 @@ pub(crate) enum Verb {
     Taint,
     Untaint,
     Evict,
+    Expose,
+    Make(Action),
+}
+
+/// The changes that make an object of a kind.
+const fn made(action: Action) -> Verb {
+    Verb::Make(action)
 }
 
 impl Verb {
-    pub(crate) const ALL: [Self; 26] = [
+    pub(crate) const ALL: [Self; 38] = [
         Self::Scale,
         Self::Restart,
         Self::SetImage,
@@ -90,6 +97,18 @@ impl Verb {
         Self::Taint,
         Self::Untaint,
         Self::Evict,
+        Self::Expose,
+        made(Action::CreateDeployment),
+        made(Action::CreateConfigMap),
+        made(Action::CreateJob),
+        made(Action::CreateCronJob),
+        made(Action::CreatePdb),
+        made(Action::CreateQuota),
+        made(Action::CreateServiceAccount),
+        made(Action::CreateLimitRange),
+        made(Action::CreateNetworkPolicy),
+        made(Action::CreateIngress),
+        made(Action::BindRole),
     ];
 }
 
@@ -228,6 +247,8 @@ impl World {
             | Verb::ExpandPvc
             | Verb::Taint
             | Verb::Untaint
+            | Verb::Expose
+            | Verb::Make(_)
             | Verb::Evict => return self.of_one(verb, n),
         };
         let intent = Intent {

@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod changes;
+mod creates;
 mod decisions;
 mod drain;
 
@@ -32,6 +33,7 @@ pub(crate) fn tests() -> Vec<Test> {
         own![a_sentence_becomes_an_approved_executed_audited_change_and_is_rolled_back],
         catalogue::tests(),
         changes::tests(),
+        creates::tests(),
         decisions::tests(),
         drain::tests(),
     ]

@@ -39,12 +39,35 @@ const NAMED: &[(&str, &[Action])] = &[
     ("--max", &[Action::Autoscale]),
     ("--cpu-percent", &[Action::Autoscale]),
     ("--cpu", &[Action::Autoscale]),
-    ("--type", &[Action::Patch]),
+    ("--type", &[Action::Patch, Action::Expose]),
     ("--patch", &[Action::Patch]),
+    (
+        "--image",
+        &[Action::CreateDeployment, Action::CreateJob, Action::CreateCronJob],
+    ),
+    ("--port", &[Action::CreateDeployment, Action::Expose]),
+    ("--target-port", &[Action::Expose]),
+    ("--name", &[Action::Expose]),
+    ("--from", &[Action::CreateJob]),
+    ("--schedule", &[Action::CreateCronJob]),
+    ("--rule", &[Action::CreateIngress]),
+    ("--class", &[Action::CreateIngress]),
+    ("--role", &[Action::BindRole]),
+    ("--clusterrole", &[Action::BindRole]),
+    ("--user", &[Action::BindRole]),
+    ("--group", &[Action::BindRole]),
+    ("--serviceaccount", &[Action::BindRole]),
+    ("--from-literal", &[Action::CreateConfigMap]),
+    ("--hard", &[Action::CreateQuota]),
+    ("--min-available", &[Action::CreatePdb]),
+    ("--max-unavailable", &[Action::CreatePdb]),
     ("--timeout", &[Action::Drain]),
     ("--ignore-daemonsets", &[Action::Drain]),
     ("--delete-emptydir-data", &[Action::Drain]),
 ];
+
+/// Flags that a line may give several times.
+pub(super) const REPEATED: &[&str] = &["--from-literal", "--user", "--group", "--serviceaccount"];
 
 /// Whether an action has a flag of its form.
 pub(super) fn is_of(name: &str, action: Action) -> bool {
@@ -113,7 +136,11 @@ pub(super) fn read(word: &str, next: Option<&str>) -> Result<(Flag, bool), Ask> 
         truth(joined).filter(|on| *on).ok_or_else(refused)?;
         return Ok((Flag::Named(name, "true".to_owned()), false));
     }
-    let named = NAMED.iter().find(|(n, _)| *n == name).map(|(n, _)| *n);
+    // `--image` and `--replicas` have a meaning of their own already.
+    let named = NAMED
+        .iter()
+        .find(|(n, _)| *n == name && !VALUED.contains(n))
+        .map(|(n, _)| *n);
     if !VALUED.contains(&name) && named.is_none() {
         return Err(refused());
     }

@@ -6,7 +6,7 @@ use super::forms::{Taken, put};
 use super::frame::Frame;
 use super::parser::Parser;
 use super::words::{self, Measure};
-use super::{Ask, names};
+use super::{Ask, form_new, names};
 
 impl<'a> Parser<'a> {
     /// One piece of the frame's form.
@@ -27,6 +27,17 @@ impl<'a> Parser<'a> {
             Action::Untaint => self.taint(&mut taken.params, true),
             Action::ExpandPvc => self.size(&mut taken.params),
             Action::Patch => self.json_patch(&mut taken.params),
+            Action::CreateDeployment
+            | Action::CreateJob
+            | Action::CreateCronJob
+            | Action::CreateConfigMap
+            | Action::CreatePdb
+            | Action::CreateQuota
+            | Action::CreateLimitRange
+            | Action::CreateNetworkPolicy
+            | Action::CreateIngress
+            | Action::Expose => self.of_new(&mut taken),
+            Action::BindRole => self.binding(frame, &mut taken.params),
             Action::Evict | Action::Drain => self.leave(frame, &mut taken.params),
             _ => Ok(false),
         };
@@ -460,7 +471,7 @@ pub(super) fn complete(action: Action, params: &IntentParams) -> Result<(), Ask>
             .patch
             .is_none()
             .then_some("With which patch? Write it as JSON in quotes"),
-        _ => None,
+        other => form_new::complete(other, params),
     };
     if let (Some(min), Some(max)) = (params.min_replicas, params.max_replicas)
         && min > max

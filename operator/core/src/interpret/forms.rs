@@ -10,7 +10,7 @@ use super::frame::{Frame, once};
 use super::parser::Parser;
 use super::scope::Scope;
 use super::vocab::{Form, Verb};
-use super::{Ask, Draft, form_pieces, names, sentence};
+use super::{Ask, Draft, form_create, form_net, form_pieces, names, sentence};
 use crate::catalogue;
 
 /// What a form has taken so far.
@@ -99,6 +99,8 @@ const OPENINGS: &[Opening] = &[
     ]),
     opens(Action::Patch, &["patch"]),
     opens(Action::Evict, &["evict"]),
+    opens(Action::BindRole, &["bind", "grant", "bind the", "grant the"]),
+    opens(Action::Expose, &["expose", "create a service for", "add a service for", "make a service for", "put a service in front of"]),
     opens(Action::Drain, &[
         "drain", "evacuate", "drain node", "empty node", "empty the node", "drain the pods from", "drain all pods from",
         "drain the pods off", "evict all pods from node", "evict all pods on node", "evict all pods from the node",
@@ -141,7 +143,7 @@ const ENV_NOUNS: &[&str] = &[
 impl<'a> Parser<'a> {
     /// Whether a form opens here: its action and the words it takes.
     pub(super) fn form_here(&self) -> Option<(Action, usize)> {
-        if let Some(found) = self.env_here() {
+        if let Some(found) = self.env_here().or_else(|| self.create_here()) {
             return Some(found);
         }
         let fits = |opening: &&Opening, len: usize| {
@@ -265,6 +267,10 @@ impl<'a> Parser<'a> {
             && !matches!(self.key(skip), "namespace" | "ns" | "namespaces")
     }
 
+    fn action_of(&self, frame: &Frame<'_>) -> Action {
+        frame.form.as_ref().map_or(Action::List, |taken| taken.action)
+    }
+
     fn fill_form(&mut self, frame: &mut Frame<'a>) -> Result<(), Ask> {
         loop {
             let filled = self.fillers();
@@ -298,10 +304,11 @@ impl<'a> Parser<'a> {
             }
             let took = self.flag(frame)?
                 || self.piece(frame)?
+                || (form_create::names_new(self.action_of(frame)) && self.new_name(frame)?)
                 || (self.object_led(frame) && self.target(frame)?)
                 || self.namespace(frame)?
                 || self.selector(frame)?
-                || self.target(frame)?;
+                || (!form_create::makes(self.action_of(frame)) && self.target(frame)?);
             if !took {
                 return Err(self.unclear());
             }
@@ -353,7 +360,10 @@ pub(super) fn build(frame: &Frame<'_>, taken: &Taken, scope: &Scope<'_>) -> Resu
     params.grace_period_seconds = frame.grace;
     form_pieces::complete(action, &params)?;
     let mut out = Vec::new();
-    for target in scope.targets(frame, action)? {
+    for mut target in scope.targets(frame, action)? {
+        if action == Action::BindRole && target.names.is_empty() {
+            target.names.push(form_net::binding_name(&params));
+        }
         out.push(Draft {
             action,
             target: fitting(action, target)?,
@@ -365,6 +375,9 @@ pub(super) fn build(frame: &Frame<'_>, taken: &Taken, scope: &Scope<'_>) -> Resu
 
 /// The target, of a kind that the action is for.
 pub(super) fn fitting(action: Action, mut target: IntentTarget) -> Result<IntentTarget, Ask> {
+    if form_create::makes(action) {
+        return form_create::new_object(action, target);
+    }
     let kinds = catalogue::entry(action).kinds;
     let any = action == Action::Patch;
     let known = |kind: &str| kinds.iter().any(|(_, k)| *k == kind);

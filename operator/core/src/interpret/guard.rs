@@ -14,7 +14,6 @@ use super::{Ask, Interpretation, names};
 const UNSUPPORTED: &[(&[&str], &str, &[&str])] = &[
     (&["empty"], "empty", &["drain NODE"]),
     (&["top", "resource usage", "cpu usage", "memory usage"], "top", &["describe pod NAME"]),
-    (&["expose"], "expose", &["list services"]),
     (&["apply", "edit"], "apply", &["set the image of NAME to IMAGE", "label NAME key=value"]),
     (&["diff", "compare"], "diff and compare", &["describe NAME"]),
     (&["explain"], "explain", &["describe NAME"]),
@@ -49,7 +48,6 @@ pub(super) fn verbs() -> &'static [&'static str] {
     &[
         "pause",
         "resume",
-        "expose",
         "apply",
         "diff",
         "compare",

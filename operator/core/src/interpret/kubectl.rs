@@ -88,6 +88,8 @@ fn shell_sign(c: char) -> Ask {
 pub(super) struct Command {
     pub(super) words: Vec<String>,
     pub(super) flags: Vec<(String, Flag)>,
+    /// What stands after `--`: a container's command.
+    pub(super) after: Vec<String>,
 }
 
 /// The intents of the arguments of one pasted line.
@@ -120,6 +122,14 @@ fn command(args: &[String], lexicon: &Lexicon) -> Result<Vec<Draft>, Ask> {
     while let Some(arg) = args.get(at) {
         at += 1;
         if arg == "--" {
+            let runs = matches!(
+                parsed.words.as_slice(),
+                [create, kind, ..] if create == "create" && matches!(kind.as_str(), "deployment" | "deploy" | "job" | "cronjob" | "cj")
+            );
+            parsed.after = args.get(at..).unwrap_or_default().to_vec();
+            if runs && !parsed.after.is_empty() {
+                break;
+            }
             return Err(Ask::new("'--' is not modelled here; nothing was done"));
         }
         if !arg.starts_with('-') || arg == "-" {
@@ -137,7 +147,7 @@ fn command(args: &[String], lexicon: &Lexicon) -> Result<Vec<Draft>, Ask> {
         at += usize::from(used);
         let name = arg.split('=').next().unwrap_or(arg).to_owned();
         let same = |f: &Flag| match (f, &flag) {
-            (Flag::Named(a, _), Flag::Named(b, _)) => a == b,
+            (Flag::Named(a, _), Flag::Named(b, _)) => a == b && !flags::REPEATED.contains(a),
             (a, b) => std::mem::discriminant(a) == std::mem::discriminant(b),
         };
         if parsed.flags.iter().any(|(_, f)| same(f)) {
@@ -210,6 +220,8 @@ fn dispatch(command: &Command, lexicon: &Lexicon) -> Result<Vec<Draft>, Ask> {
                 vec![target],
             )
         }
+        ["create", kind, name, rest @ ..] if created(kind).is_some() => create(command, kind, name, rest),
+        ["expose", rest @ ..] => form(command, Action::Expose, resources(rest, lexicon)?),
         ["create", "namespace" | "ns", name] => {
             let target = IntentTarget {
                 kind: Some("Namespace".to_owned()),
@@ -343,6 +355,46 @@ fn set_image(command: &Command, words: &[&str], lexicon: &Lexicon) -> Result<Vec
         }
     }
     Ok(out)
+}
+
+/// What `kubectl create KIND` makes.
+fn created(kind: &str) -> Option<Action> {
+    match kind {
+        "deployment" | "deploy" => Some(Action::CreateDeployment),
+        "configmap" | "cm" => Some(Action::CreateConfigMap),
+        "job" => Some(Action::CreateJob),
+        "cronjob" | "cj" => Some(Action::CreateCronJob),
+        "poddisruptionbudget" | "pdb" => Some(Action::CreatePdb),
+        "quota" | "resourcequota" => Some(Action::CreateQuota),
+        "serviceaccount" | "sa" => Some(Action::CreateServiceAccount),
+        "ingress" | "ing" => Some(Action::CreateIngress),
+        "rolebinding" => Some(Action::BindRole),
+        _ => None,
+    }
+}
+
+fn create(command: &Command, kind: &str, name: &str, rest: &[&str]) -> Result<Vec<Draft>, Ask> {
+    let Some(action) = created(kind).filter(|_| rest.is_empty()) else {
+        return Err(Ask::new(format!("kubectl create {} takes one name", plain(kind))));
+    };
+    let target = IntentTarget {
+        names: vec![name.to_owned()],
+        ..IntentTarget::default()
+    };
+    let mut drafts = form(command, action, vec![target])?;
+    for draft in &mut drafts {
+        draft.params.command.clone_from(&command.after);
+    }
+    Ok(drafts)
+}
+
+/// Words as a shell splits them; nothing a shell would act on is taken.
+pub(super) fn words(text: &str) -> Result<Vec<String>, Ask> {
+    let mut all = shell_words(text)?;
+    match all.len() {
+        1 => Ok(all.remove(0)),
+        _ => Err(Ask::new("A container runs one command, without ';'")),
+    }
 }
 
 /// A command whose form says what it needs.

@@ -4,7 +4,7 @@ use kubechat_crds::intent::{Action, IntentParams, IntentTarget};
 
 use super::flags::{self, Flag};
 use super::kubectl::Command;
-use super::{Ask, Draft, form_pieces, names, scope, words};
+use super::{Ask, Draft, form_net, form_new, form_pieces, names, scope, words};
 
 /// Targets with the flags put in; a flag that the command does not take is refused by name.
 pub(super) fn one(command: &Command, action: Action, targets: Vec<IntentTarget>) -> Result<Vec<Draft>, Ask> {
@@ -68,7 +68,8 @@ fn takes(action: Action, flag: &Flag) -> bool {
                 | Action::Taint
                 | Action::Untaint
         ),
-        Flag::Replicas(_) | Flag::CurrentReplicas(_) => action == Action::Scale,
+        Flag::Replicas(_) => matches!(action, Action::Scale | Action::CreateDeployment),
+        Flag::CurrentReplicas(_) => action == Action::Scale,
         Flag::Requests(_) | Flag::Limits(_) => action == Action::SetResources,
         Flag::Container(_) => matches!(action, Action::SetResources | Action::SetEnv | Action::Logs),
         Flag::Named(name, _) => flags::is_of(name, action),
@@ -85,7 +86,7 @@ fn takes(action: Action, flag: &Flag) -> bool {
         Flag::Overwrite(_) => matches!(action, Action::Label | Action::Annotate),
         Flag::DryRun(_) => change,
         Flag::Output(_) => matches!(action, Action::Get | Action::List | Action::Events),
-        Flag::Image(_) => false,
+        Flag::Image(_) => flags::is_of("--image", action),
     }
 }
 
@@ -111,7 +112,7 @@ fn put(flag: &Flag, target: &mut IntentTarget, params: &mut IntentParams) -> Res
         Flag::DryRun(on) => params.dry_run = Some(true).filter(|_| *on),
         Flag::Output(output) => params.output = Some(*output),
         Flag::IgnoreNotFound(on) => params.ignore_not_found = Some(true).filter(|_| *on),
-        Flag::Image(_) => {}
+        Flag::Image(image) => params.image = Some(image.clone()),
         Flag::Named(name, value) => named(name, value, params)?,
     }
     Ok(())
@@ -137,6 +138,41 @@ fn named(name: &str, value: &str, params: &mut IntentParams) -> Result<(), Ask> 
         "--max" => params.max_replicas = Some(number(1_000_000).ok_or_else(wrong)?),
         "--cpu-percent" | "--cpu" => params.cpu_percent = Some(number(10_000).ok_or_else(wrong)?),
         "--patch" => params.patch = Some(form_pieces::patch_text(value)?),
+        "--port" => params.port = Some(number(65_535).ok_or_else(wrong)?),
+        "--target-port" => params.target_port = Some(number(65_535).ok_or_else(wrong)?),
+        "--name" => params.new_name = Some(value.to_owned()).filter(|n| names::is_label(n)),
+        "--from" if value.starts_with("cronjob/") => params.from = Some(value.to_owned()),
+        "--schedule" => params.schedule = Some(form_new::cron(value)?),
+        "--rule" => rule(value, params).ok_or_else(wrong)?,
+        "--class" if names::is_subdomain(value) => params.class_name = Some(value.to_owned()),
+        "--role" | "--clusterrole"
+            if params.from.is_none() && names::object_problem(value, Some("Role")).is_none() =>
+        {
+            params.from = Some(format!("{}/{value}", name.trim_start_matches('-')));
+        }
+        "--user" | "--group" | "--serviceaccount" => {
+            let subject = format!("{}/{}", name.trim_start_matches('-'), value.replace(':', "/"));
+            let subject = if name == "--serviceaccount" {
+                subject
+            } else {
+                format!("{}/{value}", name.trim_start_matches('-'))
+            };
+            form_net::check_subject(&subject)?;
+            params.subjects.push(subject);
+        }
+        "--from-literal" => {
+            let (key, text) = value
+                .split_once('=')
+                .filter(|(k, _)| names::is_data_key(k))
+                .ok_or_else(wrong)?;
+            params.set.insert(key.to_owned(), text.to_owned());
+        }
+        "--hard" => params.limits = amounts(value)?,
+        "--min-available" if is_bound(value) => params.min_available = Some(value.to_owned()),
+        "--max-unavailable" if is_bound(value) => params.max_unavailable = Some(value.to_owned()),
+        "--type" if matches!(value, "ClusterIP" | "NodePort" | "LoadBalancer") => {
+            params.service_type = Some(value.to_owned());
+        }
         "--ignore-daemonsets" | "--delete-emptydir-data" => {}
         "--timeout" => {
             let seconds = words::compact_duration(value).filter(|s| (1..=300).contains(s));
@@ -147,6 +183,29 @@ fn named(name: &str, value: &str, params: &mut IntentParams) -> Result<(), Ask> 
         _ => return Err(wrong()),
     }
     Ok(())
+}
+
+/// `host/path*=service:port`.
+fn rule(value: &str, params: &mut IntentParams) -> Option<()> {
+    let (route, backend) = value.split_once('=')?;
+    let (host, path) = route.split_once('/')?;
+    let (service, port) = backend.split_once(':')?;
+    // A path without a star is exact in kubectl, which is not modelled.
+    let path = path.strip_suffix('*')?;
+    if !names::is_subdomain(host) || !names::is_subdomain(service) || path.contains('*') {
+        return None;
+    }
+    params.host = Some(host.to_owned());
+    params.path = Some(format!("/{path}")).filter(|p| p != "/");
+    params.from = Some(format!("service/{service}"));
+    params.port = Some(port.parse().ok().filter(|n| (1..=65_535).contains(n))?);
+    Some(())
+}
+
+/// A number or a percentage.
+fn is_bound(value: &str) -> bool {
+    let digits = value.strip_suffix('%').unwrap_or(value);
+    !digits.is_empty() && digits.len() <= 7 && digits.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// `cpu=500m,memory=512Mi`, taken literally.
@@ -178,7 +237,8 @@ fn needs(action: Action, target: &IntentTarget, params: &IntentParams) -> Result
     if !(picked || target.all || lists) {
         return missing("a name, a selector or --all");
     }
-    if (target.all || target.selector.is_some()) && !target.names.is_empty() {
+    let makes = super::form_create::makes(action);
+    if (target.all || target.selector.is_some()) && !target.names.is_empty() && !makes {
         return Err(Ask::new(
             "The kubectl line names objects and selects others; say one of the two",
         ));

@@ -74,6 +74,14 @@ pub(super) fn is_key(text: &str) -> bool {
     }
 }
 
+/// A key of a ConfigMap, or of a quota (`requests.cpu`, `count/jobs.batch`).
+pub(super) fn is_data_key(text: &str) -> bool {
+    (1..=253).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/'))
+}
+
 /// A label value; may be empty.
 pub(super) fn is_label_value(text: &str) -> bool {
     text.is_empty() || is_label_text(text)

@@ -153,7 +153,12 @@ impl Scope<'_> {
         if action.is_read() {
             return Ok(());
         }
-        if let Some(selector) = target.selector.as_ref().filter(|_| target.kind.is_none()) {
+        let made = super::form_create::makes(action);
+        if let Some(selector) = target
+            .selector
+            .as_ref()
+            .filter(|_| target.kind.is_none() && !made)
+        {
             let text = names::shown(selector);
             return Err(Ask::new(format!(
                 "Which kind of object is meant by {text}? Say for example 'pods labelled ...'"

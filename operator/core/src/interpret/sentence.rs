@@ -127,6 +127,18 @@ pub(super) fn phrase(intent: &Intent) -> String {
             "expand {target} to {}",
             params.size.as_deref().unwrap_or_default()
         ),
+        Action::CreateDeployment
+        | Action::CreateConfigMap
+        | Action::CreateJob
+        | Action::CreateCronJob
+        | Action::CreatePdb
+        | Action::CreateQuota
+        | Action::CreateServiceAccount
+        | Action::CreateLimitRange
+        | Action::CreateNetworkPolicy
+        | Action::CreateIngress
+        | Action::Expose => made(intent.action, params, &target),
+        Action::BindRole => bound(params, &intent.target.names),
         Action::Evict | Action::Drain => {
             let verb = intent.action.as_str();
             let force = if params.force == Some(true) {
@@ -311,6 +323,114 @@ fn autoscale(params: &IntentParams, target: &str) -> String {
         .cpu_percent
         .map_or(String::new(), |p| format!(" at {p}% cpu"));
     format!("autoscale {target}{bounds}{cpu}")
+}
+
+/// A request that makes an object.
+fn made(action: Action, p: &IntentParams, target: &str) -> String {
+    let mut out = if action == Action::Expose {
+        format!("expose {target}")
+    } else {
+        format!("create {target}")
+    };
+    let mut add = |text: String| out.push_str(&text);
+    if let Some(image) = &p.image {
+        add(format!(" with image {image}"));
+    }
+    if let Some(n) = p.replicas {
+        add(format!(
+            " with {n} {}",
+            if n == 1 { "replica" } else { "replicas" }
+        ));
+    }
+    if let Some(port) = p.port {
+        add(format!(" on port {port}"));
+    }
+    if let Some(port) = p.target_port {
+        add(format!(" to target port {port}"));
+    }
+    if let Some(kind) = &p.service_type {
+        add(format!(" as a {kind}"));
+    }
+    if let Some(name) = &p.new_name {
+        add(format!(" as service {name}"));
+    }
+    if let Some(host) = &p.host {
+        add(format!(" for host {host}"));
+    }
+    if let Some(path) = &p.path {
+        add(format!(" with path {path}"));
+    }
+    if let Some(class) = &p.class_name {
+        add(format!(" with class {class}"));
+    }
+    match p.deny.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [] => {}
+        ["Ingress"] => add(" denying all ingress".to_owned()),
+        ["Egress"] => add(" denying all egress".to_owned()),
+        _ => add(" denying all traffic".to_owned()),
+    }
+    if let Some(from) = &p.allow_from {
+        add(format!(" allowing traffic from {from}"));
+    }
+    match (&p.from, action) {
+        (Some(from), _) if from == "*" => add(" for all pods".to_owned()),
+        (Some(from), Action::CreateJob) => add(format!(" from {}", from.replace('/', " "))),
+        (Some(from), Action::CreateIngress) => add(format!(" to {}", from.replace('/', " "))),
+        (Some(from), _) => add(format!(" for {}", from.replace('/', " "))),
+        (None, _) => {}
+    }
+    if let Some(schedule) = &p.schedule {
+        add(format!(" on schedule '{schedule}'"));
+    }
+    if !p.command.is_empty() {
+        add(format!(" running '{}'", p.command.join(" ")));
+    }
+    if let Some(n) = &p.min_available {
+        add(format!(" with min available {n}"));
+    }
+    if let Some(n) = &p.max_unavailable {
+        add(format!(" with max unavailable {n}"));
+    }
+    let word = |(k, v): (&String, &String)| {
+        if v.contains(' ') {
+            format!("{k}=\"{v}\"")
+        } else {
+            format!("{k}={v}")
+        }
+    };
+    let pairs: Vec<String> = p.set.iter().chain(&p.limits).map(word).collect();
+    let range = if action == Action::CreateLimitRange {
+        "limits "
+    } else {
+        ""
+    };
+    if !pairs.is_empty() {
+        add(format!(" with {range}{}", and(&pairs)));
+    }
+    let requests: Vec<String> = p.requests.iter().map(word).collect();
+    if !requests.is_empty() {
+        let led = if pairs.is_empty() { "with" } else { "and" };
+        add(format!(" {led} requests {}", requests.join(",")));
+    }
+    out
+}
+
+/// A role that is given to somebody.
+fn bound(p: &IntentParams, names: &[String]) -> String {
+    let role = match p.from.as_deref().and_then(|from| from.split_once('/')) {
+        Some((kind, name)) => format!("{kind} {name}"),
+        None => format!("role {}", p.from.as_deref().unwrap_or_default()),
+    };
+    let who: Vec<String> = p
+        .subjects
+        .iter()
+        .map(|s| match s.split_once('/') {
+            Some(("serviceaccount", name)) => format!("service account {name}"),
+            Some((kind, name)) => format!("{kind} {name}"),
+            None => s.clone(),
+        })
+        .collect();
+    format!("bind {role} to {} called {}", and(&who), names.join(" "))
 }
 
 fn taints(params: &IntentParams) -> Vec<String> {

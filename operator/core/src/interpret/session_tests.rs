@@ -157,8 +157,8 @@ fn groups_come_from_the_lexicon() {
 fn refusals_name_what_is_missing_and_what_is_close() {
     let cases = [
         (
-            "expose web",
-            "expose is not supported in this version; closest: list services",
+            "explain web",
+            "explain is not supported in this version; closest: describe",
         ),
         ("frobnicate web", "'frobnicate'"),
         ("kubectl delete pod x --as=root", "--as"),

@@ -50,6 +50,7 @@ floors! {
     TAINT = Caution, "taint", "keeps new pods off a node";
     UNTAINT = Caution, "untaint", "takes a taint off a node";
     EXPAND = Caution, "expand-pvc", "gives a claim more room, which cannot be taken back";
+    CREATE = Caution, "create", "makes a new object";
     RECREATE = Caution, "recreate", "creates an object again from its recorded manifest";
     SCALE_TO_ZERO = Destructive, "scale-to-zero", "leaves no replica running";
     SCALE_UNKNOWN = Destructive, "scale-unknown", "does not say how many replicas are left";

@@ -272,6 +272,17 @@ fn changes_of_one_object_have_the_floor_that_the_catalogue_promises() {
             Destructive,
             "evict",
         ),
+        (
+            step(
+                Action::CreateDeployment,
+                Effect::Create,
+                "apps",
+                "Deployment",
+                "a",
+            ),
+            Caution,
+            "create",
+        ),
         // What replaces the floor of one kind replaces no other's.
         (
             step(Action::ExpandPvc, update, "", "Secret", "a"),

@@ -29,6 +29,11 @@ weights! {
     LABEL = "verb", "label, annotate", 15, "changes what others may read of an object, not what it runs";
     HOLD = "verb", "pause, resume, suspend", 15, "holds something, or lets it go on";
     CREATE = "verb", "create, recreate", 15, "makes a new object; nothing that runs is touched";
+    NETWORK_POLICY = "verb", "create-network-policy", 30, "what a network policy does not allow is cut off";
+    BIND_READS = "verb", "bind-role: a role that only reads", 30, "lets somebody see more";
+    BIND_CHANGES = "verb", "bind-role: a role that changes", 50, "lets somebody change more";
+    BIND_SECRETS = "verb", "bind-role: a role that reads Secrets", 60, "lets somebody read Secrets";
+    BIND_ALL = "verb", "bind-role: a role that grants everything or rights, or cannot be read", 80, "lets somebody do everything";
     SCALE_UP = "verb", "scale up", 20, "adds replicas, which need room";
     EXPAND = "verb", "expand-pvc", 10, "gives a claim more room; its data is not touched";
     AUTOSCALE = "verb", "autoscale", 20, "lets an autoscaler choose the number of replicas";

@@ -50,6 +50,18 @@ async fn one(turn: &Turn<'_>, intent: &Intent) -> Result<Answer, Stop> {
         | Action::ExpandPvc
         | Action::Cordon
         | Action::Uncordon
+        | Action::CreateDeployment
+        | Action::Expose
+        | Action::CreateConfigMap
+        | Action::CreateJob
+        | Action::CreateCronJob
+        | Action::CreatePdb
+        | Action::CreateQuota
+        | Action::CreateLimitRange
+        | Action::CreateNetworkPolicy
+        | Action::CreateIngress
+        | Action::CreateServiceAccount
+        | Action::BindRole
         | Action::Evict
         | Action::Drain
         | Action::Taint

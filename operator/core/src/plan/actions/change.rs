@@ -6,6 +6,7 @@ use kubechat_crds::command_plan::Target;
 use kubechat_crds::intent::Intent;
 use serde_json::Value;
 
+use super::make::NewKind;
 use crate::plan::{Draft, Found, Refusal, Revision};
 use crate::risk::floors::Floor;
 use crate::risk::weights::Weight;
@@ -74,6 +75,8 @@ pub enum Make {
     Of(fn(&Asked<'_>) -> Result<Draft, Refusal>),
     /// Something new that rests on no object.
     New,
+    /// An object of this kind.
+    Object(&'static NewKind),
     /// Of steps of other actions.
     Parts,
     /// From what a deletion recorded; no prompt makes it.

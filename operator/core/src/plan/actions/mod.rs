@@ -4,15 +4,28 @@
 
 mod annotate;
 mod autoscale;
+mod bind_role;
 pub(crate) mod change;
 mod container;
 mod cordon;
+mod create_config_map;
+mod create_cron_job;
+mod create_deployment;
+mod create_ingress;
+mod create_job;
+mod create_limit_range;
 pub mod create_namespace;
+pub mod create_network_policy;
+mod create_pdb;
+mod create_quota;
+mod create_service_account;
 mod delete;
 pub mod drain;
 pub mod evict;
 mod expand_pvc;
+mod expose;
 mod label;
+pub mod make;
 mod patch;
 pub mod recreate;
 mod restart;
@@ -63,6 +76,18 @@ pub(crate) const fn entry(action: Action) -> Entry {
         Action::Drain => Entry::of(&drain::CHANGE),
         Action::Taint => Entry::of(&taint::TAINT),
         Action::Untaint => Entry::of(&taint::UNTAINT),
+        Action::CreateDeployment => Entry::of(&create_deployment::CHANGE),
+        Action::Expose => Entry::of(&expose::CHANGE),
+        Action::CreateConfigMap => Entry::of(&create_config_map::CHANGE),
+        Action::CreateJob => Entry::of(&create_job::CHANGE),
+        Action::CreateCronJob => Entry::of(&create_cron_job::CHANGE),
+        Action::CreatePdb => Entry::of(&create_pdb::CHANGE),
+        Action::CreateQuota => Entry::of(&create_quota::CHANGE),
+        Action::CreateLimitRange => Entry::of(&create_limit_range::CHANGE),
+        Action::CreateNetworkPolicy => Entry::of(&create_network_policy::CHANGE),
+        Action::CreateIngress => Entry::of(&create_ingress::CHANGE),
+        Action::CreateServiceAccount => Entry::of(&create_service_account::CHANGE),
+        Action::BindRole => Entry::of(&bind_role::CHANGE),
         Action::CreateNamespace => Entry::of(&create_namespace::CHANGE),
         Action::Recreate => Entry::of(&recreate::CHANGE),
         Action::List => reads::LIST,
@@ -79,10 +104,9 @@ pub(crate) const fn entry(action: Action) -> Entry {
 pub(super) fn draft_one(asked: &Asked<'_>) -> Result<Draft, Refusal> {
     match catalogue::change(asked.intent.action).map(|c| &c.make) {
         Some(Make::Of(draft)) => draft(asked),
-        Some(Make::New | Make::Kept | Make::Parts) | None => Err(Refusal::Invalid(format!(
-            "{} does not change an existing object",
-            asked.intent.action
-        ))),
+        Some(Make::New | Make::Object(_) | Make::Kept | Make::Parts) | None => Err(Refusal::Invalid(
+            format!("{} does not change an existing object", asked.intent.action),
+        )),
     }
 }
 
@@ -171,4 +195,8 @@ mod autoscale_tests;
 #[cfg(test)]
 mod changes_tests;
 #[cfg(test)]
+mod creates_tests;
+#[cfg(test)]
 mod drain_tests;
+#[cfg(test)]
+mod taint_tests;

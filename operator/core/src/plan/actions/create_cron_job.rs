@@ -1,0 +1,59 @@
+//! create-cronjob: one container, run on a schedule.
+
+use kubechat_crds::intent::IntentParams;
+use serde_json::{Value, json};
+
+use super::Refusal;
+use super::change::{Change, Make, Mark, Pods, Reads};
+use super::make::{Making, NewKind, after_dashes, flag, template};
+use crate::risk::{floors, weights};
+
+pub(super) const CHANGE: Change = Change {
+    kinds: &[("batch", "CronJob")],
+    params: &["image", "schedule", "command"],
+    says: &[
+        "create cronjob backup with image busybox:1.37 on schedule '0 3 * * *'",
+        "kubectl create cronjob backup --image=busybox:1.37 --schedule='0 3 * * *'",
+    ],
+    make: Make::Object(&KIND),
+    reads: Reads::Nothing,
+    floor: |_| floors::CREATE,
+    floors: &[floors::CREATE],
+    instead: None,
+    weight: |_| weights::CREATE,
+    pods: |_| Pods::Made,
+    harmless: false,
+    line: |step, line| {
+        let p = &step.params;
+        format!(
+            "create cronjob {}{}{}{}",
+            line.names,
+            flag("image", p.image.as_ref()),
+            flag("schedule", p.schedule.as_ref()),
+            after_dashes(&p.command)
+        )
+    },
+    undo: "deleting it (destructive)",
+    mark: Mark::StepId,
+};
+
+const KIND: NewKind = NewKind {
+    group: "batch",
+    version: "v1",
+    kind: "CronJob",
+    resource: "cronjobs",
+    from: &[],
+    blind: false,
+    body,
+};
+
+fn body(making: &Making<'_>, _: &mut IntentParams) -> Result<Value, Refusal> {
+    let Some(schedule) = &making.intent.params.schedule else {
+        return Making::ask(format!(
+            "When should {} run? Write a schedule like '0 3 * * *'",
+            making.name
+        ));
+    };
+    let template = template(making, Some("Never"))?;
+    Ok(json!({"spec": {"schedule": schedule, "jobTemplate": {"spec": {"template": template}}}}))
+}
