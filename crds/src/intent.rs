@@ -237,6 +237,9 @@ pub struct IntentParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub state: Option<String>,
+    /// list: the rows with the most of this first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sort: Option<SortBy>,
     /// get, list: `-o` of a pasted kubectl line; table is the default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<Output>,
@@ -289,6 +292,14 @@ impl TaintEffect {
             .into_iter()
             .find(|effect| effect.as_str().eq_ignore_ascii_case(name))
     }
+}
+
+/// What rows are put in order by, the most first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SortBy {
+    /// How often containers of a pod were started again.
+    Restarts,
 }
 
 /// Output forms of a read.

@@ -26,6 +26,7 @@ use crate::metrics::Metrics;
 use crate::pace::Pace;
 use crate::past::{Past, Removed};
 use crate::selfcheck::Admission;
+use crate::talks::Talks;
 
 /// Events that wait to be sent; more are dropped, because an Event is a courtesy and not the record.
 const MAX_EVENTS: usize = 256;
@@ -61,6 +62,8 @@ pub struct Context {
     pub holders: Arc<Known>,
     /// Plans of the last hour that the caches hold no more.
     pub past: Arc<Removed>,
+    /// The turns of each session in their order.
+    pub talks: Arc<Talks>,
     /// Events, sent in the background.
     pub events: Events,
     /// Turns handled a moment ago.

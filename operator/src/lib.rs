@@ -18,5 +18,6 @@ pub mod past;
 pub mod run;
 pub mod selfcheck;
 pub mod setup;
+pub mod talks;
 #[cfg(test)]
 mod testing;

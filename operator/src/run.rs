@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::watcher::Event;
 use kube::{Api, Client, Config};
 use kubechat_crds::{
     AIProvider, Approval, ApproverKey, AuditPolicy, AuditPolicySpec, ChatRequest, ChatSession, CommandPlan,
@@ -23,7 +24,7 @@ use crate::audit::{self, Audit};
 use crate::cluster::client::{self, call};
 use crate::cluster::discovery::Discovery;
 use crate::cluster::impersonate::Impersonator;
-use crate::cluster::watch::{reflect, reflect_telling};
+use crate::cluster::watch::{reflect, reflect_seen, reflect_telling};
 use crate::context::{Context, Events, Stores};
 use crate::controllers;
 use crate::controllers::lane::{Lane, forward, look_again, watch};
@@ -34,6 +35,7 @@ use crate::metrics::Metrics;
 use crate::pace::Pace;
 use crate::selfcheck::Admission;
 use crate::setup::{seal, tls};
+use crate::talks::Talks;
 
 /// First pause after a duty that failed; doubles up to the duty's period.
 const RETRY: Duration = Duration::from_secs(1);
@@ -201,8 +203,15 @@ async fn lead(
     let past = Arc::clone(&plans_left.past);
     let went = Arc::new(Notify::new());
     let one_went = Arc::clone(&went);
+    let talks: Arc<Talks> = Arc::default();
+    let seen = Arc::clone(&talks);
     let (requests, has_requests, request_stream) =
-        reflect_telling::<ChatRequest>(client.clone(), move |_| one_went.notify_one());
+        reflect_seen::<ChatRequest>(client.clone(), move |event| {
+            seen.see(event);
+            if matches!(event, Event::Delete(_) | Event::InitDone) {
+                one_went.notify_one();
+            }
+        });
     let (plans, has_plans, plan_stream) =
         reflect_telling::<CommandPlan>(client.clone(), move |plan| plans_left.plan(plan));
     let (approvals, has_approvals, approval_stream) = reflect::<Approval>(client.clone());
@@ -240,6 +249,7 @@ async fn lead(
         metrics,
         stores: stores.clone(),
         past,
+        talks,
         events,
         handled: Arc::default(),
         live: Arc::default(),

@@ -69,7 +69,7 @@ fn every_parameter_is_one_of_the_api_and_every_one_of_the_api_belongs_to_an_acti
 
 /// One of every parameter, as the API writes it.
 fn one_of_each() -> Value {
-    use kubechat_crds::intent::{Output, Taint};
+    use kubechat_crds::intent::{Output, SortBy, Taint};
     let map = || std::collections::BTreeMap::from([("a".to_owned(), "b".to_owned())]);
     serde_json::to_value(IntentParams {
         replicas: Some(1),
@@ -115,6 +115,7 @@ fn one_of_each() -> Value {
         since_seconds: Some(1),
         previous: Some(true),
         state: Some("s".into()),
+        sort: Some(SortBy::Restarts),
         output: Some(Output::Table),
         dry_run: Some(true),
     })

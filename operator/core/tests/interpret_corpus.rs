@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use kubechat_core::interpret::{Context, Interpretation, Lexicon, MAX_PROMPT_BYTES, Understood, interpret};
+use kubechat_core::interpret::{
+    Context, Earlier, Interpretation, Lexicon, MAX_PROMPT_BYTES, Understood, interpret,
+};
 use kubechat_crds::intent::{Action, Intent, IntentParams};
 use proptest::prelude::*;
 use serde::Deserialize;
@@ -179,6 +181,37 @@ fn understood_requests_read_back_as_themselves() {
         }
     }
     assert!(bad.is_empty(), "{}", bad.join("\n"));
+}
+
+#[test]
+fn what_is_understood_alone_means_the_same_in_a_session() {
+    let cases: Vec<Case> = serde_saphyr::from_str(CORPUS).expect("the corpus is YAML");
+    let turn = |prompt: &str| match understand(prompt).interpretation {
+        Interpretation::Intents(intents) => Earlier::of(intents),
+        other => panic!("{prompt}: {other:?}"),
+    };
+    let session = [
+        turn("scale deployment zeta to 3 in omega"),
+        turn("list pods in omega"),
+    ];
+    let lexicon = Lexicon::builtin();
+    for case in &cases {
+        let alone = understand(&case.prompt).interpretation;
+        if matches!(
+            alone,
+            Interpretation::NeedsInput { .. } | Interpretation::UndoPrevious
+        ) {
+            continue;
+        }
+        for previous in [&session[..1], &session[..]] {
+            let context = Context {
+                lexicon: &lexicon,
+                previous,
+            };
+            let within = interpret(&case.prompt, &context).interpretation;
+            assert_eq!(within, alone, "{:?}", case.prompt);
+        }
+    }
 }
 
 #[test]

@@ -83,6 +83,38 @@ where
             Event::Apply(_) => {}
         })
         .try_filter_map(|event| std::future::ready(Ok(unguard(event))));
+    fill(store, writer, stream)
+}
+
+/// As [`reflect`]; shows each event before the store has it.
+pub fn reflect_seen<K: Watched>(
+    client: Client,
+    seen: impl Fn(&Event<K>) + Send + 'static,
+) -> (
+    Store<K>,
+    Filled,
+    impl Stream<Item = Result<K, watcher::Error>> + Send + 'static,
+)
+where
+    K::DynamicType: Hash + Eq + Clone + Default,
+{
+    let (store, writer): (Store<K>, Writer<K>) = reflector::store();
+    let stream = guarded(client).inspect_ok(seen);
+    fill(store, writer, stream)
+}
+
+fn fill<K: Watched>(
+    store: Store<K>,
+    writer: Writer<K>,
+    stream: impl Stream<Item = Result<Event<K>, watcher::Error>> + Send + 'static,
+) -> (
+    Store<K>,
+    Filled,
+    impl Stream<Item = Result<K, watcher::Error>> + Send + 'static,
+)
+where
+    K::DynamicType: Hash + Eq + Clone + Default,
+{
     let (filled, is_filled) = tokio::sync::watch::channel(false);
     let touched = reflector::reflector(writer, stream)
         .inspect_ok(move |event| {

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use kubechat_core::authz::Acting;
-use kubechat_core::interpret::{self, Interpretation};
+use kubechat_core::interpret::{self, Earlier, Interpretation};
 use kubechat_core::plan::{Refusal, Sidecar};
 use kubechat_core::policy::{Effective, PolicyProblem};
 use kubechat_core::reason;
@@ -194,18 +194,32 @@ impl From<Refusal> for Stop {
     }
 }
 
+/// What a turn may refer to.
+#[derive(Clone, Debug)]
+pub struct History {
+    /// The last turns of the session, newest last.
+    pub earlier: Vec<Earlier>,
+    /// The plan that "undo that" means, or why there is none.
+    pub plan: Result<String, String>,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self {
+            earlier: vec![],
+            plan: Err(String::new()),
+        }
+    }
+}
+
 /// Interprets and compiles a turn.
 ///
 /// # Errors
 /// Only what is worth trying again; everything else is an [`Outcome::Halt`].
-pub async fn run(
-    turn: &Turn<'_>,
-    previous: &[Intent],
-    session_plan: Option<String>,
-) -> Result<Compiled, Error> {
+pub async fn run(turn: &Turn<'_>, history: &History) -> Result<Compiled, Error> {
     let mut understood = String::new();
     let mut intents = vec![];
-    let outcome = match work(turn, previous, session_plan, &mut understood, &mut intents).await {
+    let outcome = match work(turn, history, &mut understood, &mut intents).await {
         Ok(outcome) => outcome,
         Err(Stop::Halt(halted)) => Outcome::Halt(*halted),
         Err(Stop::Retry(error)) => return Err(error),
@@ -219,8 +233,7 @@ pub async fn run(
 
 async fn work(
     turn: &Turn<'_>,
-    previous: &[Intent],
-    session_plan: Option<String>,
+    history: &History,
     understood: &mut String,
     kept: &mut Vec<Intent>,
 ) -> Result<Outcome, Stop> {
@@ -230,7 +243,7 @@ async fn work(
     }
     let context = interpret::Context {
         lexicon: &turn.kinds.lexicon,
-        previous,
+        previous: &history.earlier,
     };
     let read = interpret::interpret(&turn.request.spec.prompt, &context);
     *understood = read
@@ -240,12 +253,9 @@ async fn work(
     match read.interpretation {
         Interpretation::NeedsInput { message, candidates } => Err(Stop::needs_input(message, candidates)),
         Interpretation::Chat { text: words } => Ok(Outcome::Answer(text(&words))),
-        Interpretation::UndoPrevious => match session_plan {
-            Some(plan) => rollback::plan(turn, &plan).await,
-            None => Err(Stop::needs_input(
-                "What should be undone? Name the plan: kubechat rollback PLAN (kubechat plans --all lists them)",
-                vec![],
-            )),
+        Interpretation::UndoPrevious => match &history.plan {
+            Ok(plan) => rollback::plan(turn, plan).await,
+            Err(why) => Err(Stop::needs_input(why, vec![])),
         },
         Interpretation::WhatIf(intents) => {
             kept.clone_from(&intents);

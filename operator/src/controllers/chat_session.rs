@@ -6,8 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use kubechat_audit::{Actor, Draft, EventType, Ids, Outcome};
-use kubechat_core::lifecycle::chat_request::rests;
-use kubechat_core::lifecycle::chat_session::{Turn, decide, unsupported};
+use kubechat_core::lifecycle::chat_session::{decide, unsupported};
 use kubechat_core::lifecycle::ready;
 use kubechat_core::reason;
 use kubechat_crds::condition::{find, types};
@@ -67,22 +66,9 @@ pub async fn reconcile(session: Arc<ChatSession>, ctx: Arc<Context>) -> Result<A
         record(&session, &ctx, actor, Outcome::Success, "SessionOpened", "").await?;
     }
     let created = session.creation_timestamp().map_or(now, |t| t.0);
-    let name = session.name_any();
-    let turns: Vec<Turn> = ctx
-        .stores
-        .requests
-        .state()
-        .iter()
-        .filter(|r| {
-            r.metadata.namespace == session.metadata.namespace
-                && r.spec.session_ref.as_ref().is_some_and(|s| s.name == name)
-        })
-        .map(|r| Turn {
-            created: r.creation_timestamp().map_or(now, |t| t.0),
-            resting: rests(r.status.as_ref().and_then(|s| s.phase)),
-        })
-        .collect();
-    let verdict = decide(&session.spec, created, old.phase, &turns, now);
+    let namespace = session.namespace().unwrap_or_default();
+    let turns = ctx.talks.turns(&namespace, &session.name_any());
+    let verdict = decide(&session.spec, created, old.phase, turns, now);
     new.phase = Some(verdict.phase);
     // Turns that were removed after their TTL still count.
     new.turns = verdict.turns.max(old.turns);

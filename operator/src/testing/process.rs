@@ -226,6 +226,7 @@ impl World {
             metrics,
             stores: watches.stores(),
             past: Arc::default(),
+            talks: Arc::default(),
             events,
             handled: Arc::default(),
             live: Arc::default(),

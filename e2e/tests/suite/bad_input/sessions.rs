@@ -24,6 +24,8 @@ pub(super) fn tests() -> Vec<Test> {
         a_session_expires_after_its_time_without_a_turn,
         undo_that_means_the_last_change_of_the_session,
         a_session_gives_its_turns_a_namespace_and_no_right_to_it,
+        a_conversation_is_understood_from_its_earlier_turns,
+        turns_that_come_at_once_are_read_in_their_order,
     ]
 }
 
@@ -190,5 +192,85 @@ async fn a_session_gives_its_turns_a_namespace_and_no_right_to_it(ctx: Arc<Ctx>)
     )
     .await?;
     ensure!(status_of(&refused).answer.is_none(), "{:?}", refused.status);
+    Ok(())
+}
+
+/// What the turn was understood as, and how it ended.
+async fn says(person: &Client, namespace: &str, prompt: &str, phase: RequestPhase) -> Result<Value> {
+    let reason = if phase == RequestPhase::NeedsInput {
+        "NeedsInput"
+    } else {
+        "Answered"
+    };
+    let (ended, _) = ends_as(person, namespace, turn("talk", prompt), phase, reason).await?;
+    let read = status_of(&ended).interpretation.context("it was not read")?;
+    Ok(serde_json::to_value(read.intents)?)
+}
+
+async fn a_conversation_is_understood_from_its_earlier_turns(ctx: Arc<Ctx>) -> Result<()> {
+    ctx.product().await?;
+    let namespace = ctx.namespace("conversation").await?;
+    let alice = ctx.client("alice").await?;
+    open(&alice, &namespace, "talk", &json!({})).await?;
+    let done = RequestPhase::Succeeded;
+    // A question about a change, and what follows it, plan nothing.
+    let asked = says(&alice, &namespace, "what happens if I scale nginx to 4?", done).await?;
+    ensure!(asked[0]["params"]["replicas"] == 4, "{asked}");
+    let again = says(&alice, &namespace, "no, 6", done).await?;
+    ensure!(again[0]["params"]["replicas"] == 6, "{again}");
+    // Now it is asked for.
+    let plan = ask_with(&alice, &namespace, turn("talk", "do it")).await?;
+    let plan = waiting_plan(&alice, &plan).await?;
+    ensure!(
+        plan.spec.steps[0].params.replicas == Some(6),
+        "{:?}",
+        plan.spec.steps
+    );
+    // Withdrawing is not undoing.
+    let unclear = says(&alice, &namespace, "list pods", done).await?;
+    ensure!(unclear[0]["action"] == "list", "{unclear}");
+    let most = says(&alice, &namespace, "which of them restarted most?", done).await?;
+    ensure!(most[0]["params"]["sort"] == "restarts", "{most}");
+    let (undo, _) = ends_as(
+        &alice,
+        &namespace,
+        turn("talk", "undo that"),
+        RequestPhase::NeedsInput,
+        "NeedsInput",
+    )
+    .await?;
+    let said = serde_json::to_string(&status_of(&undo).conditions)?;
+    ensure!(said.contains("has not ended"), "{said}");
+    Ok(())
+}
+
+async fn turns_that_come_at_once_are_read_in_their_order(ctx: Arc<Ctx>) -> Result<()> {
+    ctx.product().await?;
+    let namespace = ctx.namespace("at-once").await?;
+    let alice = ctx.client("alice").await?;
+    open(&alice, &namespace, "talk", &json!({})).await?;
+    // Each refers to the one before, and none waits for it to be answered.
+    let mut asked = vec![];
+    for prompt in [
+        "what happens if I scale nginx to 3?",
+        "make it 4",
+        "no, 5",
+        "make it 6",
+    ] {
+        asked.push(ask_with(&alice, &namespace, turn("talk", prompt)).await?);
+    }
+    let requests: Api<kubechat_crds::ChatRequest> = Api::namespaced(alice.clone(), &namespace);
+    for (one, wanted) in asked.iter().zip([3, 4, 5, 6]) {
+        let name = one.metadata.name.clone().context("it has no name")?;
+        eventually(LATER, &format!("turn {name} was read in its place"), || async {
+            let status = requests.get(&name).await?.status.unwrap_or_default();
+            let read = status.interpretation.context("it was not read")?;
+            let replicas = read.intents.first().and_then(|i| i.params.replicas);
+            ensure!(replicas == Some(wanted), "it was read as {replicas:?}");
+            ensure!(status.plan_ref.is_none(), "it made a plan");
+            Ok(())
+        })
+        .await?;
+    }
     Ok(())
 }

@@ -6,9 +6,10 @@ use crate::plan::actions::change::{USUAL, WORKLOADS};
 /// list.
 pub(crate) const LIST: Entry = Entry {
     kinds: USUAL,
-    params: &["state", "output"],
+    params: &["state", "sort", "output"],
     says: &[
         "list pods",
+        "which pods restarted most",
         "show failing pods",
         "what is running",
         "kubectl get pods -n demo",

@@ -1,9 +1,12 @@
 //! What else a clause says: amounts, resources, images, labels, times, states, particles. One small parser each.
 
+use kubechat_crds::intent::SortBy;
+
 use super::frame::{Frame, Particle, Slot, once};
 use super::parser::Parser;
 use super::tables::{
-    BACK, BEFORE_NOUN, LINES, PREVIOUS_RUN, QUESTION_STATES, QUESTION_WORDS, ROLLS_OUT, STATE_LED,
+    BACK, BEFORE_NOUN, LINES, MOST_RESTARTS, PREVIOUS_RUN, QUESTION_STATES, QUESTION_WORDS, ROLLS_OUT,
+    STATE_LED,
 };
 use super::vocab::{self, Noun, Verb};
 use super::{Ask, flags, typo};
@@ -15,6 +18,7 @@ impl<'a> Parser<'a> {
             || self.time(frame)?
             || self.output(frame)?
             || self.particle(frame)?
+            || self.most(frame)?
             || self.state(frame)?
             || self.label_words(frame)?
             || self.namespace(frame)?
@@ -115,6 +119,16 @@ impl<'a> Parser<'a> {
         }
         self.pos = from;
         Ok(false)
+    }
+
+    /// `restarted most`, `with the most restarts`: which rows come first.
+    fn most(&mut self, frame: &mut Frame<'a>) -> Result<bool, Ask> {
+        if !frame.is_read() || !self.eat_phrase(MOST_RESTARTS) {
+            return Ok(false);
+        }
+        frame.last = Slot::Other;
+        once(&mut frame.sort, SortBy::Restarts, "the order")?;
+        Ok(true)
     }
 
     /// `that are failing`, `in pending state`, `with status Running`.

@@ -116,7 +116,7 @@ impl<'a> Parser<'a> {
         if self.at_end() || self.hard_stop() {
             return Ok(());
         }
-        let form = self.form()?;
+        let form = self.form(out.mood)?;
         let whole = form.is_some();
         let mut frame = match form {
             Some(frame) => frame,
@@ -195,7 +195,8 @@ impl<'a> Parser<'a> {
         let Some(len) = self.phrase(phrases) else {
             return false;
         };
-        let gerund = self.verb_here(len, Form::Gerund).is_some();
+        let gerund =
+            self.verb_here(len, Form::Gerund).is_some() || self.form_inflected(len, Form::Gerund).is_some();
         self.pos += if gerund { len } else { 0 };
         gerund
     }
@@ -231,8 +232,8 @@ impl<'a> Parser<'a> {
     /// Whether a new clause begins here: a verb in its base form, or a question.
     pub(super) fn clause_starts(&self) -> bool {
         let mut at = 0;
-        while CLAUSE_LEAD.contains(&self.key(at)) {
-            at += 1;
+        while let Some(len) = super::vocab::phrase_len(CLAUSE_LEAD, |i| self.key(at + i)) {
+            at += len;
         }
         let mut ahead = Parser::new(self.toks, self.lex);
         ahead.pos = self.pos + at;

@@ -6,10 +6,11 @@
 
 use kubechat_crds::intent::{Action, IntentParams, IntentTarget};
 
+use super::clause::Mood;
 use super::frame::{Frame, once};
 use super::parser::Parser;
 use super::scope::Scope;
-use super::vocab::{Form, Verb};
+use super::vocab::{self, Form, Verb};
 use super::{Ask, Draft, form_create, form_net, form_pieces, names, sentence};
 use crate::catalogue;
 
@@ -164,6 +165,13 @@ impl<'a> Parser<'a> {
         (!longer).then_some((action, len))
     }
 
+    /// A form that opens with one verb, in another form of that verb.
+    pub(super) fn form_inflected(&self, ahead: usize, form: Form) -> Option<(Action, usize)> {
+        let bases = vocab::bases(self.key(ahead), form);
+        let opens = |o: &&Opening| o.kind.is_none() && o.phrases.iter().any(|p| bases.iter().any(|b| b == p));
+        OPENINGS.iter().find(opens).map(|o| (o.action, 1))
+    }
+
     fn env_here(&self) -> Option<(Action, usize)> {
         for (action, verbs) in [(Action::SetEnv, ENV_SET), (Action::SetEnv, ENV_REMOVE)] {
             let Some(mut len) = self.phrase(verbs) else {
@@ -201,9 +209,15 @@ impl<'a> Parser<'a> {
     }
 
     /// A clause in a form of its own, whole; `None` where none opens here.
-    pub(super) fn form(&mut self) -> Result<Option<Frame<'a>>, Ask> {
+    pub(super) fn form(&mut self, mood: Mood) -> Result<Option<Frame<'a>>, Ask> {
         let start = self.pos;
-        let Some((action, len)) = self.form_here() else {
+        // "what would happen if we drained n1", "the impact of draining n1"
+        let told = || {
+            let inflected = |form| self.form_inflected(0, form);
+            inflected(Form::Participle).or_else(|| inflected(Form::Gerund))
+        };
+        let wondered = (mood == Mood::WhatIf).then(told).flatten();
+        let Some((action, len)) = self.form_here().or(wondered) else {
             return self.undecided();
         };
         let word = self.key(0);
@@ -331,6 +345,7 @@ pub(super) fn build(frame: &Frame<'_>, taken: &Taken, scope: &Scope<'_>) -> Resu
         || frame.particle.is_some()
         || frame.schedulable.is_some()
         || frame.state.is_some()
+        || frame.sort.is_some()
         || frame.output.is_some()
         || frame.tail.is_some()
         || frame.since.is_some()

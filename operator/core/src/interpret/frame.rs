@@ -103,6 +103,8 @@ pub(super) struct Frame<'a> {
     pub(super) dry_run: bool,
     pub(super) output: Option<kubechat_crds::intent::Output>,
     pub(super) state: Option<&'static str>,
+    /// The rows with the most of this first.
+    pub(super) sort: Option<kubechat_crds::intent::SortBy>,
     pub(super) schedulable: Option<bool>,
     pub(super) particle: Option<Particle>,
     pub(super) last: Slot,
@@ -147,6 +149,7 @@ impl<'a> Frame<'a> {
             dry_run: false,
             output: None,
             state: None,
+            sort: None,
             schedulable: None,
             particle: None,
             last: Slot::None,

@@ -41,6 +41,7 @@ mod reads;
 mod resources;
 mod scope;
 mod sentence;
+mod session;
 #[cfg(test)]
 mod session_tests;
 mod tables;
@@ -52,6 +53,7 @@ mod words;
 use kubechat_crds::intent::{Action, Intent, IntentParams, IntentTarget, Span};
 
 pub use lexicon::{KindInfo, Lexicon};
+pub use session::{Earlier, MEMORY};
 
 use clause::Mood;
 use parser::Parser;
@@ -78,8 +80,8 @@ pub fn hides_text(prompt: &str) -> bool {
 pub struct Context<'a> {
     /// Kinds of the cluster.
     pub lexicon: &'a Lexicon,
-    /// Intents of the session's earlier turns, newest last. "it" is their target when there is exactly one.
-    pub previous: &'a [Intent],
+    /// The session's earlier turns, newest last, at most [`MEMORY`]. "it" is what they named when that is exactly one thing.
+    pub previous: &'a [Earlier],
 }
 
 /// What a prompt comes to.
@@ -182,6 +184,16 @@ pub fn interpret(prompt: &str, ctx: &Context<'_>) -> Understood {
     Understood {
         interpretation,
         understood,
+    }
+}
+
+/// Whether a prompt is understood without what was said before it: it then means the same in a session. Of a prompt of which
+/// nobody can tell without the session, earlier turns have to be read first.
+#[must_use]
+pub fn stands_alone(prompt: &str, ctx: &Context<'_>) -> bool {
+    match interpret(prompt, ctx).interpretation {
+        Interpretation::Intents(_) | Interpretation::WhatIf(_) | Interpretation::Chat { .. } => true,
+        Interpretation::NeedsInput { .. } | Interpretation::UndoPrevious => false,
     }
 }
 
@@ -293,11 +305,17 @@ impl Turn<'_, '_> {
     }
 
     fn clauses(&mut self, tokens: &[Token]) -> Result<(), Ask> {
-        if let Some(drafts) = followup::read(tokens, &self.scope)? {
+        if let Some(follow) = followup::read(tokens, &self.scope)? {
             self.parts += 1;
-            return drafts
+            self.mood = follow.only_asked.then_some(Mood::WhatIf);
+            return follow
+                .drafts
                 .into_iter()
                 .try_for_each(|draft| self.add(draft, 90, tokens));
+        }
+        if let Some((question, meant)) = followup::of_them(tokens, &self.scope)? {
+            self.clauses(&question)?;
+            return scope::narrowed(&mut self.scope.turn, meant);
         }
         let mut parser = Parser::new(tokens, self.scope.lexicon);
         let found = parser.sentences()?;

@@ -8,6 +8,9 @@ use super::tables::{CAN_I_GET, NOMINAL, SCHEDULED, TOLD, UNDO_HEADS, UNDONE, WAN
 use super::vocab::{self, Form, Noun, Verb};
 use super::{Ask, guard, typo};
 
+/// What makes an order of a passive.
+const ORDERS: &[&str] = &["needs", "need", "must", "should", "has", "have", "ought", "to"];
+
 impl<'a> Parser<'a> {
     /// The verb, however it stands, and what came before it.
     pub(super) fn opening(&mut self, mood: Mood) -> Result<Frame<'a>, Ask> {
@@ -59,7 +62,14 @@ impl<'a> Parser<'a> {
             self.after_verb(&mut frame);
             return Ok(frame);
         }
-        if let Some(frame) = self.attempt(Self::passive).or_else(|| self.attempt(Self::needs)) {
+        // "web was restarted" tells, "web should be restarted" asks.
+        let ordered = |p: &mut Self| {
+            let frame = p.passive()?;
+            let said = p.toks.get(start..p.pos).unwrap_or_default();
+            let modal = said.iter().any(|t| ORDERS.contains(&t.key.as_str()));
+            (modal || mood == Mood::WhatIf).then_some(frame)
+        };
+        if let Some(frame) = self.attempt(ordered).or_else(|| self.attempt(Self::needs)) {
             return Ok(frame);
         }
         if let Some((verb, read)) = typo::closest_verb(word).filter(|_| mood == Mood::Request || start > 0) {
@@ -256,6 +266,12 @@ impl<'a> Parser<'a> {
         self.pos = start;
         if noun.is_some() {
             return Ok(Frame::new(Verb::Show, "show", start));
+        }
+        if typo::is_near(self.key(0), &["events"]) && matches!(self.key(1), "of" | "for" | "in") {
+            let mut frame = Frame::new(Verb::Show, "show", start);
+            self.corrected(&mut frame, "events", Noun::Events);
+            frame.unsure = true;
+            return Ok(frame);
         }
         let probe = self.noun_phrases().unwrap_or_default();
         let plain =

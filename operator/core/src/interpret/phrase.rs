@@ -71,7 +71,12 @@ impl<'a> Parser<'a> {
                 && !and_word
                 && matches!(self.key(0), "namespace" | "ns")
                 && (self.is_name(1) || self.is_quoted(1));
-            if place || !joined || self.clause_starts() || self.correction_ahead() {
+            if place
+                || !joined
+                || self.phrase(vocab::FILLERS).is_some()
+                || self.clause_starts()
+                || self.correction_ahead()
+            {
                 self.pos = from;
                 break;
             }

@@ -3,7 +3,7 @@
 use super::flags::{self, Flag};
 use super::frame::{Amount, Frame, Revision, Slot, once};
 use super::parser::Parser;
-use super::tables::{ALL_NAMESPACES, EVERY_LED, HERE, SELECTED_BY};
+use super::tables::{ALL_NAMESPACES, EVERY_LED, HERE, LACKING, SELECTED_BY};
 use super::vocab::{self, Noun, Verb};
 use super::{Ask, names};
 
@@ -103,6 +103,12 @@ impl<'a> Parser<'a> {
     }
 
     fn namespace_names(&mut self, frame: &Frame<'_>) -> Option<Vec<String>> {
+        let led_joined = matches!(self.key(0), "in" | "from" | "within")
+            && self
+                .text(1)
+                .split_once('=')
+                .is_some_and(|(l, r)| matches!(l, "namespace" | "ns") && !r.is_empty());
+        self.pos += usize::from(led_joined);
         let joined = self
             .text(0)
             .split_once(['=', '/', ':'])
@@ -251,6 +257,20 @@ impl<'a> Parser<'a> {
         let labels_here =
             frame.labelish() && frame.assigns.is_empty() && frame.removes.is_empty() && frame.key.is_none();
         let from = self.pos;
+        let lacking = frame.is_read() && self.eat_phrase(LACKING);
+        if lacking {
+            let key = self
+                .tok(0)
+                .filter(|t| names::is_key(&t.text) && !vocab::is_reserved(&t.key));
+            let Some(key) = key else {
+                self.pos = from;
+                return Ok(false);
+            };
+            self.pos += 1;
+            frame.selector.push(format!("!{}", key.text));
+            frame.last = Slot::Other;
+            return Ok(true);
+        }
         let led = self.eat_phrase(SELECTED_BY);
         let prepositioned =
             matches!(self.key(0), "for" | "of" | "from" | "on") && self.text(1).contains('=') && !led;
@@ -271,7 +291,7 @@ impl<'a> Parser<'a> {
             self.eat(&[":", "of", "as"]);
         }
         let mut found: Vec<String> = Vec::new();
-        while let Some(requirement) = self.requirement(led) {
+        while let Some(requirement) = self.requirement(led, frame.is_read()) {
             found.push(requirement);
             let join = self.pos;
             let joined = self.eat(&[",", "and", "&"]);
@@ -280,6 +300,10 @@ impl<'a> Parser<'a> {
                 self.pos = join;
                 break;
             }
+        }
+        if found.is_empty() && label_word && self.bare_key() {
+            found.push(self.text(0).to_owned());
+            self.pos += 1;
         }
         if found.is_empty() {
             self.pos = from;
@@ -290,26 +314,83 @@ impl<'a> Parser<'a> {
         Ok(true)
     }
 
-    /// `tier=cache`, after an introduction also `tier = cache`, `tier is cache`.
-    fn requirement(&mut self, led: bool) -> Option<String> {
+    /// A label's key with nothing after it that could be its value.
+    fn bare_key(&self) -> bool {
+        names::is_key(self.text(0)) && !vocab::is_reserved(self.key(0)) && self.list_ends(1)
+            || (names::is_key(self.text(0)) && self.key(1) == "in" && !vocab::is_reserved(self.key(0)))
+    }
+
+    /// `tier=cache`, after an introduction also `tier = cache`, `tier is cache`, `tier in (a, b)`; in a read `tier is not a`.
+    fn requirement(&mut self, led: bool, read: bool) -> Option<String> {
         let tok = self.tok(0)?;
         if tok.text.contains('=') && !flags::is_flag(&tok.text) {
             let fits = tok.text.split(',').all(|part| names::requirement(part).is_some());
             self.pos += usize::from(fits);
             return fits.then(|| tok.text.clone());
         }
-        let (key, sign, value) = (self.text(0), self.key(1), self.tok(2)?);
-        let joined = matches!(sign, "=" | "==" | ":" | "is" | "equals" | "!=");
-        if !(led
-            && joined
-            && names::is_key(key)
-            && names::is_label_value(&value.text)
-            && !value.text.is_empty())
-        {
+        let key = self.text(0);
+        if !led || !names::is_key(key) {
             return None;
         }
-        self.pos += 3;
-        let sign = if sign == "!=" { "!=" } else { "=" };
+        if let Some(values) = self.one_of() {
+            return Some(format!("{key} in ({})", values.join(",")));
+        }
+        let from = self.pos;
+        self.pos += 1;
+        // "whose app label is web"
+        self.eat(&["label"]);
+        let unlike = self.eat_phrase(&["!=", "is not", "isn't", "not equal to", "is anything but"]);
+        let like = !unlike
+            && self.eat_phrase(&[
+                "=",
+                "==",
+                ":",
+                "is",
+                "equals",
+                "set to",
+                "is set to",
+                "equal to",
+                "is equal to",
+            ]);
+        let value = self.tok(0).filter(|t| {
+            let word = t.shape == super::token::Shape::Quoted || !FUNCTION_WORDS.contains(&t.key.as_str());
+            word && names::is_label_value(&t.text) && !t.text.is_empty()
+        });
+        let said = like || (unlike && (read || self.toks.get(from + 1).is_some_and(|t| t.key == "!=")));
+        let Some(value) = value.filter(|_| said) else {
+            self.pos = from;
+            return None;
+        };
+        self.pos += 1;
+        let sign = if unlike { "!=" } else { "=" };
         Some(format!("{key}{sign}{}", value.text))
     }
+
+    /// `tier in (a, b)` after a key: its values.
+    fn one_of(&mut self) -> Option<Vec<String>> {
+        self.attempt(|p| {
+            p.pos += 1;
+            if !(p.eat(&["in"]) && p.eat(&["("])) {
+                return None;
+            }
+            let mut values = vec![];
+            loop {
+                let value = p.text(0).to_owned();
+                p.pos += 1;
+                if !names::is_label_value(&value) || value.is_empty() {
+                    return None;
+                }
+                values.push(value);
+                if p.eat(&[")"]) {
+                    return Some(values);
+                }
+                if !p.eat(&[","]) {
+                    return None;
+                }
+            }
+        })
+    }
 }
+
+/// Words that are no value of a label where they stand unquoted.
+const FUNCTION_WORDS: &[&str] = &["not", "in", "notin", "one", "either", "set", "equal"];

@@ -149,8 +149,15 @@ fn read(frame: &Frame<'_>, action: Action, mut target: IntentTarget) -> Result<D
             "Objects are picked by name or label for this, not by state; list them first",
         ));
     }
+    if frame.sort.is_some() && (action != Action::List || target.kind.as_deref() != Some("Pod")) {
+        return Err(Ask::with(
+            "Only a list of pods can be put in order by restarts",
+            vec!["which pods restarted most".to_owned()],
+        ));
+    }
     let mut params = IntentParams {
         output: frame.output,
+        sort: frame.sort,
         ..IntentParams::default()
     };
     match action {

@@ -5,6 +5,7 @@ use kubechat_crds::intent::{Action, Intent, IntentTarget};
 use super::frame::Frame;
 use super::parser::KindRef;
 use super::phrase::Np;
+use super::session::{self, Earlier};
 use super::{Ask, lexicon::Lexicon, names};
 
 /// Most names in one target, as the intent's schema has it.
@@ -12,10 +13,27 @@ const MAX_NAMES: usize = 64;
 /// Longest selector, as the intent's schema has it.
 const MAX_SELECTOR: usize = 1024;
 
-/// What words may refer to: the session's earlier intents and those of this prompt so far.
+/// Nouns for all there is. A workload of such a name is meant only where its kind is said.
+const WHOLES: &[&str] = &[
+    "cluster",
+    "lot",
+    "system",
+    "environment",
+    "env",
+    "platform",
+    "world",
+    "mess",
+    "universe",
+    "infrastructure",
+    "whole",
+    "place",
+    "internet",
+];
+
+/// What words may refer to: the session's earlier turns and the intents of this prompt so far.
 pub(super) struct Scope<'a> {
     pub(super) lexicon: &'a Lexicon,
-    pub(super) session: &'a [Intent],
+    pub(super) session: &'a [Earlier],
     pub(super) turn: Vec<Intent>,
 }
 
@@ -49,7 +67,7 @@ impl Scope<'_> {
             return self.owned(np, owner, action);
         }
         if np.pronoun {
-            return self.antecedent(np);
+            return self.antecedent(np, action);
         }
         if let Some(word) = np
             .vague
@@ -60,6 +78,19 @@ impl Scope<'_> {
             return Err(Ask::new(format!(
                 "I cannot tell which objects '{word}' picks; give their names or a label selector"
             )));
+        }
+        if let ([word], None, false) = (np.names.as_slice(), &np.kind, action.is_read())
+            && WHOLES.contains(&word.as_str())
+        {
+            return Err(Ask::with(
+                format!(
+                    "All of {}? Say which kind of object, and where",
+                    names::shown(word)
+                ),
+                ["pods", "deployments", "services", "jobs"]
+                    .map(|kind| format!("{action} all {kind}"))
+                    .to_vec(),
+            ));
         }
         Ok(IntentTarget {
             kind: np.kind.as_ref().map(|k| k.name().to_owned()),
@@ -93,19 +124,20 @@ impl Scope<'_> {
         }
     }
 
-    /// What "it" is: the target before in this prompt, else the only one of the session.
-    fn antecedent(&self, np: &Np<'_>) -> Result<IntentTarget, Ask> {
-        let usable = |i: &&Intent| !i.target.names.is_empty() || i.target.selector.is_some();
-        let mut found: Vec<&IntentTarget> = Vec::new();
-        if let Some(last) = self.turn.last() {
-            found.extend(Some(last).filter(usable).map(|i| &i.target));
-        } else {
-            for intent in self.session.iter().filter(usable) {
-                if !found.contains(&&intent.target) {
-                    found.push(&intent.target);
-                }
+    /// What "it" is: the target before in this prompt, else what the session named. A read is about the newest turn that
+    /// named something; a change only about the one thing that all of them named.
+    fn antecedent(&self, np: &Np<'_>, action: Action) -> Result<IntentTarget, Ask> {
+        let found: Vec<&IntentTarget> = match self.turn.last() {
+            Some(last) => Some(&last.target)
+                .filter(|t| session::names_objects(t))
+                .into_iter()
+                .collect(),
+            None if action.is_read() => {
+                let newest = session::last_named(self.session);
+                newest.map_or_else(Vec::new, |turn| session::named(std::slice::from_ref(turn)))
             }
-        }
+            None => session::named(self.session),
+        };
         match found.as_slice() {
             [one] => {
                 let mut target = (*one).clone();
@@ -166,6 +198,26 @@ impl Scope<'_> {
         }
         Ok(())
     }
+}
+
+/// A question about "them" is about the objects of the request before, where it does not say which itself.
+pub(super) fn narrowed(turn: &mut [Intent], meant: &Intent) -> Result<(), Ask> {
+    for intent in turn {
+        let target = &mut intent.target;
+        if !intent.action.is_read() || target.kind != meant.target.kind || session::names_objects(target) {
+            return Err(Ask::new(
+                "Which of them? Say it as a question about one kind of object",
+            ));
+        }
+        target.names.clone_from(&meant.target.names);
+        target.selector.clone_from(&meant.target.selector);
+        if target.namespace.is_none() && !target.all_namespaces {
+            target.namespace.clone_from(&meant.target.namespace);
+            target.all_namespaces = meant.target.all_namespaces;
+        }
+        intent.params.state = intent.params.state.take().or_else(|| meant.params.state.clone());
+    }
+    Ok(())
 }
 
 pub(super) fn check_name(name: &str, kind: Option<&str>, action: Action) -> Result<(), Ask> {

@@ -1,6 +1,6 @@
 //! The one sentence that says what was understood, and the phrases it is made of.
 
-use kubechat_crds::intent::{Action, Intent, IntentParams, IntentTarget};
+use kubechat_crds::intent::{Action, Intent, IntentParams, IntentTarget, SortBy};
 
 use super::Interpretation;
 
@@ -62,7 +62,10 @@ pub(super) fn phrase(intent: &Intent) -> String {
     let body = match intent.action {
         Action::List => {
             let state = params.state.as_ref().map_or(String::new(), |s| format!("{s} "));
-            format!("list {state}{target}")
+            let order = params.sort.map_or("", |by| match by {
+                SortBy::Restarts => " by restarts",
+            });
+            format!("list {state}{target}{order}")
         }
         Action::Get => format!("show {target}"),
         Action::Describe => format!("describe {target}"),

@@ -1,6 +1,7 @@
 //! What earlier turns and earlier words make of "it", "that" and "the same", and what the sentence says.
 
 use super::*;
+use kubechat_crds::intent::SortBy;
 
 fn target(names: &[&str], namespace: Option<&str>) -> IntentTarget {
     IntentTarget {
@@ -27,6 +28,11 @@ fn earlier(action: Action, target: IntentTarget) -> Intent {
 }
 
 fn ask(prompt: &str, previous: &[Intent]) -> Understood {
+    let turns: Vec<Earlier> = previous.iter().map(|i| Earlier::of(vec![i.clone()])).collect();
+    talk(prompt, &turns)
+}
+
+fn talk(prompt: &str, previous: &[Earlier]) -> Understood {
     let lexicon = Lexicon::builtin();
     interpret(
         prompt,
@@ -176,4 +182,261 @@ fn refusals_name_what_is_missing_and_what_is_close() {
         };
         assert!(message.contains(part), "{prompt}: {message}");
     }
+}
+
+fn listed(kind: &str, namespace: &str) -> Earlier {
+    Earlier::of(vec![earlier(
+        Action::List,
+        IntentTarget {
+            kind: Some(kind.to_owned()),
+            namespace: Some(namespace.to_owned()),
+            ..IntentTarget::default()
+        },
+    )])
+}
+
+fn turn(action: Action, names: &[&str], namespace: Option<&str>) -> Earlier {
+    Earlier::of(vec![earlier(action, target(names, namespace))])
+}
+
+fn asked(prompt: &str, previous: &[Earlier]) -> String {
+    match talk(prompt, previous).interpretation {
+        Interpretation::NeedsInput { message, .. } => message,
+        other => panic!("{prompt}: {other:?}"),
+    }
+}
+
+fn done(prompt: &str, previous: &[Earlier]) -> Intent {
+    match talk(prompt, previous).interpretation {
+        Interpretation::Intents(list) if list.len() == 1 => list[0].clone(),
+        other => panic!("{prompt}: {other:?}"),
+    }
+}
+
+#[test]
+fn a_correction_in_the_next_turn_replaces_one_value_of_the_request_before() {
+    let scale = [turn(Action::Scale, &["web"], Some("demo"))];
+    for prompt in [
+        "no, 4",
+        "no 4",
+        "I meant 4 replicas",
+        "sorry, 4",
+        "no, make it 4",
+        "oops, 4",
+    ] {
+        let got = done(prompt, &scale);
+        assert_eq!(
+            (got.action, got.params.replicas),
+            (Action::Scale, Some(4)),
+            "{prompt}"
+        );
+        assert_eq!(got.target, target(&["web"], Some("demo")), "{prompt}");
+    }
+    for prompt in ["no, api", "I meant api", "sorry, I meant api"] {
+        let got = done(prompt, &scale);
+        assert_eq!(
+            (got.action, got.params.replicas),
+            (Action::Scale, Some(3)),
+            "{prompt}"
+        );
+        assert_eq!(got.target, target(&["api"], Some("demo")), "{prompt}");
+    }
+    assert_eq!(
+        done("no, in staging", &scale).target,
+        target(&["web"], Some("staging"))
+    );
+    let mut image = turn(Action::SetImage, &["web"], None);
+    image.intents[0].params.image = Some("nginx:1.27".into());
+    for (prompt, want) in [("no, 1.28", ":1.28"), ("I meant nginx:1.28", "nginx:1.28")] {
+        let got = done(prompt, std::slice::from_ref(&image));
+        assert_eq!(got.params.image.as_deref(), Some(want), "{prompt}");
+    }
+}
+
+#[test]
+fn a_correction_that_fits_no_value_or_could_fit_several_is_asked_about() {
+    let restart = turn(Action::Restart, &["web"], None);
+    let both = Earlier::of(vec![
+        earlier(Action::Scale, target(&["web"], None)),
+        earlier(Action::Scale, target(&["api"], None)),
+    ]);
+    let mut more = turn(Action::Scale, &["web"], None);
+    more.intents[0].params.replicas = None;
+    more.intents[0].params.replicas_delta = Some(2);
+    for previous in [restart, both, more] {
+        asked("no, 4", std::slice::from_ref(&previous));
+    }
+    let two = turn(Action::Restart, &["web", "api"], None);
+    asked("no, redis", std::slice::from_ref(&two));
+    for prompt in [
+        "no",
+        "no, wait",
+        "no, delete",
+        "no, thanks",
+        "no, nothing",
+        "no, pods",
+    ] {
+        let got = talk(prompt, &[turn(Action::Restart, &["web"], None)]).interpretation;
+        assert!(!matches!(got, Interpretation::Intents(_)), "{prompt}: {got:?}");
+    }
+}
+
+#[test]
+fn the_same_elsewhere_repeats_reads_at_once_and_changes_only_when_they_are_asked_for() {
+    let pods = [listed("Pod", "demo")];
+    for prompt in [
+        "and in staging?",
+        "what about in staging",
+        "and in the staging namespace?",
+        "same in staging",
+    ] {
+        let got = done(prompt, &pods);
+        assert_eq!(
+            (got.action, got.target.namespace.as_deref()),
+            (Action::List, Some("staging")),
+            "{prompt}"
+        );
+    }
+    let everywhere = done("and in all namespaces?", &pods);
+    assert!(everywhere.target.all_namespaces && everywhere.target.namespace.is_none());
+    let scale = [turn(Action::Scale, &["web"], Some("demo"))];
+    assert_eq!(
+        done("same in staging", &scale).target.namespace.as_deref(),
+        Some("staging")
+    );
+    assert!(asked("and in staging?", &scale).contains("question or a request"));
+    for prompt in [
+        "and in all namespaces",
+        "the same in all namespaces",
+        "and in 10 minutes",
+        "and in 5m",
+    ] {
+        asked(prompt, &scale);
+    }
+    let node = [Earlier::of(vec![earlier(
+        Action::Cordon,
+        IntentTarget {
+            kind: Some("Node".into()),
+            names: vec!["n1".into()],
+            ..IntentTarget::default()
+        },
+    )])];
+    asked("same in staging", &node);
+}
+
+#[test]
+fn which_of_them_asks_about_what_was_listed() {
+    let mut web = listed("Pod", "demo");
+    web.intents[0].target.selector = Some("app=web".into());
+    for prompt in [
+        "which of them restarted most?",
+        "which one has the most restarts",
+        "and which of those restarted most often?",
+    ] {
+        let got = done(prompt, std::slice::from_ref(&web));
+        assert_eq!(
+            (got.action, got.params.sort),
+            (Action::List, Some(SortBy::Restarts)),
+            "{prompt}"
+        );
+        assert_eq!(got.target, web.intents[0].target, "{prompt}");
+    }
+    let failing = done("which of them are failing?", std::slice::from_ref(&web));
+    assert!(failing.params.state.is_some() && failing.target == web.intents[0].target);
+    asked("which of them restarted most?", &[listed("Deployment", "demo")]);
+    let two = Earlier::of(vec![
+        web.intents[0].clone(),
+        listed("Service", "demo").intents[0].clone(),
+    ]);
+    asked("which of them restarted most?", &[two]);
+    asked("which of them restarted most?", &[]);
+}
+
+#[test]
+fn what_follows_a_question_about_a_change_is_no_change_until_it_is_asked_for() {
+    let wondered = Earlier {
+        only_asked: true,
+        ..turn(Action::Delete, &["web"], Some("demo"))
+    };
+    let previous = std::slice::from_ref(&wondered);
+    for prompt in ["same for api", "and in staging?", "no, api", "same in staging"] {
+        let got = talk(prompt, previous).interpretation;
+        assert!(matches!(got, Interpretation::WhatIf(_)), "{prompt}: {got:?}");
+    }
+    for prompt in ["do it", "ok, go ahead", "yes, do that please"] {
+        let got = done(prompt, previous);
+        assert_eq!(
+            (got.action, &got.target),
+            (Action::Delete, &wondered.intents[0].target),
+            "{prompt}"
+        );
+    }
+    for prompt in ["do it", "go ahead"] {
+        asked(prompt, &[turn(Action::Delete, &["web"], Some("demo"))]);
+        asked(prompt, &[]);
+    }
+    let got = talk("do it?", previous).interpretation;
+    assert!(!matches!(got, Interpretation::Intents(_)), "{got:?}");
+}
+
+#[test]
+fn one_of_the_candidates_answers_the_question() {
+    let mut unclear = turn(Action::Scale, &["nginks"], Some("demo"));
+    unclear.intents[0].target.kind = None;
+    unclear.candidates = vec![
+        "deployment/nginx".into(),
+        "statefulset/nginx".into(),
+        "deployment/nginx2".into(),
+    ];
+    let previous = std::slice::from_ref(&unclear);
+    for prompt in [
+        "deployment/nginx",
+        "the first one",
+        "first",
+        "I meant deployment/nginx",
+        "deployment nginx",
+    ] {
+        let got = done(prompt, previous);
+        assert_eq!(
+            (got.action, got.params.replicas),
+            (Action::Scale, Some(3)),
+            "{prompt}"
+        );
+        assert_eq!(got.target, target(&["nginx"], Some("demo")), "{prompt}");
+    }
+    let stateful = done("the statefulset", previous);
+    assert_eq!(stateful.target.kind.as_deref(), Some("StatefulSet"));
+    for prompt in ["nginx", "the deployment"] {
+        assert!(asked(prompt, previous).contains("several"), "{prompt}");
+    }
+    for prompt in ["the fifth one", "service/nginx", "yes", "redis"] {
+        let got = talk(prompt, previous).interpretation;
+        let scales =
+            matches!(&got, Interpretation::Intents(list) if list.iter().any(|i| !i.action.is_read()));
+        assert!(!scales, "{prompt}: {got:?}");
+    }
+}
+
+#[test]
+fn only_the_request_that_named_the_workload_gets_a_new_number() {
+    let scale = turn(Action::Scale, &["web"], None);
+    // What names nothing stands in between without harm.
+    let got = done("now make it 7", &[scale.clone(), listed("Pod", "demo")]);
+    assert_eq!(
+        (got.target.names, got.params.replicas),
+        (vec!["web".to_owned()], Some(7))
+    );
+    // "it" is api by now.
+    asked("now make it 7", &[scale, turn(Action::Get, &["api"], None)]);
+}
+
+#[test]
+fn a_read_follows_the_newest_thing_named_and_a_change_only_the_one_there_is() {
+    let talked = [
+        turn(Action::Get, &["web"], None),
+        turn(Action::Get, &["api"], None),
+    ];
+    assert_eq!(done("describe it", &talked).target, target(&["api"], None));
+    let said = asked("restart it", &talked);
+    assert!(said.contains("which of the objects"), "{said}");
 }

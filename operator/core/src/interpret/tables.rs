@@ -94,6 +94,18 @@ pub(super) const ROLLS_OUT: &[&str] = &[
     "roll out successfully", "rolled out successfully", "roll out ok", "deploy successfully",
 ];
 
+/// The rows that started again most often come first.
+#[rustfmt::skip]
+pub(super) const MOST_RESTARTS: &[&str] = &[
+    "restarted most", "restarted the most", "restarted most often", "restarted the most often", "restart most",
+    "restart the most", "restart most often", "have restarted most", "have restarted the most",
+    "has restarted most", "has restarted the most", "with the most restarts", "with most restarts",
+    "have the most restarts", "has the most restarts", "had the most restarts", "have most restarts",
+    "by restarts", "sorted by restarts", "ordered by restarts", "by number of restarts",
+    "sorted by number of restarts", "by restart count", "sorted by restart count", "crashed most",
+    "crashed the most", "crashed most often", "crash most", "crash the most", "crash most often",
+];
+
 /// Words of questions that carry nothing by themselves.
 #[rustfmt::skip]
 pub(super) const QUESTION_WORDS: &[&str] = &[
@@ -161,7 +173,9 @@ pub(super) const WHAT_IF: &[&str] = &[
     "what if we", "what if you", "should i", "should we", "is it safe to", "is it ok to", "is it okay to",
     "is it fine to", "is it a good idea to", "would it be safe to", "would it be ok to",
     "would it be okay to", "would it be a good idea to", "can i safely", "can we safely", "could i safely",
-    "how risky is it to", "how dangerous is it to", "how bad is it to", "how bad would it be to",
+    "how risky is it to", "how risky would it be to",
+    "how dangerous would it be to", "how safe is it to", "how safe would it be to", "how bad is it if i",
+    "how dangerous is it to", "how bad is it to", "how bad would it be to",
     "what breaks if i", "what breaks if we", "what will break if i", "what would break if i",
     "what would break if we", "what will happen if i", "what will happen if we", "do you think i should",
     "do you think we should", "shall i", "shall we", "what happens to the cluster if i",
@@ -178,7 +192,7 @@ pub(super) const WHAT_IF_GERUND: &[&str] = &[
     "what are the consequences of", "what would be the impact of", "what would be the effect of", "impact of",
     "how risky is", "how dangerous is", "how safe is", "is", "what about", "blast radius of",
     "what is the blast radius of", "what would the impact be of", "what does it mean to",
-    "what is the danger of", "risk of", "would", "will", "does",
+    "what is the danger of", "simulate", "pretend", "risk of", "would", "will", "does",
 ];
 
 /// What if passive.
@@ -200,7 +214,8 @@ pub(super) const HOW_TO: &[&str] = &[
 /// Words before the verb of a later clause.
 #[rustfmt::skip]
 pub(super) const CLAUSE_LEAD: &[&str] = &[
-    "please", "then", "also", "now", "just", "finally", "afterwards", "next", "kindly",
+    "please", "then", "also", "now", "just", "finally", "afterwards", "next", "kindly", "after that",
+    "right after that",
 ];
 
 /// Politeness before the verb of a later clause.
@@ -409,10 +424,18 @@ pub(super) const SELECTED_BY: &[&str] = &[
     "where labels", "matching", "matching label", "matching labels", "matching the label",
     "matching selector", "matching the selector", "having", "having label", "having the label",
     "that have label", "that have the label", "which have the label", "which have label", "whose label",
-    "whose label is", "that match", "with selector", "with the selector", "by label", "selected by",
+    "whose label is", "whose", "that match", "with selector", "with the selector", "by label", "selected by",
     "carrying the label", "carrying label", "that carry the label", "that are labelled with",
     "that are labeled with", "with the labels", "with the label", "with label", "with labels", "that have",
     "which are labelled", "whose labels match", "with a label of", "with a label", "selector", "with",
+];
+
+/// What stands before a label that is not to be there.
+#[rustfmt::skip]
+pub(super) const LACKING: &[&str] = &[
+    "without label", "without the label", "without a label", "lacking label", "lacking the label",
+    "that lack the label", "which lack the label", "that have no label", "missing the label", "missing label",
+    "with no label",
 ];
 
 /// Questions about events.

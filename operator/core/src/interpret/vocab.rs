@@ -303,7 +303,7 @@ const IRREGULAR: &[(&str, &str)] = &[
 ];
 
 /// The base forms a word can be an inflection of.
-fn bases(key: &str, form: Form) -> Vec<String> {
+pub(super) fn bases(key: &str, form: Form) -> Vec<String> {
     let suffix = match form {
         Form::Base => return vec![key.to_owned()],
         Form::Gerund => "ing",

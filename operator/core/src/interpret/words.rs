@@ -116,6 +116,14 @@ pub(super) fn compact_duration(key: &str) -> Option<i64> {
     (total > 0).then_some(total)
 }
 
+/// A unit of time with a typing error in it, which only a number before it makes one.
+fn near_unit(key: &str) -> Option<i64> {
+    ["seconds", "second", "minutes", "minute", "hours", "weeks"]
+        .into_iter()
+        .find(|unit| super::typo::is_near(key, &[*unit]))
+        .and_then(unit_seconds)
+}
+
 /// A length of time in seconds: `10 minutes`, `an hour`, `half an hour`, `1h30m`, `hour`.
 pub(super) fn duration<'k>(keys: impl Fn(usize) -> &'k str) -> Option<(i64, usize)> {
     if let Some(seconds) = compact_duration(keys(0)) {
@@ -131,7 +139,8 @@ pub(super) fn duration<'k>(keys: impl Fn(usize) -> &'k str) -> Option<(i64, usiz
         return Some((unit_seconds(keys(1))?, 2));
     }
     if let Some((n, len)) = number(&keys) {
-        let total = n.checked_mul(unit_seconds(keys(len))?)?;
+        let unit = unit_seconds(keys(len)).or_else(|| near_unit(keys(len)));
+        let total = n.checked_mul(unit?)?;
         return (total > 0).then_some((total, len + 1));
     }
     match keys(0) {

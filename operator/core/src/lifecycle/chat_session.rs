@@ -12,13 +12,15 @@ const DEFAULT_TTL: Duration = Duration::from_secs(8 * 3600);
 /// Longest `ttl`.
 const MAX_TTL: Duration = Duration::from_secs(168 * 3600);
 
-/// One turn of a session as the controller sees it.
-#[derive(Clone, Copy, Debug)]
-pub struct Turn {
-    /// When it was created.
-    pub created: Timestamp,
-    /// Whether it is finished or waits for a person.
-    pub resting: bool,
+/// The turns of a session as the controller sees them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Turns {
+    /// How many there are.
+    pub count: i64,
+    /// When the newest was created.
+    pub newest: Option<Timestamp>,
+    /// Whether one neither is finished nor waits for a person.
+    pub working: bool,
 }
 
 /// What a session is now.
@@ -40,15 +42,10 @@ pub fn decide(
     spec: &ChatSessionSpec,
     created: Timestamp,
     was: Option<SessionPhase>,
-    turns: &[Turn],
+    turns: Turns,
     now: Timestamp,
 ) -> Verdict {
-    let last_activity = turns
-        .iter()
-        .map(|t| t.created)
-        .chain([created])
-        .max()
-        .unwrap_or(created);
+    let last_activity = turns.newest.map_or(created, |newest| newest.max(created));
     let ttl = spec
         .ttl
         .as_deref()
@@ -63,14 +60,14 @@ pub fn decide(
         SessionPhase::Terminated
     } else if was == Some(SessionPhase::Expired) || now >= expires_at {
         SessionPhase::Expired
-    } else if turns.iter().any(|t| !t.resting) {
+    } else if turns.working {
         SessionPhase::Processing
     } else {
         SessionPhase::Active
     };
     Verdict {
         phase,
-        turns: i64::try_from(turns.len()).unwrap_or(i64::MAX),
+        turns: turns.count,
         last_activity,
         expires_at,
     }
@@ -143,32 +140,34 @@ mod tests {
             closed,
             ..Default::default()
         };
-        let turn = |created, resting| Turn {
-            created: at(created),
-            resting,
+        let turn = |created, resting: bool| Turns {
+            count: 1,
+            newest: Some(at(created)),
+            working: !resting,
         };
+        let none = Turns::default();
         use SessionPhase::{Active, Expired, Processing, Terminated};
         let cases = [
-            (spec(false), None, vec![], 5, Active),
-            (spec(false), None, vec![], 10, Expired),
-            (spec(false), None, vec![turn(8, true)], 15, Active),
-            (spec(false), None, vec![turn(8, false)], 15, Processing),
-            (spec(false), Some(Expired), vec![turn(12, true)], 15, Expired),
-            (spec(true), None, vec![turn(1, false)], 2, Terminated),
+            (spec(false), None, none, 5, Active),
+            (spec(false), None, none, 10, Expired),
+            (spec(false), None, turn(8, true), 15, Active),
+            (spec(false), None, turn(8, false), 15, Processing),
+            (spec(false), Some(Expired), turn(12, true), 15, Expired),
+            (spec(true), None, turn(1, false), 2, Terminated),
             (
                 ChatSessionSpec {
                     ttl: Some("9999h".into()),
                     ..Default::default()
                 },
                 None,
-                vec![],
+                none,
                 700_000,
                 Expired,
             ),
         ];
         for (spec, was, turns, now, want) in cases {
             assert_eq!(
-                decide(&spec, at(0), was, &turns, at(now)).phase,
+                decide(&spec, at(0), was, turns, at(now)).phase,
                 want,
                 "{turns:?} at {now}"
             );

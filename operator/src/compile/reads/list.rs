@@ -2,7 +2,7 @@
 
 use kubechat_core::plan::{KindRef, object};
 use kubechat_crds::chat_request::Answer;
-use kubechat_crds::intent::{Intent, Output};
+use kubechat_crds::intent::{Intent, Output, SortBy};
 use serde_json::Value;
 
 use super::super::answer::{MAX_ROWS, scrubbed, text, with_table};
@@ -27,6 +27,7 @@ pub(super) async fn list(turn: &Turn<'_>, intent: &Intent) -> Result<Answer, Sto
             .retain(|row| intent.target.names.iter().any(|name| belongs(row, name)));
         page.total = i64::try_from(page.rows.len()).unwrap_or(i64::MAX);
     }
+    let most = intent.params.sort.and_then(|by| most_first(&mut page, by));
     let wide = intent.params.output == Some(Output::Wide);
     let columns: Vec<(usize, &Column)> = page
         .columns
@@ -58,6 +59,7 @@ pub(super) async fn list(turn: &Turn<'_>, intent: &Intent) -> Result<Answer, Sto
     if rows.is_empty() {
         return Ok(text(&format!("{words}.")));
     }
+    let words = most.map_or_else(|| words.clone(), |most| format!("{words}; {most}"));
     Ok(with_table(
         &format!("{words}:"),
         titles,
@@ -184,15 +186,19 @@ async fn read(
             None => rows,
         };
         read.total += i64::try_from(rows.len()).unwrap_or(i64::MAX);
-        let room = MAX_ROWS.saturating_sub(read.rows.len());
-        read.rows.extend(rows.into_iter().take(room));
+        read.rows.extend(rows);
+        if let Some(by) = intent.params.sort {
+            most_first(&mut read, by);
+        }
+        read.rows.truncate(MAX_ROWS);
         token = metadata.continue_;
         if token.is_empty() {
             return Ok(read);
         }
         // The server knows the rest where nothing was filtered by it.
-        if let (None, None, Some(rest)) = (
+        if let (None, None, None, Some(rest)) = (
             &intent.params.state,
+            &intent.params.sort,
             &intent.target.selector,
             metadata.remaining_item_count,
         ) {
@@ -202,6 +208,27 @@ async fn read(
     }
     read.complete = false;
     Ok(read)
+}
+
+/// Puts the rows with the most of it first, and says which that is.
+fn most_first(read: &mut Read, by: SortBy) -> Option<String> {
+    let title = match by {
+        SortBy::Restarts => "Restarts",
+    };
+    let index = read.columns.iter().position(|c| c.name == title)?;
+    // `5 (3m ago)` is how the API server writes a number of restarts.
+    let number = |row: &Row| -> u64 {
+        let cell = cell(row.cells.get(index));
+        let digits = cell.split(' ').next().unwrap_or_default();
+        digits.parse().unwrap_or(0)
+    };
+    read.rows.sort_by_key(|row| std::cmp::Reverse(number(row)));
+    let first = read.rows.first()?;
+    let name = cell(first.object.pointer("/metadata/name"));
+    Some(match number(first) {
+        0 => format!("no {}", title.to_lowercase()),
+        most => format!("most {}: {name} ({most})", title.to_lowercase()),
+    })
 }
 
 /// Whether a pod is called so, or was made by something called so.

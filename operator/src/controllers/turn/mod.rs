@@ -1,6 +1,7 @@
 //! A new turn: who asks, what it means, what becomes of it.
 
 mod admit;
+mod earlier;
 mod plan;
 mod report;
 
@@ -17,19 +18,17 @@ use kube::runtime::controller::Action;
 use kubechat_audit::{EventType, Outcome as Recorded};
 use kubechat_core::{interpret, reason};
 use kubechat_crds::chat_request::InterpretationStatus;
-use kubechat_crds::condition::{is_finished, set, types};
-use kubechat_crds::intent::{Action as Verb, Intent, IntentParams, IntentTarget, Span};
-use kubechat_crds::{ChatRequest, ChatRequestStatus, ObjectId, RequestPhase, digest};
+use kubechat_crds::condition::{set, types};
+use kubechat_crds::{ChatRequest, ChatRequestStatus, RequestPhase, digest};
 
-use crate::compile::{self, Bounds, Compiled, OUT_OF_SCOPE, Outcome, Turn};
+use crate::compile::{self, Bounds, Compiled, History, OUT_OF_SCOPE, Outcome, Turn};
 use crate::context::Context;
 use crate::error::Error;
 
 use admit::{Admitted, admit, halt};
+use earlier::Before;
 use plan::make_plan;
 use report::{end, finish, hold, record};
-/// Earlier turns of a session whose intents an interpreter sees.
-const MEMORY: usize = 5;
 /// How long a turn that was just handled is not taken again while the cache catches up.
 const HANDLED_FOR: Duration = Duration::from_secs(30);
 
@@ -76,7 +75,11 @@ pub(super) async fn take(
     new.start_time.get_or_insert(Time(began));
     let result = match admit(request, ctx).await? {
         Err(halted) => end(request, ctx, new, halted).await,
-        Ok(admitted) => work(request, ctx, new, admitted, began).await,
+        Ok(admitted) => match earlier::turns(request, ctx, began).await? {
+            Before::Wait(pause) => return Ok(Action::requeue(pause)),
+            Before::Stuck(halted) => end(request, ctx, new, *halted).await,
+            Before::Read(past) => work(request, ctx, new, admitted, past, began).await,
+        },
     };
     match result {
         Ok(action) => {
@@ -93,6 +96,7 @@ async fn work(
     ctx: &Context,
     mut new: ChatRequestStatus,
     admitted: Admitted,
+    past: History,
     began: Timestamp,
 ) -> Result<Action, Error> {
     let namespace = request.namespace().unwrap_or_default();
@@ -124,8 +128,6 @@ async fn work(
             began,
         );
     }
-    let (mut previous, session_plan) = history(request, ctx);
-    previous.extend(selected(request));
     let mut turn = Turn {
         ctx,
         request,
@@ -138,12 +140,12 @@ async fn work(
         default_namespace,
         now: began,
     };
-    let mut compiled = compile::run(&turn, &previous, session_plan.clone()).await?;
+    let mut compiled = compile::run(&turn, &past).await?;
     let outside = matches!(&compiled.outcome, Outcome::Halt(halted) if halted.reason == OUT_OF_SCOPE);
     if outside && request.spec.scope.is_none() {
         // Whether a policy would let it ask for more decides between a suggestion and a refusal.
         turn.bounds = Bounds::of(ctx, request, &turn.namespace, &turn.policies).await?;
-        compiled = compile::run(&turn, &previous, session_plan).await?;
+        compiled = compile::run(&turn, &past).await?;
     }
     new.interpretation = Some(interpretation(request, &compiled, began));
     match compiled.outcome {
@@ -207,69 +209,6 @@ fn interpretation(request: &ChatRequest, compiled: &Compiled, began: Timestamp) 
         duration_ms: i64::try_from(took).ok(),
         ..InterpretationStatus::default()
     }
-}
-
-/// Intents of the session's last turns, and its last plan that can be undone.
-fn history(request: &ChatRequest, ctx: &Context) -> (Vec<Intent>, Option<String>) {
-    let Some(session) = &request.spec.session_ref else {
-        return (vec![], None);
-    };
-    let mut turns: Vec<_> = ctx
-        .stores
-        .requests
-        .state()
-        .into_iter()
-        .filter(|r| {
-            r.metadata.namespace == request.metadata.namespace
-                && r.spec.session_ref.as_ref() == Some(session)
-                && r.uid() != request.uid()
-                && r.spec.requester.as_ref().map(|i| &i.username)
-                    == request.spec.requester.as_ref().map(|i| &i.username)
-        })
-        .collect();
-    turns.sort_by_key(|r| r.creation_timestamp());
-    // "that" is the newest plan; while that one is under way there is nothing to undo yet, and an older one is not meant.
-    let newest = turns
-        .iter()
-        .rev()
-        .find_map(|r| r.status.as_ref().filter(|s| s.plan_ref.is_some()));
-    let plan = newest
-        .filter(|s| is_finished(&s.conditions))
-        .and_then(|s| s.plan_ref.as_ref().map(|p| p.name.clone()));
-    let from = turns.len().saturating_sub(MEMORY);
-    let intents = turns
-        .iter()
-        .skip(from)
-        .filter_map(|r| r.status.as_ref()?.interpretation.as_ref())
-        .flat_map(|i| i.intents.clone())
-        .collect();
-    (intents, plan)
-}
-
-/// What the person selected, as the newest thing spoken of: "it" and "these" then mean it. Only things of one kind and place
-/// can be meant by one word.
-fn selected(request: &ChatRequest) -> Option<Intent> {
-    let references = &request.spec.references;
-    let first = references.first()?;
-    let alike =
-        |r: &&ObjectId| r.group == first.group && r.kind == first.kind && r.namespace == first.namespace;
-    if !references.iter().all(|r| alike(&r)) {
-        return None;
-    }
-    let target = IntentTarget {
-        kind: Some(first.kind.clone()),
-        group: Some(first.group.clone()).filter(|g| !g.is_empty()),
-        names: references.iter().map(|r| r.name.clone()).collect(),
-        namespace: first.namespace.clone(),
-        ..IntentTarget::default()
-    };
-    Some(Intent {
-        action: Verb::Get,
-        target,
-        params: IntentParams::default(),
-        confidence: 100,
-        span: Span::default(),
-    })
 }
 
 /// Whether the person has had as many plans this hour as a policy allows; those that were removed since are among them.

@@ -1,0 +1,161 @@
+//! Turns of one session that come at once: which is waited for, which is not, and what of them is remembered.
+
+use kube::runtime::watcher::Event;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::testing::process::{Fuse, World};
+
+/// A turn of session `talk`: its second, who asked, the prompt, its status.
+fn turn(name: &str, second: i64, who: &str, prompt: &str, status: &Value) -> ChatRequest {
+    let at = Timestamp::from_second(second).unwrap();
+    serde_json::from_value(json!({
+        "apiVersion": "kubechat.io/v1beta1", "kind": "ChatRequest",
+        "metadata": {"name": name, "namespace": "demo", "uid": format!("uid-{name}"), "creationTimestamp": at.to_string()},
+        "spec": {"prompt": prompt, "sessionRef": {"name": "talk"}, "requester": {"username": who, "groups": []}},
+        "status": status,
+    }))
+    .unwrap()
+}
+
+fn scaled() -> Value {
+    json!({"action": "scale", "target": {"names": ["web"]}, "params": {"replicas": 3}, "confidence": 100})
+}
+
+fn understood(intents: &[Value], phase: &str) -> Value {
+    json!({"phase": phase, "interpretation": {"understood": "", "intents": intents, "provider": "rules", "confidence": 100, "promptDigest": ""}})
+}
+
+async fn told(turns: &[ChatRequest]) -> (World, std::sync::Arc<Context>) {
+    let mut world = World::new();
+    for turn in turns {
+        let path = format!(
+            "/apis/kubechat.io/v1beta1/namespaces/demo/chatrequests/{}",
+            turn.name_any()
+        );
+        world.server.put(&path, serde_json::to_value(turn).unwrap());
+    }
+    let process = world.start(Fuse::long()).await;
+    for turn in turns {
+        process.ctx.talks.see(&Event::Apply(turn.clone()));
+    }
+    (world, process.ctx)
+}
+
+fn waited(request: &ChatRequest, unread: Option<&str>, second: i64) -> Option<Before> {
+    let now = Timestamp::from_second(second).unwrap();
+    waits(request, unread?, &Lexicon::builtin(), now)
+}
+
+#[tokio::test]
+async fn a_turn_that_refers_to_an_unread_one_waits_and_at_last_asks() {
+    let first = turn("first", 100, "alice", "scale web to 3", &json!({}));
+    let second = turn("second", 100, "alice", "now make it 7", &json!({}));
+    let other = turn("third", 101, "alice", "list pods", &json!({}));
+    let (_world, ctx) = told(&[first, second.clone(), other.clone()]).await;
+    let (_, unread) = gathered(&second, &ctx);
+    assert_eq!(unread.as_deref(), Some("first"));
+    assert!(matches!(
+        waited(&second, unread.as_deref(), 101),
+        Some(Before::Wait(_))
+    ));
+    let Some(Before::Stuck(halted)) = waited(&second, unread.as_deref(), 200) else {
+        panic!("it waits for ever");
+    };
+    assert_eq!(halted.phase, RequestPhase::NeedsInput);
+    assert!(halted.message.contains("turn first"), "{}", halted.message);
+    // Who asks for something whole waits for nobody.
+    let (_, unread) = gathered(&other, &ctx);
+    assert_eq!(unread.as_deref(), Some("second"));
+    assert!(waited(&other, unread.as_deref(), 101).is_none());
+}
+
+#[tokio::test]
+async fn a_turn_knows_the_ones_before_it_of_the_same_person_and_none_after_it() {
+    let read = understood(&[scaled()], "Succeeded");
+    let turns = [
+        turn("mine", 100, "alice", "scale web to 3", &read),
+        turn("his", 101, "bob", "scale api to 3", &read),
+        turn("later", 103, "alice", "scale db to 3", &read),
+        turn("new", 102, "alice", "make it 7", &json!({})),
+    ];
+    let (_world, ctx) = told(&turns).await;
+    let (history, unread) = gathered(&turns[3], &ctx);
+    assert_eq!(unread, None);
+    assert_eq!(history.earlier.len(), 1);
+    assert_eq!(history.earlier[0].intents[0].target.names, ["web"]);
+}
+
+#[tokio::test]
+async fn of_a_long_session_only_the_last_turns_are_read() {
+    let mut turns: Vec<ChatRequest> = (0..500)
+        .map(|n| {
+            turn(
+                &format!("t{n}"),
+                n,
+                "alice",
+                "list pods",
+                &understood(&[], "Succeeded"),
+            )
+        })
+        .collect();
+    turns.push(turn("new", 500, "alice", "make it 7", &json!({})));
+    let (_world, ctx) = told(&turns).await;
+    assert_eq!(gathered(&turns[500], &ctx).0.earlier.len(), MEMORY);
+}
+
+#[tokio::test]
+async fn a_change_that_was_only_asked_about_is_remembered_as_that() {
+    let candidates = json!({"phase": "NeedsInput", "answer": {"candidates": ["deployment/web"]},
+        "interpretation": understood(&[scaled()], "")["interpretation"]});
+    let planned = {
+        let mut status = understood(&[scaled()], "Succeeded");
+        status["planRef"] = json!({"name": "p", "digest": "d"});
+        status
+    };
+    let cases = [
+        (understood(&[scaled()], "Succeeded"), true, 0),
+        (understood(&[scaled()], "Failed"), false, 0),
+        (planned, false, 0),
+        (candidates, false, 1),
+    ];
+    for (status, only_asked, candidates) in cases {
+        let data = as_data(&turn("t", 1, "alice", "x", &status));
+        assert_eq!(
+            (data.only_asked, data.candidates.len()),
+            (only_asked, candidates),
+            "{status}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_plan_of_undo_that_is_the_newest_and_is_named_while_it_is_under_way() {
+    let ended = json!([{"type": "Succeeded", "status": "True", "reason": "x", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}]);
+    let with_plan = |name: &str, phase: &str, conditions: &Value| json!({"phase": phase, "planRef": {"name": name, "digest": "d"}, "conditions": conditions});
+    let old = turn(
+        "old",
+        100,
+        "alice",
+        "scale web to 3",
+        &with_plan("plan-old", "Succeeded", &ended),
+    );
+    let open = turn(
+        "open",
+        101,
+        "alice",
+        "scale web to 4",
+        &with_plan("plan-open", "AwaitingApproval", &json!([])),
+    );
+    let undo = turn("undo", 102, "alice", "undo that", &json!({}));
+    let (_world, ctx) = told(&[old.clone(), undo.clone()]).await;
+    assert_eq!(plan(&undo, &ctx), Ok("plan-old".to_owned()));
+    let (_world, ctx) = told(&[old, open, undo.clone()]).await;
+    let why = plan(&undo, &ctx).unwrap_err();
+    assert!(
+        why.contains("plan-open") && why.contains("kubechat cancel open"),
+        "{why}"
+    );
+    let (_world, ctx) = told(std::slice::from_ref(&undo)).await;
+    assert!(plan(&undo, &ctx).unwrap_err().contains("kubechat rollback"));
+}

@@ -1,0 +1,193 @@
+//! The turns of each session in their order, kept from the watch: a turn is read with the few before it in hand, however long
+//! the conversation and however many turns the cluster holds. Per turn, a name and two numbers are kept, never its text.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Mutex, PoisonError};
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+use kube::runtime::watcher::Event;
+use kubechat_core::lifecycle::chat_request::rests;
+use kubechat_core::lifecycle::chat_session::Turns;
+use kubechat_crds::ChatRequest;
+
+/// Namespace and name of a session.
+type Session = (String, String);
+/// A turn's place: when it was created, in whole seconds as the API server keeps it, and which of that second came first.
+type Place = (Timestamp, u64);
+
+/// The order of the turns of all sessions.
+#[derive(Debug, Default)]
+pub struct Talks(Mutex<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    arrived: u64,
+    /// Counts the lists: what the newest one lacks is gone.
+    lists: u64,
+    sessions: HashMap<Session, Talk>,
+}
+
+#[derive(Debug, Default)]
+struct Talk {
+    turns: BTreeMap<Place, (String, String)>,
+    /// By UID.
+    seen: HashMap<String, Seen>,
+    /// Turns under way.
+    working: BTreeSet<Place>,
+    /// Turns that have a plan.
+    plans: BTreeSet<Place>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    place: Place,
+    list: u64,
+}
+
+impl Talks {
+    /// Takes what the watch says, before the cache shows it.
+    pub fn see(&self, event: &Event<ChatRequest>) {
+        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::Apply(turn) | Event::InitApply(turn) => inner.note(turn),
+            Event::Delete(turn) => inner.forget(turn),
+            Event::Init => inner.lists += 1,
+            Event::InitDone => inner.sweep(),
+        }
+    }
+
+    /// Names of the last turns before this one, oldest first.
+    #[must_use]
+    pub fn before(&self, turn: &ChatRequest, most: usize) -> Vec<String> {
+        self.of(turn, |talk, place| {
+            let earlier = talk.turns.range(..place).rev().take(most);
+            let mut names: Vec<String> = earlier.map(|(_, (name, _))| name.clone()).collect();
+            names.reverse();
+            names
+        })
+        .unwrap_or_default()
+    }
+
+    /// Name of the last turn before this one that has a plan.
+    #[must_use]
+    pub fn last_plan(&self, turn: &ChatRequest) -> Option<String> {
+        self.of(turn, |talk, place| {
+            let newest = talk.plans.range(..place).next_back()?;
+            talk.turns.get(newest).map(|(name, _)| name.clone())
+        })
+        .flatten()
+    }
+
+    /// What there is of a session.
+    #[must_use]
+    pub fn turns(&self, namespace: &str, session: &str) -> Turns {
+        let inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let talk = inner.sessions.get(&(namespace.to_owned(), session.to_owned()));
+        talk.map_or_else(Turns::default, |talk| Turns {
+            count: i64::try_from(talk.turns.len()).unwrap_or(i64::MAX),
+            newest: talk.turns.last_key_value().map(|((at, _), _)| *at),
+            working: !talk.working.is_empty(),
+        })
+    }
+
+    /// Asks about the turns before this one; one that was not seen yet comes after all that were.
+    fn of<T>(&self, turn: &ChatRequest, ask: impl FnOnce(&Talk, Place) -> T) -> Option<T> {
+        let inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let talk = inner.sessions.get(&session_of(turn)?)?;
+        let uid = turn.uid().unwrap_or_default();
+        let place = talk
+            .seen
+            .get(&uid)
+            .map_or((created(turn), u64::MAX), |seen| seen.place);
+        Some(ask(talk, place))
+    }
+}
+
+impl Inner {
+    fn note(&mut self, turn: &ChatRequest) {
+        let (Some(session), Some(uid)) = (session_of(turn), turn.uid()) else {
+            return;
+        };
+        let (arrived, list) = (self.arrived, self.lists);
+        let talk = self.sessions.entry(session).or_default();
+        let place = match talk.seen.get_mut(&uid) {
+            Some(seen) => {
+                seen.list = list;
+                seen.place
+            }
+            None => {
+                self.arrived += 1;
+                let place = (created(turn), arrived);
+                talk.seen.insert(uid.clone(), Seen { place, list });
+                talk.turns.insert(place, (turn.name_any(), uid));
+                place
+            }
+        };
+        let status = turn.status.as_ref();
+        keep(&mut talk.working, place, !rests(status.and_then(|s| s.phase)));
+        keep(
+            &mut talk.plans,
+            place,
+            status.is_some_and(|s| s.plan_ref.is_some()),
+        );
+    }
+
+    fn forget(&mut self, turn: &ChatRequest) {
+        let (Some(session), Some(uid)) = (session_of(turn), turn.uid()) else {
+            return;
+        };
+        if let Some(talk) = self.sessions.get_mut(&session) {
+            talk.remove(&uid);
+            if talk.turns.is_empty() {
+                self.sessions.remove(&session);
+            }
+        }
+    }
+
+    /// Drops what the list did not hold: its removal was missed.
+    fn sweep(&mut self) {
+        let list = self.lists;
+        for talk in self.sessions.values_mut() {
+            let gone: Vec<String> = talk
+                .seen
+                .iter()
+                .filter(|(_, seen)| seen.list != list)
+                .map(|(uid, _)| uid.clone())
+                .collect();
+            gone.iter().for_each(|uid| talk.remove(uid));
+        }
+        self.sessions.retain(|_, talk| !talk.turns.is_empty());
+    }
+}
+
+impl Talk {
+    fn remove(&mut self, uid: &str) {
+        if let Some(seen) = self.seen.remove(uid) {
+            self.turns.remove(&seen.place);
+            self.working.remove(&seen.place);
+            self.plans.remove(&seen.place);
+        }
+    }
+}
+
+fn keep(places: &mut BTreeSet<Place>, place: Place, is: bool) {
+    if is {
+        places.insert(place);
+    } else {
+        places.remove(&place);
+    }
+}
+
+fn session_of(turn: &ChatRequest) -> Option<Session> {
+    let name = turn.spec.session_ref.as_ref()?.name.clone();
+    Some((turn.namespace().unwrap_or_default(), name))
+}
+
+fn created(turn: &ChatRequest) -> Timestamp {
+    turn.creation_timestamp().map_or(Timestamp::MAX, |t| t.0)
+}
+
+#[cfg(test)]
+#[path = "talks_tests.rs"]
+mod tests;
