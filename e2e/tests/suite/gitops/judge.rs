@@ -118,7 +118,7 @@ fn provider() -> Value {
 fn unheard() -> Value {
     json!({
         "apiVersion": "kubechat.io/v1beta1", "kind": "AuditPolicy", "metadata": {"name": "default"},
-        "spec": {"levels": {"approval": "Off", "command_generation": "Off"}},
+        "spec": {"levels": {"command_generation": "Off"}},
     })
 }
 
