@@ -198,6 +198,9 @@ pub struct InterpretationStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub intents: Vec<Intent>,
+    /// The turn only asked what these would do: none of them is planned.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub only_asked: bool,
     /// AIProvider that interpreted; `rules` is built in.
     #[schemars(length(max = 253))]
     pub provider: String,

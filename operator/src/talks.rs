@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -10,6 +11,7 @@ use kube::runtime::watcher::Event;
 use kubechat_core::lifecycle::chat_request::rests;
 use kubechat_core::lifecycle::chat_session::Turns;
 use kubechat_crds::ChatRequest;
+use tokio::time::Instant;
 
 /// Namespace and name of a session.
 type Session = (String, String);
@@ -43,9 +45,23 @@ struct Talk {
 struct Seen {
     place: Place,
     list: u64,
+    /// Since when it waits for an earlier one, in this process: the time nobody was there to read does not count.
+    waits_since: Option<Instant>,
 }
 
 impl Talks {
+    /// How long this turn has waited for earlier ones; the first question begins it.
+    #[must_use]
+    pub fn waited(&self, turn: &ChatRequest) -> Duration {
+        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let talk = session_of(turn).and_then(|session| inner.sessions.get_mut(&session));
+        let seen = talk.and_then(|talk| talk.seen.get_mut(&turn.uid().unwrap_or_default()));
+        // One that is not seen yet is looked at again.
+        seen.map_or(Duration::ZERO, |seen| {
+            seen.waits_since.get_or_insert_with(Instant::now).elapsed()
+        })
+    }
+
     /// Takes what the watch says, before the cache shows it.
     pub fn see(&self, event: &Event<ChatRequest>) {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -119,7 +135,12 @@ impl Inner {
             None => {
                 self.arrived += 1;
                 let place = (created(turn), arrived);
-                talk.seen.insert(uid.clone(), Seen { place, list });
+                let seen = Seen {
+                    place,
+                    list,
+                    waits_since: None,
+                };
+                talk.seen.insert(uid.clone(), seen);
                 talk.turns.insert(place, (turn.name_any(), uid));
                 place
             }

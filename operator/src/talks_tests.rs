@@ -109,3 +109,19 @@ fn a_question_about_a_long_session_goes_through_none_of_the_other_turns() {
         assert_eq!(talks.turns("demo", "s7").count, 500);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_waits_from_when_somebody_was_there_to_read() {
+    let talks = Talks::default();
+    // Created long ago, while nobody led.
+    let (first, second) = (turn("a", "x", 5), turn("a", "y", 5));
+    assert_eq!(talks.waited(&first), Duration::ZERO, "it was not seen yet");
+    for one in [&first, &second] {
+        talks.see(&Event::Apply(one.clone()));
+    }
+    assert_eq!(talks.waited(&first), Duration::ZERO);
+    tokio::time::advance(Duration::from_secs(9)).await;
+    talks.see(&Event::Apply(first.clone()));
+    assert_eq!(talks.waited(&first), Duration::from_secs(9));
+    assert_eq!(talks.waited(&second), Duration::ZERO);
+}

@@ -66,6 +66,8 @@ pub struct Compiled {
     pub understood: String,
     /// The typed intents.
     pub intents: Vec<Intent>,
+    /// It only asked what they would do.
+    pub only_asked: bool,
     /// The outcome.
     pub outcome: Outcome,
 }
@@ -218,8 +220,9 @@ impl Default for History {
 /// Only what is worth trying again; everything else is an [`Outcome::Halt`].
 pub async fn run(turn: &Turn<'_>, history: &History) -> Result<Compiled, Error> {
     let mut understood = String::new();
-    let mut intents = vec![];
-    let outcome = match work(turn, history, &mut understood, &mut intents).await {
+    let (mut intents, mut only_asked) = (vec![], false);
+    let kept = (&mut intents, &mut only_asked);
+    let outcome = match work(turn, history, &mut understood, kept).await {
         Ok(outcome) => outcome,
         Err(Stop::Halt(halted)) => Outcome::Halt(*halted),
         Err(Stop::Retry(error)) => return Err(error),
@@ -227,6 +230,7 @@ pub async fn run(turn: &Turn<'_>, history: &History) -> Result<Compiled, Error> 
     Ok(Compiled {
         understood: condition::clip(understood, 2000),
         intents,
+        only_asked,
         outcome,
     })
 }
@@ -235,7 +239,7 @@ async fn work(
     turn: &Turn<'_>,
     history: &History,
     understood: &mut String,
-    kept: &mut Vec<Intent>,
+    (kept, only_asked): (&mut Vec<Intent>, &mut bool),
 ) -> Result<Outcome, Stop> {
     if let Some(plan) = &turn.request.spec.rollback_of {
         *understood = format!("Undo plan {}.", plan.name);
@@ -259,6 +263,7 @@ async fn work(
         },
         Interpretation::WhatIf(intents) => {
             kept.clone_from(&intents);
+            *only_asked = true;
             change::what_if(turn, &intents).await
         }
         Interpretation::Intents(intents) => {

@@ -70,6 +70,23 @@ pub(super) fn read(tokens: &[Token], scope: &Scope<'_>) -> Result<Option<Follow>
     if !scope.turn.is_empty() {
         return Ok(None);
     }
+    let follow = followed(tokens, scope)?;
+    let asks = tokens
+        .iter()
+        .rev()
+        .find(|t| t.key != ".")
+        .is_some_and(|t| t.key == "?");
+    let plans = |f: &Follow| !f.only_asked && f.drafts.iter().any(|d| !d.action.is_read());
+    if asks && follow.as_ref().is_some_and(plans) {
+        return Err(Ask::new(
+            "Is that a question or a request? To request it, say it without the question mark",
+        )
+        .firm());
+    }
+    Ok(follow)
+}
+
+fn followed(tokens: &[Token], scope: &Scope<'_>) -> Result<Option<Follow>, Ask> {
     let skip = tokens
         .iter()
         .take_while(|t| LEAD.contains(&t.key.as_str()))
@@ -191,7 +208,7 @@ fn count(tokens: &[Token]) -> Option<i32> {
 
 /// "make it 7": a new total for the one workload that was scaled when objects were last named.
 fn new_total(session: &[Earlier], tokens: &[Token]) -> Result<Option<Follow>, Ask> {
-    let (Some(replicas), Some(turn)) = (count(tokens), session::last_named(session)) else {
+    let (Some(replicas), Some(turn)) = (count(tokens), session::last_meant(session)) else {
         return Ok(None);
     };
     let intent = single(turn)?;
@@ -231,12 +248,26 @@ fn same_for(turn: &Earlier, tokens: &[Token]) -> Result<Option<Follow>, Ask> {
             "The last request named no object that could be replaced; say the whole request",
         ));
     }
+    is_of_its_names_only(intent)?;
     for name in &names {
         scope::check_name(name, intent.target.kind.as_deref(), intent.action)?;
     }
     let mut same = draft(intent);
     same.target.names = names;
     Ok(Follow::of(turn, vec![same]))
+}
+
+/// Of what makes something new, its name says least: whom a role is bound to, what is exposed and where a value goes would
+/// stay that of the request before.
+fn is_of_its_names_only(intent: &Intent) -> Result<(), Ask> {
+    if super::form_create::makes(intent.action) || intent.params.new_name.is_some() {
+        return Err(Ask::new(format!(
+            "'{}' holds more than a name; say the whole request for the other one",
+            sentence::phrase(intent)
+        ))
+        .firm());
+    }
+    Ok(())
 }
 
 /// "and in staging?", "the same in staging": the last request in another namespace.
@@ -325,7 +356,9 @@ fn corrected(turn: &Earlier, tokens: &[Token], sure: bool, lexicon: &Lexicon) ->
                 image.text.clone()
             });
         }
-        (None, None, Some(name)) if intent.target.names.len() == 1 => {
+        // Of an image, a word may be the image as well as the workload.
+        (None, None, Some(name)) if intent.target.names.len() == 1 && intent.action != Action::SetImage => {
+            is_of_its_names_only(intent)?;
             scope::check_name(&name.text, intent.target.kind.as_deref(), intent.action)?;
             new.target.names = vec![name.text.clone()];
         }
@@ -385,6 +418,7 @@ fn chosen(turn: &Earlier, body: &[Token], lexicon: &Lexicon) -> Result<Option<Fo
     if intent.target.names.len() > 1 {
         return Err(Ask::new("The request before named several objects; say the whole request").firm());
     }
+    is_of_its_names_only(intent)?;
     let mut new = draft(intent);
     let info = lexicon.exact(kind);
     new.target.kind = Some(info.map_or_else(|| kind.to_owned(), |i| i.kind.clone()));

@@ -136,6 +136,7 @@ impl Scope<'_> {
                 let newest = session::last_named(self.session);
                 newest.map_or_else(Vec::new, |turn| session::named(std::slice::from_ref(turn)))
             }
+            None if session::last_meant(self.session).is_none() => vec![],
             None => session::named(self.session),
         };
         match found.as_slice() {

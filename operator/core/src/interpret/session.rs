@@ -50,6 +50,16 @@ pub(super) fn last_named(session: &[Earlier]) -> Option<&Earlier> {
     session.iter().rev().find(|turn| turn.names_something())
 }
 
+/// As [`last_named`]; nothing where a change of a whole kind came after it, which "it" may mean as well.
+pub(super) fn last_meant(session: &[Earlier]) -> Option<&Earlier> {
+    let changes = |turn: &&Earlier| turn.intents.iter().any(|i| !i.action.is_read());
+    let newest = session
+        .iter()
+        .rev()
+        .find(|turn| turn.names_something() || changes(turn))?;
+    Some(newest).filter(|turn| turn.names_something())
+}
+
 /// The newest turn that asked for anything.
 pub(super) fn last(session: &[Earlier]) -> Option<&Earlier> {
     session.iter().rev().find(|turn| !turn.intents.is_empty())

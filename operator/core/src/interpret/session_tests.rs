@@ -440,3 +440,46 @@ fn a_read_follows_the_newest_thing_named_and_a_change_only_the_one_there_is() {
     let said = asked("restart it", &talked);
     assert!(said.contains("which of the objects"), "{said}");
 }
+
+#[test]
+fn a_change_of_a_whole_kind_is_what_it_means_as_well() {
+    let web = turn(Action::Scale, &["web"], None);
+    let mut all = turn(Action::Scale, &[], None);
+    all.intents[0].target.all = true;
+    for prompt in ["make it 2", "now make it 7", "restart it"] {
+        asked(prompt, &[web.clone(), all.clone()]);
+        done(prompt, &[all.clone(), web.clone()]);
+    }
+}
+
+#[test]
+fn a_question_that_follows_is_no_request() {
+    let scale = [turn(Action::Scale, &["web"], Some("demo"))];
+    for prompt in [
+        "same for redis?",
+        "make it 7?",
+        "I meant api?",
+        "the same in staging?",
+    ] {
+        assert!(asked(prompt, &scale).contains("question"), "{prompt}");
+    }
+    let got = done("same for api?", &[turn(Action::Describe, &["web"], None)]);
+    assert_eq!(got.target.names, ["api"]);
+}
+
+#[test]
+fn another_name_is_not_all_that_a_new_object_needs() {
+    let mut bind = turn(Action::BindRole, &["edit-alice"], Some("demo"));
+    bind.intents[0].params.subjects = vec!["user/alice".into()];
+    let mut expose = turn(Action::Expose, &["web"], Some("demo"));
+    expose.intents[0].params.new_name = Some("front".into());
+    let settings = turn(Action::CreateConfigMap, &["settings"], None);
+    for before in [bind, expose, settings] {
+        for prompt in ["same for bob", "I meant bob", "no, I meant bob"] {
+            asked(prompt, std::slice::from_ref(&before));
+        }
+    }
+    let mut image = turn(Action::SetImage, &["web"], None);
+    image.intents[0].params.image = Some("nginx:1.27".into());
+    asked("I meant httpd", &[image]);
+}

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use kubechat_core::interpret::{self, Earlier, Lexicon, MEMORY};
@@ -20,7 +19,7 @@ use crate::error::Error;
 /// How soon it is looked again whether an earlier turn has been read.
 const PAUSE: Duration = Duration::from_millis(200);
 /// How long a turn waits for an earlier one to be read: that takes less than a second, unless something is in its way.
-const PATIENCE: SignedDuration = SignedDuration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// The turns before one.
 #[derive(Debug)]
@@ -34,11 +33,11 @@ pub(super) enum Before {
 }
 
 /// The last turns of the session before this one, of the same person.
-pub(super) async fn turns(request: &ChatRequest, ctx: &Context, now: Timestamp) -> Result<Before, Error> {
+pub(super) async fn turns(request: &ChatRequest, ctx: &Context) -> Result<Before, Error> {
     let (history, unread) = gathered(request, ctx);
     if let Some(name) = unread {
         let kinds = ctx.discovery.kinds(&ctx.client).await?;
-        if let Some(wait) = waits(request, &name, &kinds.lexicon, now) {
+        if let Some(wait) = waits(request, &name, &kinds.lexicon, || ctx.talks.waited(request)) {
             return Ok(wait);
         }
     }
@@ -50,6 +49,8 @@ fn gathered(request: &ChatRequest, ctx: &Context) -> (History, Option<String>) {
     let (mut earlier, mut unread) = (vec![], None);
     for name in ctx.talks.before(request, MEMORY) {
         match of_same_person(request, ctx, &name) {
+            // What was said before words that nobody understood is not what words after them mean.
+            Some(turn) if is_unclear(&turn) => earlier.clear(),
             Some(turn) if is_read(&turn) => earlier.push(as_data(&turn)),
             Some(_) => unread = Some(name),
             // The cache does not show it yet.
@@ -63,15 +64,19 @@ fn gathered(request: &ChatRequest, ctx: &Context) -> (History, Option<String>) {
 }
 
 /// Whether the turn has to wait for one that has not been read: only where nobody can tell what it means without.
-fn waits(request: &ChatRequest, unread: &str, lexicon: &Lexicon, now: Timestamp) -> Option<Before> {
+fn waits(
+    request: &ChatRequest,
+    unread: &str,
+    lexicon: &Lexicon,
+    waited: impl FnOnce() -> Duration,
+) -> Option<Before> {
     let chosen = selected(request);
     let previous = chosen.as_slice();
     let context = interpret::Context { lexicon, previous };
     if request.spec.rollback_of.is_some() || interpret::stands_alone(&request.spec.prompt, &context) {
         return None;
     }
-    let since = request.creation_timestamp().map_or(now, |t| t.0);
-    Some(if now.duration_since(since) < PATIENCE {
+    Some(if waited() < PATIENCE {
         Before::Wait(PAUSE)
     } else {
         Before::Stuck(Box::new(stuck(unread)))
@@ -133,7 +138,18 @@ fn is_known(request: &ChatRequest, ctx: &Context, name: &str) -> bool {
 fn is_read(turn: &ChatRequest) -> bool {
     turn.status
         .as_ref()
-        .is_some_and(|s| s.interpretation.is_some() || is_finished(&s.conditions))
+        .is_some_and(|s| s.interpretation.is_some() || s.plan_ref.is_some() || is_finished(&s.conditions))
+}
+
+/// Whether it came to something, or to an end, of which no typed request is known: it was not understood, or what was
+/// understood was lost with the process that read it. A plain answer is none of these.
+fn is_unclear(turn: &ChatRequest) -> bool {
+    let status = turn.status.as_ref().filter(|_| is_read(turn));
+    status.is_some_and(|s| {
+        let intents = s.interpretation.as_ref().map_or(0, |i| i.intents.len());
+        let answered = s.phase == Some(RequestPhase::Succeeded) && s.plan_ref.is_none();
+        intents == 0 && !answered
+    })
 }
 
 /// A turn as the interpreter sees it.
@@ -141,22 +157,16 @@ fn as_data(turn: &ChatRequest) -> Earlier {
     let Some(status) = &turn.status else {
         return Earlier::default();
     };
-    let intents = status
-        .interpretation
-        .as_ref()
-        .map(|i| i.intents.clone())
-        .unwrap_or_default();
-    let changes = intents.iter().any(|i| !i.action.is_read());
+    let read = status.interpretation.clone().unwrap_or_default();
     Earlier {
-        // A change without a plan that is no failure was only asked about.
-        only_asked: changes && status.plan_ref.is_none() && status.phase == Some(RequestPhase::Succeeded),
+        only_asked: read.only_asked,
         candidates: status
             .answer
             .as_ref()
             .filter(|_| status.phase == Some(RequestPhase::NeedsInput))
             .map(|a| a.candidates.clone())
             .unwrap_or_default(),
-        intents,
+        intents: read.intents,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Turns of one session that come at once: which is waited for, which is not, and what of them is remembered.
 
+use jiff::Timestamp;
 use kube::runtime::watcher::Event;
 use serde_json::{Value, json};
 
@@ -42,9 +43,10 @@ async fn told(turns: &[ChatRequest]) -> (World, std::sync::Arc<Context>) {
     (world, process.ctx)
 }
 
-fn waited(request: &ChatRequest, unread: Option<&str>, second: i64) -> Option<Before> {
-    let now = Timestamp::from_second(second).unwrap();
-    waits(request, unread?, &Lexicon::builtin(), now)
+fn waited(request: &ChatRequest, unread: Option<&str>, seconds: u64) -> Option<Before> {
+    waits(request, unread?, &Lexicon::builtin(), || {
+        Duration::from_secs(seconds)
+    })
 }
 
 #[tokio::test]
@@ -56,10 +58,10 @@ async fn a_turn_that_refers_to_an_unread_one_waits_and_at_last_asks() {
     let (_, unread) = gathered(&second, &ctx);
     assert_eq!(unread.as_deref(), Some("first"));
     assert!(matches!(
-        waited(&second, unread.as_deref(), 101),
+        waited(&second, unread.as_deref(), 1),
         Some(Before::Wait(_))
     ));
-    let Some(Before::Stuck(halted)) = waited(&second, unread.as_deref(), 200) else {
+    let Some(Before::Stuck(halted)) = waited(&second, unread.as_deref(), 15) else {
         panic!("it waits for ever");
     };
     assert_eq!(halted.phase, RequestPhase::NeedsInput);
@@ -67,7 +69,7 @@ async fn a_turn_that_refers_to_an_unread_one_waits_and_at_last_asks() {
     // Who asks for something whole waits for nobody.
     let (_, unread) = gathered(&other, &ctx);
     assert_eq!(unread.as_deref(), Some("second"));
-    assert!(waited(&other, unread.as_deref(), 101).is_none());
+    assert!(waited(&other, unread.as_deref(), 1).is_none());
 }
 
 #[tokio::test]
@@ -113,8 +115,18 @@ async fn a_change_that_was_only_asked_about_is_remembered_as_that() {
         status["planRef"] = json!({"name": "p", "digest": "d"});
         status
     };
+    let wondered = |phase: &str| {
+        let mut status = understood(&[scaled()], phase);
+        status["interpretation"]["onlyAsked"] = json!(true);
+        status
+    };
     let cases = [
-        (understood(&[scaled()], "Succeeded"), true, 0),
+        (wondered("Succeeded"), true, 0),
+        // Also where the question could not be answered.
+        (wondered("NeedsInput"), true, 0),
+        (wondered("Failed"), true, 0),
+        // It has three replicas already: a request all the same.
+        (understood(&[scaled()], "Succeeded"), false, 0),
         (understood(&[scaled()], "Failed"), false, 0),
         (planned, false, 0),
         (candidates, false, 1),
@@ -126,6 +138,34 @@ async fn a_change_that_was_only_asked_about_is_remembered_as_that() {
             (only_asked, candidates),
             "{status}"
         );
+    }
+}
+
+#[tokio::test]
+async fn nothing_refers_past_words_that_nobody_understood() {
+    let web = understood(&[scaled()], "Succeeded");
+    let adopted = json!({"phase": "AwaitingApproval", "planRef": {"name": "p", "digest": "d"}});
+    // What stands between the request and what refers to it; how many turns are still spoken of.
+    for (between, left) in [
+        (understood(&[], "NeedsInput"), 0),
+        (
+            json!({"phase": "Failed", "conditions": [{"type": "Succeeded", "status": "False", "reason": "x",
+            "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}]}),
+            0,
+        ),
+        (adopted, 0),
+        // An answer in words.
+        (understood(&[], "Succeeded"), 2),
+        (understood(&[scaled()], "NeedsInput"), 2),
+    ] {
+        let turns = [
+            turn("first", 100, "alice", "delete web", &web),
+            turn("second", 101, "alice", "x", &between),
+            turn("new", 102, "alice", "same for redis", &json!({})),
+        ];
+        let (_world, ctx) = told(&turns).await;
+        let (history, unread) = gathered(&turns[2], &ctx);
+        assert_eq!((history.earlier.len(), unread), (left, None), "{between}");
     }
 }
 

@@ -75,7 +75,7 @@ pub(super) async fn take(
     new.start_time.get_or_insert(Time(began));
     let result = match admit(request, ctx).await? {
         Err(halted) => end(request, ctx, new, halted).await,
-        Ok(admitted) => match earlier::turns(request, ctx, began).await? {
+        Ok(admitted) => match earlier::turns(request, ctx).await? {
             Before::Wait(pause) => return Ok(Action::requeue(pause)),
             Before::Stuck(halted) => end(request, ctx, new, *halted).await,
             Before::Read(past) => work(request, ctx, new, admitted, past, began).await,
@@ -201,6 +201,7 @@ fn interpretation(request: &ChatRequest, compiled: &Compiled, began: Timestamp) 
     InterpretationStatus {
         understood: compiled.understood.clone(),
         intents: compiled.intents.iter().take(64).cloned().collect(),
+        only_asked: compiled.only_asked,
         provider: interpret::RULES.to_owned(),
         confidence: compiled.intents.iter().map(|i| i.confidence).min().unwrap_or(100),
         prompt_digest: digest::digest_of(&request.spec.prompt)
