@@ -7,7 +7,7 @@ use super::frame::Frame;
 use super::parser::Parser;
 use super::phrase::Np;
 use super::token::Shape;
-use super::{Ask, names};
+use super::{Ask, flags, names};
 use crate::plan::actions::create_network_policy::ALL_PODS;
 
 impl<'a> Parser<'a> {
@@ -107,6 +107,16 @@ impl<'a> Parser<'a> {
         }
         self.pos = from;
         Ok(false)
+    }
+
+    /// Whether what stands at `at` is said of the policy by itself: a flag, or after "for".
+    pub(super) fn for_pods(&self, at: usize) -> bool {
+        let word = |at: usize| self.toks.get(at);
+        let flag = word(at).is_some_and(|t| flags::is_flag(&t.text));
+        let led = word(at).is_some_and(|t| t.key == "for");
+        // "for pods labelled app=web": the labels are read after the pods.
+        let pods = at.checked_sub(1).and_then(word).is_some_and(|t| t.key == "pods");
+        flag || led || pods
     }
 
     /// `for host web.example.com`, `with path /api`, `to service web`, `with class nginx`.
@@ -215,6 +225,20 @@ impl<'a> Parser<'a> {
         }
         Ok(true)
     }
+}
+
+/// How many namespaces and labels are said, once it is said whose traffic comes in.
+pub(super) fn told(frame: &Frame<'_>) -> Option<(usize, bool, usize)> {
+    let peer = frame.form.as_ref()?.params.allow_from.is_some();
+    peer.then_some((frame.namespaces.len(), frame.all_namespaces, frame.selector.len()))
+}
+
+/// A namespace or a label after the traffic could be about the traffic, or about the policy.
+pub(super) fn whose() -> Ask {
+    Ask::new(
+        "Is that where the policy lies, or where the traffic comes from? A policy made here lets in pods of its own namespace by all of their labels at once. Say its place and its pods first, for example 'create network policy front in prod for pods labelled app=web allowing traffic from app=api,tier=back'",
+    )
+    .firm()
 }
 
 /// Refuses what is nobody: `user/alice`, `group/devs`, `serviceaccount/NAMESPACE/NAME`.

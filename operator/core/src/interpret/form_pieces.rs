@@ -282,7 +282,9 @@ impl<'a> Parser<'a> {
         let from = self.pos;
         self.eat(&["with", "using", "by"]);
         self.eat(&["this", "the"]);
-        self.eat_phrase(&["patch", "merge patch", "json patch"]);
+        let json = self.eat_phrase(&["json patch"]);
+        let merge = !json && self.eat_phrase(&["merge patch"]);
+        self.eat(&["patch"]);
         self.eat(&[":"]);
         let text = self.tok(0).map_or("", |t| t.text.as_str());
         if !text.starts_with(['{', '[']) {
@@ -290,6 +292,9 @@ impl<'a> Parser<'a> {
             return Ok(false);
         }
         let patch = patch_text(text)?;
+        if (json && patch.starts_with('{')) || (merge && patch.starts_with('[')) {
+            return Err(Ask::new("A merge patch is a JSON object, a JSON patch an array"));
+        }
         self.pos += 1;
         put(&mut params.patch, patch, "the patch")
     }

@@ -316,6 +316,7 @@ impl<'a> Parser<'a> {
                 }
                 continue;
             }
+            let said = form_net::told(frame);
             let took = self.flag(frame)?
                 || self.piece(frame)?
                 || (form_create::names_new(self.action_of(frame)) && self.new_name(frame)?)
@@ -325,6 +326,9 @@ impl<'a> Parser<'a> {
                 || (!form_create::makes(self.action_of(frame)) && self.target(frame)?);
             if !took {
                 return Err(self.unclear());
+            }
+            if said.is_some() && said != form_net::told(frame) && !self.for_pods(from) {
+                return Err(form_net::whose());
             }
         }
     }

@@ -4,7 +4,7 @@
 use kubechat_crds::intent::{Action, IntentTarget};
 
 use super::flags::{self, Flag};
-use super::kubectl_flags::one;
+use super::kubectl_flags::{one, pair};
 use super::lexicon::Lexicon;
 use super::tables::{LEAD, SUBCOMMANDS};
 use super::{Ask, Draft, changes, form_pieces, forms, guard, names};
@@ -415,10 +415,10 @@ fn set_env(command: &Command, words: &[&str], lexicon: &Lexicon) -> Result<Vec<D
     }
     let mut drafts = one(command, Action::SetEnv, resources(&objects, lexicon)?)?;
     for draft in &mut drafts {
-        for pair in &pairs {
-            let (name, value) = match pair.split_once('=') {
+        for text in &pairs {
+            let (name, value) = match text.split_once('=') {
                 Some((name, value)) => (name, Some(value)),
-                None => (pair.trim_end_matches('-'), None),
+                None => (text.trim_end_matches('-'), None),
             };
             if !form_pieces::is_variable(name) {
                 return Err(Ask::new(format!(
@@ -426,12 +426,7 @@ fn set_env(command: &Command, words: &[&str], lexicon: &Lexicon) -> Result<Vec<D
                     names::shown(name)
                 )));
             }
-            match value {
-                Some(value) => {
-                    draft.params.set.insert(name.to_owned(), value.to_owned());
-                }
-                None => draft.params.remove.push(name.to_owned()),
-            }
+            pair(&mut draft.params, name, value)?;
         }
         draft.target = forms::fitting(Action::SetEnv, std::mem::take(&mut draft.target))?;
     }
@@ -474,18 +469,13 @@ fn pairs(command: &Command, action: Action, words: &[&str], lexicon: &Lexicon) -
     }
     let mut drafts = one(command, action, resources(&objects, lexicon)?)?;
     for draft in &mut drafts {
-        for pair in &pairs {
-            match pair.split_once('=') {
-                Some((key, value)) => {
-                    changes::check_pair(key, value, action)?;
-                    draft.params.set.insert(key.to_owned(), value.to_owned());
-                }
-                None => {
-                    let key = pair.trim_end_matches('-');
-                    changes::check_pair(key, "", action)?;
-                    draft.params.remove.push(key.to_owned());
-                }
-            }
+        for text in &pairs {
+            let (key, value) = match text.split_once('=') {
+                Some((key, value)) => (key, Some(value)),
+                None => (text.trim_end_matches('-'), None),
+            };
+            changes::check_pair(key, value.unwrap_or_default(), action)?;
+            pair(&mut draft.params, key, value)?;
         }
         draft.params.overwrite.get_or_insert(false);
     }

@@ -18,7 +18,11 @@ pub(super) fn one(command: &Command, action: Action, targets: Vec<IntentTarget>)
                     names::shown(name)
                 )));
             }
+            fits(action, flag)?;
             put(flag, &mut target, &mut params)?;
+        }
+        if action == Action::Patch {
+            typed(&command.flags, &params)?;
         }
         needs(action, &target, &params)?;
         for name in &target.names {
@@ -118,6 +122,69 @@ fn put(flag: &Flag, target: &mut IntentTarget, params: &mut IntentParams) -> Res
     Ok(())
 }
 
+/// `--type` is a flag of two commands that mean different things by it.
+fn fits(action: Action, flag: &Flag) -> Result<(), Ask> {
+    let Flag::Named("--type", value) = flag else {
+        return Ok(());
+    };
+    let values: &[&str] = match action {
+        Action::Patch => &["merge", "json"],
+        _ => &["ClusterIP", "NodePort", "LoadBalancer"],
+    };
+    if values.contains(&value.as_str()) {
+        return Ok(());
+    }
+    Err(Ask::new(format!(
+        "{} is not a value that --type takes for {action} here; it takes {}",
+        names::shown(value),
+        values.join(" or ")
+    )))
+}
+
+/// A patch says of which type it is: without one kubectl merges lists by their keys, where a merge patch replaces them.
+fn typed(flags: &[(String, Flag)], params: &IntentParams) -> Result<(), Ask> {
+    let Some(patch) = &params.patch else {
+        return Ok(());
+    };
+    let said = flags.iter().find_map(|(_, flag)| match flag {
+        Flag::Named("--type", value) => Some(value.as_str()),
+        _ => None,
+    });
+    match (said, patch.starts_with('[')) {
+        (Some("merge"), false) | (Some("json"), true) => Ok(()),
+        (Some("merge"), true) => Err(Ask::new(
+            "--type=merge takes a JSON object, and this patch is an array; an array needs --type=json",
+        )),
+        (Some(_), _) => Err(Ask::new(
+            "--type=json takes a JSON array of operations, and this patch is an object; an object needs --type=merge",
+        )),
+        (None, _) => Err(Ask::new(
+            "Without --type kubectl makes a strategic patch, which is not modelled here. Say --type=merge (lists are replaced as a whole) or --type=json",
+        )),
+    }
+}
+
+/// Puts a pair of a line in, or takes its key away: each key is said once.
+pub(super) fn pair(params: &mut IntentParams, key: &str, value: Option<&str>) -> Result<(), Ask> {
+    if params.set.contains_key(key) || params.remove.iter().any(|known| known == key) {
+        return Err(twice(key));
+    }
+    match value {
+        Some(value) => {
+            params.set.insert(key.to_owned(), value.to_owned());
+        }
+        None => params.remove.push(key.to_owned()),
+    }
+    Ok(())
+}
+
+fn twice(key: &str) -> Ask {
+    Ask::new(format!(
+        "{} is said twice in the kubectl line; say it once",
+        names::shown(key)
+    ))
+}
+
 /// A flag of a form.
 fn named(name: &str, value: &str, params: &mut IntentParams) -> Result<(), Ask> {
     let wrong = || {
@@ -140,7 +207,7 @@ fn named(name: &str, value: &str, params: &mut IntentParams) -> Result<(), Ask> 
         "--patch" => params.patch = Some(form_pieces::patch_text(value)?),
         "--port" => params.port = Some(number(65_535).ok_or_else(wrong)?),
         "--target-port" => params.target_port = Some(number(65_535).ok_or_else(wrong)?),
-        "--name" => params.new_name = Some(value.to_owned()).filter(|n| names::is_label(n)),
+        "--name" if names::is_label(value) => params.new_name = Some(value.to_owned()),
         "--from" if value.starts_with("cronjob/") => params.from = Some(value.to_owned()),
         "--schedule" => params.schedule = Some(form_new::cron(value)?),
         "--rule" => rule(value, params).ok_or_else(wrong)?,
@@ -165,7 +232,7 @@ fn named(name: &str, value: &str, params: &mut IntentParams) -> Result<(), Ask> 
                 .split_once('=')
                 .filter(|(k, _)| names::is_data_key(k))
                 .ok_or_else(wrong)?;
-            params.set.insert(key.to_owned(), text.to_owned());
+            pair(params, key, Some(text))?;
         }
         "--hard" => params.limits = amounts(value)?,
         "--min-available" if is_bound(value) => params.min_available = Some(value.to_owned()),
@@ -219,7 +286,9 @@ fn amounts(text: &str) -> Result<std::collections::BTreeMap<String, String>, Ask
         if !names::is_key(key) || !quantity {
             return Err(wrong());
         }
-        out.insert(key.to_owned(), value.to_owned());
+        if out.insert(key.to_owned(), value.to_owned()).is_some() {
+            return Err(twice(key));
+        }
     }
     Ok(out)
 }

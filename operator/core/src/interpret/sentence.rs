@@ -52,8 +52,12 @@ pub(super) fn phrases(intents: &[Intent]) -> String {
 
 /// One request in words; it reads back as the same request.
 pub(super) fn phrase(intent: &Intent) -> String {
-    let (params, target) = (&intent.params, objects(&intent.target));
-    let place = place(&intent.target);
+    let (params, mut target) = (&intent.params, objects(&intent.target));
+    let mut place = place(&intent.target);
+    // Said after the traffic, a place could be where that comes from.
+    if params.allow_from.is_some() {
+        target.push_str(&std::mem::take(&mut place));
+    }
     let dry = if params.dry_run == Some(true) {
         " (plan only)"
     } else {

@@ -1,4 +1,5 @@
-//! Steps that cannot follow each other: what a step deletes, no later step can change, and no field is written twice.
+//! Steps that cannot follow each other: what a step deletes, no later step can change, nothing is made twice, and no field
+//! is written twice.
 
 use std::collections::{HashMap, HashSet};
 
@@ -6,8 +7,8 @@ use kubechat_crds::Step;
 use kubechat_crds::command_plan::{Effect, Target};
 use serde_json::{Map, Value};
 
-/// Why steps cannot follow each other, in words: one changes what an earlier one deletes, or two write the same field. All
-/// are made from the objects as they were read first, so the later of two such writes would take the earlier one back.
+/// Why steps cannot follow each other, in words: one changes what an earlier one deletes, two make the same object, or two
+/// write the same field. All are made from the objects as they were read first, so the later of two such writes would take the earlier one back.
 /// `None` when the steps can be done in order.
 #[must_use]
 pub fn contradiction(steps: &[&Step]) -> Option<String> {
@@ -20,7 +21,7 @@ pub fn contradiction(steps: &[&Step]) -> Option<String> {
             let earlier = seen.entry(object(target)).or_default();
             for &first in earlier.iter() {
                 // An object that one step names twice is no step that follows itself.
-                if first == later || step.effect == Effect::Create || !agree.insert((first, later)) {
+                if first == later || !agree.insert((first, later)) {
                     continue;
                 }
                 let both = (*steps.get(first)?, fields.get(first)?.as_slice());
@@ -73,7 +74,12 @@ fn clash(earlier: (&Step, &[String]), later: (&Step, &[String]), target: &Target
                 )
             })
         }
-        (Effect::Create | Effect::Read, _)
+        (Effect::Create, Effect::Create) => Some(format!(
+            "{} and {} both make {name}, so the second could not be done",
+            earlier.action, later.action
+        )),
+        (Effect::Create, Effect::Update | Effect::Delete | Effect::Read)
+        | (Effect::Read, _)
         | (Effect::Update, Effect::Create | Effect::Delete | Effect::Read)
         | (Effect::Delete, Effect::Create) => None,
     }
@@ -99,6 +105,7 @@ fn written(step: &Step) -> Vec<String> {
             for op in changing {
                 fields.push(
                     text(op, "path")
+                        .filter(|path| path.starts_with('/'))
                         .map(|path| format!("{part}{path}"))
                         .unwrap_or_default(),
                 );
@@ -161,6 +168,12 @@ mod tests {
             targets: vec![step.targets[0].clone(), step.targets[0].clone()],
             ..step.clone()
         };
+        let said = contradiction(&[&again, &other, &again]).unwrap();
+        assert_eq!(
+            said,
+            "recreate and recreate both make deployment/web, so the second could not be done"
+        );
+        assert!(contradiction(&[&again, &delete, &again]).is_some());
         let said = contradiction(&[&delete, &other, &scale]).unwrap();
         assert_eq!(
             said,
@@ -176,6 +189,7 @@ mod tests {
             vec![&scale, &delete],
             vec![&delete, &other],
             vec![&delete, &again],
+            vec![&twice(&again)],
             vec![],
         ] {
             assert_eq!(contradiction(&fine), None);
@@ -236,6 +250,14 @@ mod tests {
             // What is not shown in full, or cannot be read, could be anything.
             (hidden, label("a"), true),
             (label("a"), unread, true),
+            (
+                image(0),
+                update(
+                    Action::Patch,
+                    r#"[{"op":"add","path":"x/spec/paused","value":true}]"#,
+                ),
+                true,
+            ),
         ] {
             let said = contradiction(&[&first, &second]);
             assert_eq!(

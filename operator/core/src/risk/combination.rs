@@ -46,7 +46,8 @@ pub(super) fn without_room(steps: &[Step]) -> Vec<String> {
 fn weakened(step: &Step) -> Vec<&Target> {
     let removes = changes(step) && (step.effect == Effect::Delete || step.action == Action::Delete);
     let guard = |target: &Target| matches!(kinds::of(target), Class::Guard | Class::Admission);
-    let labels = matches!(step.action, Action::Label | Action::Annotate) && changes(step);
+    // A patch of a namespace may be one of its labels, and all that reads them.
+    let labels = matches!(step.action, Action::Label | Action::Annotate | Action::Patch) && changes(step);
     let marks = labels && (!kinds::guard_keys(step).is_empty() || !step.selected_by.is_empty());
     step.targets
         .iter()

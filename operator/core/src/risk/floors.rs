@@ -203,14 +203,12 @@ pub(super) fn subresource(step: &Step) -> Option<String> {
     step.subresource.clone().filter(|name| !known(name))
 }
 
-/// Floors of label and annotation changes by what reads them.
+/// Floors of label and annotation changes, by a patch too, by what reads them.
 fn keys(step: &Step) -> Vec<(Floor, String)> {
-    if !matches!(step.action, Action::Label | Action::Annotate) {
+    if !matches!(step.action, Action::Label | Action::Annotate | Action::Patch) {
         return vec![];
     }
-    let guards = kinds::guard_keys(step)
-        .into_iter()
-        .map(|key| (GUARD_KEY, key.clone()));
+    let guards = kinds::guard_keys(step).into_iter().map(|key| (GUARD_KEY, key));
     let selected = step.selected_by.iter().map(|by| (SELECTOR_LABEL, by.clone()));
     guards.chain(selected).collect()
 }

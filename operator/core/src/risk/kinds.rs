@@ -3,6 +3,7 @@
 use kubechat_crds::Step;
 use kubechat_crds::command_plan::Target;
 use kubechat_crds::intent::Action;
+use serde_json::Value;
 
 use super::weights::{self, Weight};
 use crate::plan::actions::evict::SUBRESOURCE;
@@ -110,14 +111,70 @@ const GUARD_KEYS: &[&str] = &[
     "app.kubernetes.io/instance",
 ];
 
+/// In the place of a key: all of them at once, or what a patch changes cannot be read.
+const ANY_KEY: &str = "any label or annotation";
+
 /// The guard keys among the labels or annotations a step sets or removes.
-pub(super) fn guard_keys(step: &Step) -> Vec<&String> {
-    step.params
-        .set
-        .keys()
-        .chain(&step.params.remove)
-        .filter(|key| GUARD_KEYS.iter().any(|guard| key.starts_with(guard)))
+pub(super) fn guard_keys(step: &Step) -> Vec<String> {
+    let said = step.params.set.keys().chain(&step.params.remove).cloned();
+    let guards = |key: &String| key == ANY_KEY || GUARD_KEYS.iter().any(|guard| key.starts_with(guard));
+    said.chain(patched_keys(step)).filter(guards).collect()
+}
+
+/// Keys of the labels and annotations that a patch given by a person sets or removes.
+fn patched_keys(step: &Step) -> Vec<String> {
+    if step.action != Action::Patch {
+        return vec![];
+    }
+    let text = step.patch.as_deref().or(step.params.patch.as_deref());
+    match text.and_then(|text| serde_json::from_str(text).ok()) {
+        Some(Value::Object(merge)) => match merge.get("metadata") {
+            None => vec![],
+            Some(Value::Object(metadata)) => MAPS
+                .iter()
+                .filter_map(|map| metadata.get(*map))
+                .flat_map(|map| match map {
+                    Value::Object(map) => map.keys().cloned().collect(),
+                    _ => vec![ANY_KEY.to_owned()],
+                })
+                .collect(),
+            Some(_) => vec![ANY_KEY.to_owned()],
+        },
+        Some(Value::Array(ops)) => ops.iter().flat_map(keys_of).collect(),
+        Some(_) | None => vec![ANY_KEY.to_owned()],
+    }
+}
+
+/// Where labels and annotations stand in the metadata.
+const MAPS: &[&str] = &["labels", "annotations"];
+
+/// The keys that one operation of a JSON patch may change.
+fn keys_of(op: &Value) -> Vec<String> {
+    let text = |key: &str| op.get(key).and_then(Value::as_str);
+    if text("op") == Some("test") {
+        return vec![];
+    }
+    let Some(path) = text("path") else {
+        return vec![ANY_KEY.to_owned()];
+    };
+    [Some(path), text("from")]
+        .into_iter()
+        .flatten()
+        .filter_map(key_at)
         .collect()
+}
+
+/// The key at a JSON pointer. The API server passes over what stands before the first slash.
+fn key_at(path: &str) -> Option<String> {
+    let mut parts = path.split('/').skip(1);
+    match (parts.next(), parts.next(), parts.next()) {
+        (None, ..) | (Some("metadata"), None, _) => Some(ANY_KEY.to_owned()),
+        (Some("metadata"), Some(map), key) if MAPS.contains(&map) => {
+            let key = key.map(|key| key.replace("~1", "/").replace("~0", "~"));
+            Some(key.unwrap_or_else(|| ANY_KEY.to_owned()))
+        }
+        _ => None,
+    }
 }
 
 /// Whether a step asks for pods to go that something replaces: the API server refuses what a budget forbids. A pod that

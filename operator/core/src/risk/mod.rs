@@ -198,6 +198,8 @@ mod floors_tests;
 #[cfg(test)]
 mod forbidden_tests;
 #[cfg(test)]
+mod kinds_tests;
+#[cfg(test)]
 mod properties_tests;
 #[cfg(test)]
 mod security_tests;

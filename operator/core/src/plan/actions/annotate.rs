@@ -64,6 +64,11 @@ pub(super) fn metadata_map(asked: &Asked<'_>, field: &str) -> Result<Draft, Refu
             "{key} holds a copy of the whole object with its values, so a plan neither shows nor changes it"
         )));
     }
+    if let Some(key) = p.remove.iter().find(|key| p.set.contains_key(*key)) {
+        return Err(Refusal::Invalid(format!(
+            "{key} is set and removed at once; say one of them"
+        )));
+    }
     let current = |key: &str| {
         found
             .object

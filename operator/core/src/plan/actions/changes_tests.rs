@@ -213,6 +213,39 @@ fn a_first_variable_makes_the_list_and_one_that_is_as_wanted_changes_nothing() {
 }
 
 #[test]
+fn what_is_set_and_taken_away_at_once_is_refused() {
+    let web = deployment(Some(json!([{"name": "A", "value": "old"}])));
+    let both = || IntentParams {
+        set: map(&[("A", "1")]),
+        remove: vec!["A".into()],
+        ..IntentParams::default()
+    };
+    for action in [Action::SetEnv, Action::Label, Action::Annotate] {
+        let refused = plain(action, both(), &web);
+        assert!(
+            matches!(refused, Err(Refusal::Invalid(_))),
+            "{action} {refused:?}"
+        );
+    }
+    let refs = map(&[("A", "configmap/c/k")]);
+    for twice in [
+        IntentParams {
+            set: BTreeMap::new(),
+            env_refs: refs.clone(),
+            ..both()
+        },
+        IntentParams {
+            remove: vec![],
+            env_refs: refs.clone(),
+            ..both()
+        },
+    ] {
+        let refused = plain(Action::SetEnv, twice, &web);
+        assert!(matches!(refused, Err(Refusal::Invalid(_))), "{refused:?}");
+    }
+}
+
+#[test]
 fn what_is_as_wanted_already_holds_up_none_of_the_others() {
     let none = IntentParams::default;
     let mut paused = deployment(None);
@@ -346,6 +379,13 @@ fn a_patch_is_destructive_and_its_inverse_holds_no_value_of_the_cluster() {
     .unwrap();
     let undo = noted.step.rollback.undo_of(0).unwrap().params;
     assert_eq!(undo, patch(r#"{"metadata":{"annotations":{"a":null}}}"#));
+    // Nor are the labels: what the undoing asks for is itself a patch that is done.
+    let named = plain(Action::Patch, patch(r#"{"metadata":{"labels":{"a":"b"}}}"#), &web).unwrap();
+    let undo = named.step.rollback.undo_of(0).unwrap().params;
+    assert_eq!(undo, patch(r#"{"metadata":{"labels":{"a":null}}}"#));
+    let mut labelled = deployment(None);
+    labelled.object["metadata"]["labels"] = json!({"a": "b"});
+    assert!(plain(Action::Patch, undo, &labelled).is_ok());
     let containers = patch(r#"{"spec":{"template":{"spec":{"containers":[{"name":"web","image":"x"}]}}}}"#);
     let draft = plain(Action::Patch, containers, &web).unwrap();
     assert_eq!(draft.step.rollback.kind, RollbackKind::None);
@@ -390,6 +430,26 @@ fn a_patch_of_what_only_the_server_writes_or_of_a_secret_is_refused() {
         r#"[{"op":"replace","path":"/metadata/resourceVersion","value":"1"}]"#,
         r#"[{"op":"move","from":"/metadata/annotations/kubechat.io~1step-id","path":"/spec/x"}]"#,
         r#"[{"op":"replace","path":"","value":{}}]"#,
+        // The API server passes over what stands before the first slash.
+        r#"[{"op":"remove","path":"x/metadata/finalizers"}]"#,
+        r#"[{"op":"add","path":"x/metadata/annotations/kubechat.io~1step-id","value":"x"}]"#,
+        r#"[{"op":"replace","path":"x/metadata/resourceVersion","value":"1"}]"#,
+        r#"[{"op":"add","path":"spec/paused","value":true}]"#,
+        r#"[{"op":"test","path":"x/spec/paused","value":true}]"#,
+        r#"[{"op":"add","path":"/spec/paused","from":"x/spec/a","value":true}]"#,
+        r#"[{"op":"add","path":7,"from":"/spec/a","value":true}]"#,
+        r#"[{"op":"add","path":"/spec/a","from":"/spec/b"},{"op":"remove"}]"#,
+        r#"["/spec/paused"]"#,
+        r#"[{"path":"/spec/paused","value":true}]"#,
+        r#"[{"op":"Add","path":"/spec/paused","value":true}]"#,
+        // What they carry would stand in the plan without its mask.
+        r#"[{"op":"copy","from":"/spec/template/spec/containers/0/env/0/value","path":"/metadata/annotations/a"}]"#,
+        r#"[{"op":"move","from":"/spec/template/spec/containers/0/env","path":"/spec/template/spec/containers/0/args"}]"#,
+        r#"[{"op":"copy","from":"/spec/replicas","path":"/spec/minReadySeconds"}]"#,
+        r#"{"metadata":{"labels":{"kubechat.io/protected":"false"}}}"#,
+        r#"{"metadata":{"labels":null}}"#,
+        r#"[{"op":"remove","path":"/metadata/labels/kubechat.io~1protected"}]"#,
+        r#"[{"op":"add","path":"/metadata/labels","value":{"kubechat.io/protected":"false"}}]"#,
     ] {
         let refused = plain(Action::Patch, patch(bad), &deployment(None));
         assert!(matches!(refused, Err(Refusal::Invalid(_))), "{bad} {refused:?}");

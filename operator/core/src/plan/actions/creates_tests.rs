@@ -137,6 +137,21 @@ fn what_is_missing_is_asked_for_and_what_is_senseless_is_refused() {
         (
             Action::CreateNetworkPolicy,
             Some("a=b"),
+            params(|p| p.allow_from = Some("c=d,c=e".into())),
+        ),
+        (
+            Action::CreateNetworkPolicy,
+            Some("a=b,c=d,a==e"),
+            params(|p| p.allow_from = Some("c=d".into())),
+        ),
+        (
+            Action::CreatePdb,
+            Some("a=b,a=b"),
+            params(|p| p.min_available = Some("1".into())),
+        ),
+        (
+            Action::CreateNetworkPolicy,
+            Some("a=b"),
             params(|p| p.deny = vec!["Both".into()]),
         ),
         (Action::CreateQuota, None, params(amount)),

@@ -172,7 +172,14 @@ pub(super) fn labels(text: &str) -> Result<Value, Refusal> {
                 "{part} is no plain label; write key=value"
             )));
         };
-        labels.insert(key.to_owned(), value.trim_start_matches('=').into());
+        if labels
+            .insert(key.to_owned(), value.trim_start_matches('=').into())
+            .is_some()
+        {
+            return Err(Refusal::Invalid(format!(
+                "the label {key} is said twice; a pod has one value of it, so say it once"
+            )));
+        }
     }
     Ok(Value::Object(labels))
 }

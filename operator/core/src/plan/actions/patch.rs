@@ -75,17 +75,10 @@ fn draft(asked: &Asked<'_>) -> Result<Draft, Refusal> {
             merge_undo(&patch, &found.object, &name)?
         }
         Value::Array(operations) => {
-            let paths = operations.iter().flat_map(|op| [op.get("path"), op.get("from")]);
-            let paths: Vec<String> = paths
-                .flatten()
-                .filter_map(Value::as_str)
-                .map(str::to_owned)
-                .collect();
-            if operations.is_empty() || paths.len() < operations.len() {
-                return Err(Refusal::Invalid(
-                    "each operation of a JSON patch needs a path".to_owned(),
-                ));
+            if operations.is_empty() {
+                return Err(Refusal::Invalid("the JSON patch has no operation".to_owned()));
             }
+            let paths = operations.iter().map(operation).collect::<Result<Vec<_>, _>>()?;
             refuse_fixed(&paths)?;
             irreversible(
                 "what a JSON patch undoes cannot be said in advance; the diff shows every field it changes",
@@ -104,6 +97,39 @@ fn draft(asked: &Asked<'_>) -> Result<Draft, Refusal> {
     Ok(update(intent, found, params, &patch, rollback))
 }
 
+/// The path of one operation of a JSON patch.
+fn operation(op: &Value) -> Result<String, Refusal> {
+    let text = |key: &str| op.get(key).and_then(Value::as_str);
+    match text("op") {
+        Some("add" | "remove" | "replace" | "test") if op.get("from").is_none() => {}
+        // They put a value of the cluster where nothing masks it.
+        Some("copy" | "move") => {
+            return Err(Refusal::Invalid(
+                "copy and move are not done by a patch: what they carry would stand in the plan. Add the value at its new path, and remove it at the old one".to_owned(),
+            ));
+        }
+        Some(_) | None => {
+            return Err(Refusal::Invalid(
+                "each operation of a JSON patch is add, remove, replace or test, with a path and no 'from'"
+                    .to_owned(),
+            ));
+        }
+    }
+    // The API server passes over what stands before the first slash, so it would hide which field is meant.
+    match text("path") {
+        Some(path) if path.starts_with('/') => Ok(path.to_owned()),
+        Some("") => Err(Refusal::Invalid(
+            "the whole object is no field that a patch changes".to_owned(),
+        )),
+        Some(path) => Err(Refusal::Invalid(format!(
+            "the path {path:?} of a JSON patch does not begin with a slash; write for example /spec/paused"
+        ))),
+        None => Err(Refusal::Invalid(
+            "each operation of a JSON patch needs a path".to_owned(),
+        )),
+    }
+}
+
 fn refuse_fixed(paths: &[String]) -> Result<(), Refusal> {
     for path in paths {
         let inside = |field: &str| path == field || path.starts_with(&format!("{field}/"));
@@ -113,13 +139,14 @@ fn refuse_fixed(paths: &[String]) -> Result<(), Refusal> {
                 if path.is_empty() { "the whole object" } else { path }
             )));
         }
-        if path.starts_with("/metadata/annotations")
-            && (path.contains("kubechat.io") || path == "/metadata/annotations")
-        {
-            return Err(Refusal::Invalid(
-                "KubeChat's own annotations, and all annotations at once, are not changed by a patch"
-                    .to_owned(),
-            ));
+        for map in ["annotations", "labels"] {
+            let all = format!("/metadata/{map}");
+            let rest = path.strip_prefix(&all);
+            if rest.is_some_and(|rest| rest.is_empty() || rest.contains("kubechat.io")) {
+                return Err(Refusal::Invalid(format!(
+                    "KubeChat's own {map}, and all {map} at once, are not changed by a patch; name each of them"
+                )));
+            }
         }
     }
     Ok(())
@@ -144,10 +171,13 @@ fn merge_undo(
     now: &Value,
     name: &str,
 ) -> Result<kubechat_crds::command_plan::Rollback, Refusal> {
-    // The step's own mark stays in the annotations, so they are never taken away as a whole.
+    // The step's own mark stays in the annotations, and what others add meanwhile among the labels, so neither is ever
+    // taken away as a whole.
     let mut base = now.clone();
-    if base.pointer("/metadata/annotations").is_none() {
-        base["metadata"]["annotations"] = json!({});
+    for map in ["annotations", "labels"] {
+        if base["metadata"].get(map).is_none() {
+            base["metadata"][map] = json!({});
+        }
     }
     let Some(undo) = reverse(patch, &base) else {
         return Err(Refusal::Nothing(format!(

@@ -65,6 +65,13 @@ fn draft(asked: &Asked<'_>) -> Result<Draft, Refusal> {
             candidates: vec![],
         });
     }
+    let both = |name: &&String| p.set.contains_key(*name) || p.env_refs.contains_key(*name);
+    let twice = p.remove.iter().find(both);
+    if let Some(name) = twice.or_else(|| p.env_refs.keys().find(|name| p.set.contains_key(*name))) {
+        return Err(Refusal::Invalid(format!(
+            "{name} is given a value and taken away, or given two; say one of them"
+        )));
+    }
     let container = pick(found, p.container.as_deref())?;
     let mut wanted: Vec<Value> = vec![];
     for (name, value) in &p.set {
