@@ -473,3 +473,26 @@ fn an_object_that_was_replaced_under_its_name_is_not_the_one_that_was_changed_or
         "id"
     ));
 }
+
+#[test]
+fn what_differs_in_the_undoing_of_one_write_is_told_of_each_and_bounded() {
+    let to = |from: &[i32]| {
+        let params = IntentParams {
+            replicas: Some(9),
+            ..Default::default()
+        };
+        let each = from.iter().enumerate();
+        let found: Vec<_> = each.map(|(n, r)| deployment(&format!("w{n}"), *r)).collect();
+        let drafts = draft(&intent(Action::Scale, params), &found, &[], Timestamp::UNIX_EPOCH).unwrap();
+        assert_eq!(drafts.len(), 1);
+        drafts[0].step.rollback.why.clone()
+    };
+    assert_eq!(
+        to(&[12, 1, 12, 1]),
+        "scale back to 12; scale back to 1",
+        "each once, and none for another that begins alike"
+    );
+    let many: Vec<i32> = (10..200).collect();
+    let why = to(&many);
+    assert!(why.len() <= MAX_WHY && why.ends_with('…'), "{why}");
+}

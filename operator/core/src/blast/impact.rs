@@ -75,6 +75,8 @@ pub fn impact(step: &Step, node: Option<&Node>) -> Impact {
         return Impact::Gone;
     }
     match (change.pods)(step) {
+        // Of an autoscaler the plan itself says how many pods go: they are not the autoscaler's.
+        Pods::Scaled if step.action == Action::Autoscale => Impact::Still,
         Pods::Scaled => match (step.params.replicas.map(i64::from), replicas(step, node)) {
             (Some(to), Some(from)) if to >= from => Impact::Still,
             (Some(to), Some(from)) => Impact::Lossy(Loss::Down {

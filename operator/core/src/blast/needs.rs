@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kubechat_crds::command_plan::Effect;
+use kubechat_crds::intent::Action;
 
 use super::Question;
 use super::graph::{Facts, Graph, Key, Node};
@@ -150,7 +151,9 @@ fn targets(question: &Question<'_>, graph: &Graph, all: &mut BTreeSet<Need>) {
                 all.insert(Need::CountNodes);
             }
         }
-        let first = step.targets.first().filter(|_| question.again);
+        // The evictions of a drain: the selector is that of the node they record.
+        let of_a_node = step.action == Action::Evict && step.params.from.is_some();
+        let first = step.targets.first().filter(|_| question.again && !of_a_node);
         if let (Some(selector), Some(first)) = (&step.selector, first) {
             all.insert(Need::Matches {
                 group: first.group.clone(),

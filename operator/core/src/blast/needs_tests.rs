@@ -322,6 +322,16 @@ fn before_execution_what_matches_the_selector_by_now_is_asked_for() {
         ["matches ConfigMap app=web"]
     );
     assert!(reads(vec![map], &[labelled.clone()], false).is_empty());
+    // A drain chose its node by it, not its pods.
+    let mut evicted = step(Action::Evict, &[Key::new("", "Pod", Some("demo"), "p")]);
+    evicted.selector = Some("*".into());
+    let matches = |step: &Step| {
+        let all = reads(vec![], std::slice::from_ref(step), true);
+        all.iter().any(|read| read.starts_with("matches"))
+    };
+    assert!(matches(&evicted));
+    evicted.params.from = Some("node/n1".into());
+    assert!(!matches(&evicted));
     labelled.selector = Some("*".into());
     assert_eq!(reads(vec![], &[labelled], true), ["matches ConfigMap *"]);
 }

@@ -5,6 +5,7 @@ pub mod actions;
 pub mod contradiction;
 pub mod diff;
 pub mod effect;
+mod join;
 pub mod object;
 pub mod quantity;
 pub mod reach;
@@ -20,6 +21,7 @@ use serde_json::Value;
 
 use crate::authz::Question;
 use crate::risk;
+pub use join::{MAX_EVICTIONS, join};
 pub use trace::{Trace, is_the_one, trace};
 
 /// A kind as discovery describes it.
@@ -110,6 +112,9 @@ pub struct Draft {
     /// The target objects as read, in the order of `step.targets`; empty for a create.
     pub before: Vec<Value>,
 }
+
+/// Longest text of what undoes a step, or why nothing does, in bytes.
+const MAX_WHY: usize = 1000;
 
 /// Longest text of a patch or manifest in a plan, in bytes.
 pub const MAX_INLINE: usize = 16 * 1024;
@@ -238,45 +243,7 @@ pub fn finish(step: &mut Step, index: usize) {
     step.command = kubechat_crds::condition::clip(actions::command(step), 1000);
     step.level = risk::floor_level(step);
     step.rollback.share();
-    step.rollback.why = kubechat_crds::condition::clip(std::mem::take(&mut step.rollback.why), 1000);
-}
-
-/// Adds a draft, to the last one where both need the same write.
-pub fn join(drafts: &mut Vec<Draft>, next: Draft) {
-    match drafts
-        .last_mut()
-        .filter(|last| same_write(&last.step, &next.step))
-    {
-        Some(last) => merge(last, next),
-        None => drafts.push(next),
-    }
-}
-
-fn same_write(a: &Step, b: &Step) -> bool {
-    a.action == b.action
-        && a.params == b.params
-        && a.patch == b.patch
-        && a.subresource == b.subresource
-        && a.manifest.is_none()
-        && b.manifest.is_none()
-        && a.rollback.kind == b.rollback.kind
-        && a.rollback.action == b.rollback.action
-        && a.targets.first().map(|t| (&t.kind, &t.namespace))
-            == b.targets.first().map(|t| (&t.kind, &t.namespace))
-}
-
-fn merge(into: &mut Draft, next: Draft) {
-    let undo = |step: &Step| -> Vec<_> {
-        (0..step.targets.len())
-            .filter_map(|i| step.rollback.undo_of(i))
-            .collect()
-    };
-    let (mine, others) = (undo(&into.step), undo(&next.step));
-    into.step.rollback.params = None;
-    into.step.rollback.undo = mine.into_iter().chain(others).collect();
-    into.step.targets.extend(next.step.targets);
-    into.sidecars.extend(next.sidecars);
-    into.before.extend(next.before);
+    step.rollback.why = kubechat_crds::condition::clip(std::mem::take(&mut step.rollback.why), MAX_WHY);
 }
 
 /// The target entry of an object, with the precondition that fits its kind.

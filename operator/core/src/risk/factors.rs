@@ -6,7 +6,7 @@ use kubechat_crds::command_plan::{BlastRadius, Effect, NamespaceFact, RollbackKi
 use kubechat_crds::intent::Action;
 use kubechat_crds::{CommandPlanSpec, Step};
 
-use super::floors::{Replicas, subresource};
+use super::floors::{Replicas, autoscale_lost, subresource};
 use super::kinds::{self, Class};
 use super::weights::{self, Weight, banded};
 use super::{Factors, Found, changing, combination, name, namespaces_changed, place, security};
@@ -264,6 +264,9 @@ fn pods_stopped(plan: &CommandPlanSpec) -> i64 {
             i64::try_from(pods.count()).unwrap_or(i64::MAX)
         } else if step.action == Action::Scale {
             Replicas::of(step).lost()
+        } else if step.action == Action::Autoscale {
+            // An unknown number counts as one.
+            autoscale_lost(step).unwrap_or(1)
         } else {
             0
         }

@@ -173,6 +173,23 @@ pub(crate) fn scale(step: &Step) -> Floor {
     }
 }
 
+/// The floor of an autoscale: as of a scale to its maximum, where more runs now.
+pub(crate) fn autoscale(step: &Step) -> Floor {
+    match autoscale_lost(step) {
+        Some(0) => AUTOSCALE,
+        Some(_) => SCALE_DOWN,
+        None => SCALE_UNKNOWN,
+    }
+}
+
+/// Replicas that the maximum of an autoscaler takes from what runs now; `None` where the step does not say.
+pub(crate) fn autoscale_lost(step: &Step) -> Option<i64> {
+    let (now, most) = step.params.current_replicas.zip(step.params.max_replicas)?;
+    let each = i64::from(now).saturating_sub(i64::from(most)).max(0);
+    let targets = i64::try_from(step.targets.len()).unwrap_or(i64::MAX);
+    Some(each.saturating_mul(targets))
+}
+
 /// Floors by what kind of object is changed.
 fn kind(step: &Step, group: &str, kind: &str) -> Option<Floor> {
     let own = catalogue::change(step.action).and_then(|change| change.instead);

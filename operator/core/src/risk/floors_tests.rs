@@ -247,7 +247,7 @@ fn changes_of_one_object_have_the_floor_that_the_catalogue_promises() {
         (deployment(Action::RolloutResume), Caution, "rollout-resume"),
         (cron(Action::Suspend), Caution, "suspend"),
         (cron(Action::Resume), Caution, "resume"),
-        (deployment(Action::Autoscale), Caution, "autoscale"),
+        (autoscale(2, 2), Caution, "autoscale"),
         (deployment(Action::Patch), Destructive, "patch"),
         (claim, Caution, "expand-pvc"),
         (

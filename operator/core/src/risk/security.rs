@@ -1,9 +1,10 @@
 //! What a new pod spec may do that the old one might not: read from the diff, where it is whole, else from what is sent.
 
 use kubechat_crds::Step;
-use kubechat_crds::command_plan::Effect;
+use kubechat_crds::command_plan::{Effect, Target};
 use serde_json::{Map, Value};
 
+use super::kinds::{self, Class};
 use super::weights::{self, Weight};
 
 /// Texts of a diff are cut at this length (`plan::diff`); from then on they may hide something.
@@ -46,8 +47,44 @@ pub(super) fn added(step: &Step) -> Vec<(Weight, String)> {
             found.extend(of_sent(&value));
         }
     }
+    if step.effect == Effect::Create && hidden(step) {
+        let told = format!("the manifest of step {} stands beside the plan, unread", step.id);
+        found.push((weights::PRIVILEGED, told));
+    }
     found.extend(step.params.image.as_deref().filter(|i| floats(i)).map(latest));
     found
+}
+
+/// Whether a step makes pods of a spec that the plan does not show: it may do anything.
+fn hidden(step: &Step) -> bool {
+    let shown = |text: &String| {
+        let value = serde_json::from_str::<Value>(text).ok();
+        value.is_some_and(|v| v.as_object().is_some_and(|map| !map.is_empty()))
+    };
+    let unread = match &step.manifest {
+        Some(text) => !shown(text),
+        None => step.manifest_digest.is_some(),
+    };
+    unread && step.targets.iter().any(bears_pods)
+}
+
+/// Whether objects of its kind hold a pod spec, or may.
+fn bears_pods(target: &Target) -> bool {
+    match kinds::of(target) {
+        Class::Stateful | Class::Unknown => true,
+        Class::Stateless => !matches!(
+            target.kind.as_str(),
+            "Service" | "ConfigMap" | "Ingress" | "HorizontalPodAutoscaler"
+        ),
+        Class::Guard
+        | Class::Namespace
+        | Class::Node
+        | Class::Storage
+        | Class::Secret
+        | Class::Rbac
+        | Class::Admission
+        | Class::Definition => false,
+    }
 }
 
 /// What of a step's content cannot be read in the plan, if anything.

@@ -1,3 +1,5 @@
+use kubechat_crds::intent::Action;
+
 use super::testing::*;
 use super::*;
 
@@ -195,4 +197,34 @@ fn of_a_cut_diff_what_is_sent_is_read_instead() {
     assert_eq!(weight(&judge(&plan), "host-namespaces"), 45);
     plan.steps[0].patch = Some("no json".into());
     assert_eq!(weight(&judge(&plan), "incomplete"), 30);
+}
+
+#[test]
+fn a_new_pod_spec_that_the_plan_does_not_show_counts_as_privileged() {
+    let made = |kind: &str, group: &str, manifest: Option<&str>, digest: bool| {
+        let mut made = step(Action::Recreate, Effect::Create, group, kind, "web");
+        made.manifest = manifest.map(str::to_owned);
+        made.manifest_digest = digest.then(|| "sha256:0".to_owned());
+        weight(&judge(&plan(vec![made])), "privileged")
+    };
+    for (kind, group) in [
+        ("Deployment", "apps"),
+        ("StatefulSet", "apps"),
+        ("Job", "batch"),
+        ("CronJob", "batch"),
+        ("Pod", ""),
+        ("Widget", "example.org"),
+    ] {
+        for hidden in [Some("{}"), Some("no JSON"), None] {
+            assert_eq!(made(kind, group, hidden, true), 70, "{kind} {hidden:?}");
+        }
+        assert_eq!(made(kind, group, Some(r#"{"spec":{"a":1}}"#), true), 0, "{kind}");
+    }
+    for (kind, group) in [
+        ("ConfigMap", ""),
+        ("Service", ""),
+        ("Role", "rbac.authorization.k8s.io"),
+    ] {
+        assert_eq!(made(kind, group, Some("{}"), true), 0, "{kind}");
+    }
 }

@@ -56,6 +56,14 @@ pub(crate) fn scale(from: Option<i32>, to: Option<i32>) -> Step {
     step
 }
 
+/// An autoscaler with this maximum over so many replicas.
+pub(crate) fn autoscale(now: i32, most: i32) -> Step {
+    let (group, kind) = ("autoscaling", "HorizontalPodAutoscaler");
+    let mut step = step(Action::Autoscale, Effect::Create, group, kind, "web");
+    (step.params.current_replicas, step.params.max_replicas) = (Some(now), Some(most));
+    step
+}
+
 /// A Deployment restarted.
 pub(crate) fn restart(name: &str) -> Step {
     step(Action::Restart, Effect::Update, "apps", "Deployment", name)

@@ -32,8 +32,9 @@ weights! {
     NETWORK_POLICY = "verb", "create-network-policy", 30, "what a network policy does not allow is cut off";
     BIND_READS = "verb", "bind-role: a role that only reads", 30, "lets somebody see more";
     BIND_CHANGES = "verb", "bind-role: a role that changes", 50, "lets somebody change more";
-    BIND_SECRETS = "verb", "bind-role: a role that reads Secrets", 60, "lets somebody read Secrets";
-    BIND_ALL = "verb", "bind-role: a role that grants everything or rights, or cannot be read", 80, "lets somebody do everything";
+    BIND_SECRETS = "verb", "bind-role: a role that reads Secrets it names", 60, "lets somebody read Secrets";
+    BIND_ALL = "verb", "bind-role: a role that grants everything, rights, approvals, running pods or any Secret, or cannot be read", 80, "lets somebody do everything, or what leads to it";
+    BIND_EVERYBODY = "verb", "bind-role: to all who log in, all who do not, or all service accounts", 80, "lets everybody do it";
     SCALE_UP = "verb", "scale up", 20, "adds replicas, which need room";
     EXPAND = "verb", "expand-pvc", 10, "gives a claim more room; its data is not touched";
     AUTOSCALE = "verb", "autoscale", 20, "lets an autoscaler choose the number of replicas";
@@ -50,7 +51,7 @@ weights! {
     ROLLOUT_UNDO = "verb", "rollout-undo", 40, "puts earlier code and settings back, whatever they were";
     SCALE_TO_ZERO = "verb", "scale to zero, or to an unknown number", 50, "leaves no replica running";
     DELETE = "verb", "delete", 55, "removes objects";
-    DELETE_NOW = "verb", "delete --force, or without grace", 65, "removes objects without letting them end in order";
+    DELETE_NOW = "verb", "delete --force; delete, evict, drain without grace", 65, "removes objects without letting them end in order";
     UNKNOWN_VERB = "verb", "a read that changes, an unknown subresource", 70, "does something KubeChat has no rule for";
 
     STATELESS = "kind-class", "workloads without state, Service, ConfigMap, Ingress, HPA", 10, "a kind that is quickly made again";

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::change::{Asked, Change, Line, Make, Mark, Pods, Reads};
 use super::{Draft, Found, Refusal, blank, inverse, label_of, object, quoted, update};
+use crate::plan::scaling;
 use crate::risk::{floors, weights};
 
 const GROUP: &str = "autoscaling";
@@ -16,7 +17,7 @@ const CPU_PERCENT: i32 = 80;
 
 pub(super) const CHANGE: Change = Change {
     kinds: &[("apps", "Deployment"), ("apps", "StatefulSet")],
-    params: &["minReplicas", "maxReplicas", "cpuPercent"],
+    params: &["minReplicas", "maxReplicas", "cpuPercent", "currentReplicas"],
     says: &[
         "autoscale web between 2 and 5 replicas",
         "autoscale web between 2 and 5 replicas at 70% cpu",
@@ -24,11 +25,21 @@ pub(super) const CHANGE: Change = Change {
     ],
     make: Make::Of(draft),
     reads: Reads::List(GROUP, KIND),
-    floor: |_| floors::AUTOSCALE,
-    floors: &[floors::AUTOSCALE],
+    floor: floors::autoscale,
+    floors: &[floors::AUTOSCALE, floors::SCALE_DOWN, floors::SCALE_UNKNOWN],
     instead: None,
-    weight: |_| weights::AUTOSCALE,
-    pods: |_| Pods::Kept,
+    weight: |step| match floors::autoscale_lost(step) {
+        Some(0) => weights::AUTOSCALE,
+        Some(_) => weights::SCALE_DOWN,
+        None => weights::SCALE_TO_ZERO,
+    },
+    pods: |step| {
+        if floors::autoscale_lost(step) == Some(0) {
+            Pods::Kept
+        } else {
+            Pods::Scaled
+        }
+    },
     harmless: false,
     line,
     undo: "the numbers before; one that was made is deleted (destructive)",
@@ -66,7 +77,7 @@ fn line(step: &Step, line: &Line) -> String {
 fn draft(asked: &Asked<'_>) -> Result<Draft, Refusal> {
     let found = asked.found;
     if found.kind.is(GROUP, KIND) {
-        return adjust(asked.intent, found);
+        return adjust(asked.intent, found, None);
     }
     let name = label_of(found);
     if !found.kind.scalable {
@@ -82,7 +93,7 @@ fn draft(asked: &Asked<'_>) -> Result<Draft, Refusal> {
     let mine: Vec<&Found> = asked.beside.related.iter().filter(of).collect();
     match mine.as_slice() {
         [] => make(asked),
-        [one] => adjust(asked.intent, one),
+        [one] => adjust(asked.intent, one, live(found)),
         several => Err(Refusal::NeedsInput {
             message: format!(
                 "{name} has {} autoscalers, which work against each other. Which one is to be changed?",
@@ -91,6 +102,12 @@ fn draft(asked: &Asked<'_>) -> Result<Draft, Refusal> {
             candidates: several.iter().map(|h| label_of(h)).collect(),
         }),
     }
+}
+
+/// How many replicas the workload is to have now, where that can be read. What a prompt says of it is no evidence.
+fn live(found: &Found) -> Option<i32> {
+    let current = scaling::current(&found.kind.group, &found.kind.kind, &found.object, None)?;
+    i32::try_from(current).ok()
 }
 
 fn ask(name: &str) -> Refusal {
@@ -142,6 +159,7 @@ fn make(asked: &Asked<'_>) -> Result<Draft, Refusal> {
         min_replicas: Some(min),
         max_replicas: Some(max),
         cpu_percent: Some(percent),
+        current_replicas: live(found),
         ..IntentParams::default()
     };
     let mut step = blank(Action::Autoscale, Effect::Create, vec![target], params);
@@ -168,8 +186,9 @@ fn cpu(percent: i32) -> Value {
     json!({"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": percent}}})
 }
 
-/// Changes the numbers of an autoscaler. Metrics other than CPU use are left alone.
-fn adjust(intent: &Intent, hpa: &Found) -> Result<Draft, Refusal> {
+/// Changes the numbers of an autoscaler. Metrics other than CPU use are left alone. `live` is how many replicas what it
+/// scales has, where that was read.
+fn adjust(intent: &Intent, hpa: &Found, live: Option<i32>) -> Result<Draft, Refusal> {
     let name = label_of(hpa);
     let number = |p: &str| {
         let n = hpa.object.pointer(p).and_then(Value::as_i64);
@@ -215,7 +234,13 @@ fn adjust(intent: &Intent, hpa: &Found) -> Result<Draft, Refusal> {
         numbers(old_min, old_max, percent.and(old_percent)),
         format!("back to {old_min} to {old_max} replicas"),
     );
-    let mut draft = update(intent, hpa, numbers(min, max, percent), &patch, rollback);
+    // It lets no more than its maximum be.
+    let seen = live.max(number("/status/currentReplicas")).unwrap_or(old_max);
+    let told = IntentParams {
+        current_replicas: Some(seen),
+        ..numbers(min, max, percent)
+    };
+    let mut draft = update(intent, hpa, told, &patch, rollback);
     draft.before = vec![hpa.object.clone()];
     Ok(draft)
 }

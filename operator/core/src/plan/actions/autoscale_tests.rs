@@ -138,3 +138,66 @@ fn an_autoscaler_that_is_unclear_or_goes_by_more_than_cpu_is_asked_about() {
         Err(Refusal::Invalid(_))
     ));
 }
+
+#[test]
+fn a_maximum_below_what_runs_is_judged_as_a_scale_to_it() {
+    use crate::risk::{floors, judge};
+    let many = |replicas: Option<i32>| {
+        let mut web = deployment(None);
+        web.object["spec"]["replicas"] = json!(replicas);
+        web
+    };
+    let judged = |step: &kubechat_crds::Step| {
+        let mut plan = crate::risk::testing::plan(vec![step.clone()]);
+        // A number that a scale would have too.
+        plan.steps[0].rollback.kind = kubechat_crds::command_plan::RollbackKind::Inverse;
+        let risk = judge(&plan);
+        (
+            crate::risk::testing::weight(&risk, "lost-pods"),
+            crate::risk::testing::weight(&risk, "verb"),
+        )
+    };
+    let floor = |step: &kubechat_crds::Step| floors::autoscale(step).id;
+    // What a prompt says of it is no evidence.
+    let lie = IntentParams {
+        current_replicas: Some(1),
+        ..numbers(None, Some(1), None)
+    };
+    for (replicas, expected) in [
+        (Some(150), ("scale-down", (45, 30))),
+        (Some(2), ("scale-down", (10, 30))),
+        (Some(1), ("autoscale", (0, 20))),
+        (Some(0), ("autoscale", (0, 20))),
+        // Kubernetes fills in one.
+        (None, ("autoscale", (0, 20))),
+    ] {
+        let mut web = many(replicas);
+        if replicas.is_none() {
+            web.object["spec"].as_object_mut().unwrap().remove("replicas");
+        }
+        let made = plain(Action::Autoscale, lie.clone(), &web).unwrap().step;
+        assert_eq!((floor(&made), judged(&made)), expected, "{replicas:?}");
+        let mine = [autoscaler("web", "web", json!([]))];
+        let beside = Beside {
+            related: &mine,
+            ..Beside::default()
+        };
+        let changed = asked(Action::Autoscale, lie.clone(), &web, beside).unwrap().step;
+        assert_eq!((floor(&changed), judged(&changed)), expected, "{replicas:?}");
+    }
+    // A number that cannot be read is the worst.
+    let mut made = plain(Action::Autoscale, lie, &many(Some(150))).unwrap().step;
+    made.params.current_replicas = None;
+    assert_eq!((floor(&made), judged(&made)), ("scale-unknown", (10, 50)));
+    // Asked of the autoscaler itself: its status says it, or else as many as it lets be.
+    let mut own = autoscaler("web", "web", json!([]));
+    let of = |own: &Found| {
+        let step = plain(Action::Autoscale, numbers(None, Some(1), None), own)
+            .unwrap()
+            .step;
+        step.params.current_replicas
+    };
+    assert_eq!(of(&own), Some(3));
+    own.object["status"] = json!({"currentReplicas": 2});
+    assert_eq!(of(&own), Some(2));
+}

@@ -109,28 +109,103 @@ fn entry_of(subject: &str) -> Option<Value> {
     }
 }
 
+/// What leads to everything: groups, resources and verbs. A `*` in a rule is each of them.
+const MIGHTY: &[(&[&str], &[&str], &[&str])] = &[
+    // Somebody else's name, and so all that he may do.
+    (
+        &["", "authentication.k8s.io"],
+        &["users", "groups", "serviceaccounts", "uids", "userextras"],
+        &["impersonate"],
+    ),
+    (&[""], &["serviceaccounts/token"], &["create"]),
+    // A pod runs as any account of its namespace, and what runs in a pod has what the pod has.
+    (&[""], &["pods", "replicationcontrollers"], &["create"]),
+    (
+        &["apps", "extensions"],
+        &["deployments", "statefulsets", "daemonsets", "replicasets"],
+        &["create"],
+    ),
+    (&["batch"], &["jobs", "cronjobs"], &["create"]),
+    (
+        &[""],
+        &["pods/exec", "pods/attach", "nodes/proxy"],
+        &["get", "create"],
+    ),
+    (&[""], &["pods/ephemeralcontainers"], &["patch", "update"]),
+    (
+        &["rbac.authorization.k8s.io"],
+        &["roles", "clusterroles", "rolebindings", "clusterrolebindings"],
+        &[
+            "create",
+            "update",
+            "patch",
+            "delete",
+            "deletecollection",
+            "bind",
+            "escalate",
+        ],
+    ),
+    (
+        &["kubechat.io"],
+        &["commandplans"],
+        &[
+            kubechat_crds::VERB_APPROVE_CAUTION,
+            kubechat_crds::VERB_APPROVE_DESTRUCTIVE,
+        ],
+    ),
+];
+
+/// Verbs that are nothing but rights over rights, whatever they stand beside.
+const OVER_RIGHTS: &[&str] = &["escalate", "bind", "impersonate"];
+
+/// The texts of a list of a rule.
+fn texts<'a>(rule: &'a Value, field: &str) -> impl Iterator<Item = &'a str> {
+    let list = rule.get(field).and_then(Value::as_array);
+    list.into_iter().flatten().filter_map(Value::as_str)
+}
+
+/// Whether a list of a rule holds one of these: by name, as `*`, or as `*/exec` for every resource that has it.
+fn holds(rule: &Value, field: &str, any: &[&str]) -> bool {
+    texts(rule, field).any(|item| {
+        let below = item.strip_prefix("*/");
+        item == "*"
+            || any.iter().any(|wanted| {
+                *wanted == item || below.is_some_and(|b| wanted.split_once('/').is_some_and(|(_, w)| w == b))
+            })
+    })
+}
+
+/// Whether a rule leads to everything.
+fn mighty(rule: &Value) -> bool {
+    let all = |field: &str| texts(rule, field).any(|item| item == "*");
+    let approves = holds(rule, "apiGroups", &["kubechat.io"])
+        && texts(rule, "verbs").any(|verb| verb.starts_with("approve"));
+    let extra = holds(rule, "verbs", OVER_RIGHTS)
+        && texts(rule, "resources").any(|resource| resource.starts_with("userextras/"));
+    (all("verbs") && all("resources"))
+        || texts(rule, "verbs").any(|verb| OVER_RIGHTS.contains(&verb))
+        || approves
+        || extra
+        || MIGHTY.iter().any(|(groups, resources, verbs)| {
+            holds(rule, "apiGroups", groups)
+                && holds(rule, "resources", resources)
+                && holds(rule, "verbs", verbs)
+        })
+}
+
 /// What the rules of a role come to, by the worst of them.
 fn grants(role: &Value) -> &'static str {
     let Some(rules) = role.get("rules").and_then(Value::as_array) else {
         return "unknown";
     };
-    let has = |rule: &Value, field: &str, any: &[&str]| {
-        let list = rule.get(field).and_then(Value::as_array);
-        list.into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-            .any(|item| any.contains(&item))
-    };
-    let all = |rule: &Value| has(rule, "verbs", &["*"]) && has(rule, "resources", &["*"]);
-    let rights = |rule: &Value| {
-        has(rule, "verbs", &["escalate", "bind", "impersonate"])
-            || (has(rule, "apiGroups", &["rbac.authorization.k8s.io", "*"])
-                && !only_reads(rule)
-                && has(rule, "resources", &["*", "roles", "rolebindings"]))
-    };
-    let secrets =
-        |rule: &Value| has(rule, "resources", &["*", "secrets"]) && has(rule, "apiGroups", &["", "*"]);
-    if rules.iter().any(|rule| all(rule) || rights(rule)) {
+    // What others put together is not there yet.
+    if rules.is_empty() && role.get("aggregationRule").is_some_and(|rule| !rule.is_null()) {
+        return "unknown";
+    }
+    let secrets = |rule: &Value| holds(rule, "resources", &["secrets"]) && holds(rule, "apiGroups", &[""]);
+    // Among all the Secrets of a namespace are those by which one becomes another.
+    let any_secret = |rule: &Value| secrets(rule) && texts(rule, "resourceNames").next().is_none();
+    if rules.iter().any(mighty) || rules.iter().any(any_secret) {
         "everything"
     } else if rules.iter().any(secrets) {
         "secrets"
@@ -150,7 +225,22 @@ fn only_reads(rule: &Value) -> bool {
     })
 }
 
+/// Whether nearly everybody is among those of a step, or everybody.
+fn to_everybody(step: &Step) -> bool {
+    step.params.subjects.iter().any(|subject| {
+        let of_group = subject.strip_prefix("group/");
+        subject == "user/system:anonymous"
+            || of_group.is_some_and(|group| {
+                ["system:authenticated", "system:unauthenticated"].contains(&group)
+                    || group.starts_with("system:serviceaccounts")
+            })
+    })
+}
+
 fn weight(step: &Step) -> Weight {
+    if to_everybody(step) {
+        return weights::BIND_EVERYBODY;
+    }
     match step.params.grants.as_deref() {
         Some("reads") => weights::BIND_READS,
         Some("changes") => weights::BIND_CHANGES,
@@ -167,6 +257,8 @@ mod tests {
     fn a_role_is_what_its_worst_rule_grants_and_one_that_cannot_be_read_is_everything() {
         let rule = |groups: &[&str], resources: &[&str], verbs: &[&str]| json!({"apiGroups": groups, "resources": resources, "verbs": verbs});
         let read = rule(&[""], &["pods"], &["get", "list", "watch"]);
+        let mut named = rule(&[""], &["secrets"], &["get"]);
+        named["resourceNames"] = json!(["tls"]);
         for (rules, expected) in [
             (json!([read]), "reads"),
             (json!([]), "reads"),
@@ -174,10 +266,11 @@ mod tests {
                 json!([read, rule(&["apps"], &["deployments"], &["patch"])]),
                 "changes",
             ),
-            (json!([rule(&[""], &["pods/exec"], &["create"])]), "changes"),
+            (json!([rule(&[""], &["configmaps"], &["create"])]), "changes"),
+            (json!([named]), "secrets"),
             (json!([rule(&["apps"], &["*"], &["*"])]), "everything"),
-            (json!([read, rule(&[""], &["secrets"], &["get"])]), "secrets"),
-            (json!([rule(&["*"], &["*"], &["get"])]), "secrets"),
+            (json!([read, rule(&[""], &["secrets"], &["get"])]), "everything"),
+            (json!([rule(&["*"], &["*"], &["get"])]), "everything"),
             (json!([rule(&["*"], &["*"], &["*"])]), "everything"),
             (json!([rule(&[""], &["users"], &["impersonate"])]), "everything"),
             (
@@ -198,6 +291,7 @@ mod tests {
             vec![],
             IntentParams::default(),
         );
+        assert_eq!(grants(&json!({"rules": [], "aggregationRule": {}})), "unknown");
         let mut weights = vec![];
         for grants in [
             Some("reads"),
@@ -211,5 +305,72 @@ mod tests {
             weights.push(weight(&step).percent);
         }
         assert!(weights.is_sorted(), "{weights:?}");
+    }
+
+    #[test]
+    fn what_leads_to_everything_counts_as_everything() {
+        for (group, resource, verb) in [
+            ("", "serviceaccounts", "*"),
+            ("authentication.k8s.io", "uids", "*"),
+            ("authentication.k8s.io", "userextras/scopes", "*"),
+            ("", "serviceaccounts/token", "create"),
+            ("", "*/token", "create"),
+            ("", "*", "create"),
+            ("", "pods", "create"),
+            ("", "pods", "*"),
+            ("apps", "deployments", "create"),
+            ("batch", "jobs", "*"),
+            ("", "pods/exec", "create"),
+            ("", "pods/exec", "get"),
+            ("", "*/exec", "*"),
+            ("", "pods/attach", "create"),
+            ("", "pods/ephemeralcontainers", "patch"),
+            ("rbac.authorization.k8s.io", "clusterroles", "escalate"),
+            ("rbac.authorization.k8s.io", "clusterroles", "bind"),
+            ("rbac.authorization.k8s.io", "roles", "patch"),
+            ("example.org", "things", "bind"),
+            ("kubechat.io", "commandplans", "approve-caution"),
+            ("kubechat.io", "commandplans", "approve-destructive"),
+            ("*", "commandplans", "approve-caution"),
+            ("kubechat.io", "commandplans", "*"),
+            ("", "secrets", "get"),
+            ("", "secrets", "list"),
+        ] {
+            let role =
+                json!({"rules": [{"apiGroups": [group], "resources": [resource], "verbs": ["get", verb]}]});
+            assert_eq!(grants(&role), "everything", "{role}");
+        }
+    }
+
+    #[test]
+    fn a_role_for_everybody_weighs_as_much_as_one_that_grants_everything() {
+        for (who, everybody) in [
+            ("group/system:authenticated", true),
+            ("group/system:unauthenticated", true),
+            ("group/system:serviceaccounts", true),
+            ("group/system:serviceaccounts:demo", true),
+            ("user/system:anonymous", true),
+            ("group/devs", false),
+            ("user/system:authenticated", false),
+            ("serviceaccount/demo/ci", false),
+        ] {
+            let params = IntentParams {
+                subjects: vec!["user/alice".to_owned(), who.to_owned()],
+                grants: Some("reads".to_owned()),
+                ..IntentParams::default()
+            };
+            let step = crate::plan::blank(
+                kubechat_crds::intent::Action::BindRole,
+                kubechat_crds::command_plan::Effect::Create,
+                vec![],
+                params,
+            );
+            let expected = if everybody {
+                weights::BIND_ALL.percent
+            } else {
+                weights::BIND_READS.percent
+            };
+            assert_eq!(weight(&step).percent, expected, "{who}");
+        }
     }
 }

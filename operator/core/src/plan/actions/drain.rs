@@ -25,7 +25,7 @@ pub(super) const CHANGE: Change = Change {
 /// What a drain does to one node.
 #[derive(Debug)]
 pub struct Drained {
-    /// The cordon (unless it is cordoned) and the evictions, one step a namespace.
+    /// The cordon (unless it is cordoned) and the evictions: no step reaches into two namespaces, none is long.
     pub drafts: Vec<Draft>,
     /// What it leaves where it is, in words.
     pub notes: Vec<String>,
@@ -60,7 +60,10 @@ pub fn parts(
     };
     let mut drafts = vec![];
     match cordon::draft(&asked, true) {
-        Ok(draft) => drafts.push(draft),
+        Ok(mut draft) => {
+            draft.step.selector = plan::chosen_by(intent);
+            drafts.push(draft);
+        }
         Err(Refusal::Nothing(_)) => {}
         Err(refusal) => return Err(refusal),
     }
@@ -84,7 +87,12 @@ pub fn parts(
             continue;
         }
         match evict::draft(&intent.params, pod) {
-            Ok(draft) => plan::join(&mut drafts, draft),
+            Ok(mut draft) => {
+                // How the node was chosen; the pods are those of the node, which the step records.
+                draft.step.selector = plan::chosen_by(intent);
+                draft.step.params.from = Some(name.clone());
+                plan::join(&mut drafts, draft);
+            }
             Err(Refusal::Nothing(_)) => {}
             Err(Refusal::Invalid(_)) => alone.push(place(pod)),
             Err(refusal @ Refusal::NeedsInput { .. }) => return Err(refusal),

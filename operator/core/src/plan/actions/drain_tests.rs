@@ -160,3 +160,91 @@ fn only_pods_that_something_replaces_are_evicted() {
         Err(Refusal::Nothing(_))
     ));
 }
+
+fn nodes_labelled(selector: Option<&str>) -> Intent {
+    Intent {
+        action: Action::Drain,
+        target: IntentTarget {
+            selector: selector.map(str::to_owned),
+            names: selector.is_none().then(|| "n1".to_owned()).into_iter().collect(),
+            ..IntentTarget::default()
+        },
+        params: IntentParams::default(),
+        confidence: 100,
+        span: Span::default(),
+    }
+}
+
+#[test]
+fn every_step_of_a_drain_says_by_which_selector_its_node_was_found() {
+    let node = found(kind("", "v1", "Node", "nodes"), "n1", json!({}));
+    let pods = [pod("a", "one", Some("ReplicaSet"), json!([]))];
+    for selector in [Some("pool=old"), None] {
+        let done =
+            super::drain::parts(&nodes_labelled(selector), &node, &pods, Timestamp::UNIX_EPOCH).unwrap();
+        let told: Vec<Option<&str>> = done.drafts.iter().map(|d| d.step.selector.as_deref()).collect();
+        assert_eq!(told, [selector, selector]);
+        // The pods are those of the node, whatever their own labels are.
+        assert_eq!(done.drafts[1].step.params.from.as_deref(), Some("node/n1"));
+    }
+}
+
+#[test]
+fn no_step_evicts_many_pods_and_all_of_them_go_in_the_order_of_their_names() {
+    let node = found(
+        kind("", "v1", "Node", "nodes"),
+        "n1",
+        json!({"unschedulable": true}),
+    );
+    let mut pods: Vec<Found> = (0..35)
+        .map(|n| pod(&format!("p{n:02}"), "one", Some("ReplicaSet"), json!([])))
+        .collect();
+    pods.reverse();
+    let done = drained(IntentParams::default(), &node, &pods).unwrap();
+    let most = done.drafts.iter().map(|d| d.step.targets.len()).max().unwrap();
+    assert_eq!(most, crate::plan::MAX_EVICTIONS);
+    assert_eq!(done.drafts.len(), 4);
+    let names: Vec<&str> = done
+        .drafts
+        .iter()
+        .flat_map(|d| d.step.targets.iter().map(|t| t.name.as_str()))
+        .collect();
+    assert!(names.len() == 35 && names.is_sorted(), "{names:?}");
+}
+
+#[test]
+fn what_each_pod_of_a_drain_loses_is_told_in_full_however_long_the_names_are() {
+    let node = found(kind("", "v1", "Node", "nodes"), "n1", json!({}));
+    for length in [1, 60, 200] {
+        let name = |n: usize| format!("p{n}-{}", "x".repeat(length));
+        let cache = |n: usize| json!([{"name": format!("cache-{n}"), "emptyDir": {}}]);
+        let pods: Vec<Found> = (0..20)
+            .map(|n| pod(&name(n), "one", Some("ReplicaSet"), cache(n)))
+            .collect();
+        let mut done = drained(IntentParams::default(), &node, &pods).unwrap();
+        for (index, draft) in done.drafts.iter_mut().enumerate() {
+            crate::plan::finish(&mut draft.step, index);
+        }
+        let told: Vec<&str> = done.drafts.iter().map(|d| d.step.rollback.why.as_str()).collect();
+        for n in 0..20 {
+            let lost = format!("emptyDir volume cache-{n} is lost");
+            assert!(told.iter().any(|why| why.contains(&lost)), "{lost}: {told:?}");
+        }
+    }
+}
+
+#[test]
+fn pods_that_are_evicted_without_grace_weigh_as_pods_that_are_deleted_so() {
+    let weight = |grace: Option<i64>| {
+        let params = IntentParams {
+            grace_period_seconds: grace,
+            ..IntentParams::default()
+        };
+        let owned = pod("a", "demo", Some("ReplicaSet"), json!([]));
+        let step = plain(Action::Evict, params, &owned).unwrap().step;
+        (crate::catalogue::change(Action::Evict).unwrap().weight)(&step)
+    };
+    assert_eq!(weight(Some(0)), crate::risk::weights::DELETE_NOW);
+    assert_eq!(weight(Some(1)), crate::risk::weights::EVICT);
+    assert_eq!(weight(None), crate::risk::weights::EVICT);
+}

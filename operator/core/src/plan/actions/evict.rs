@@ -24,7 +24,13 @@ pub(super) const CHANGE: Change = Change {
     floor: |_| floors::EVICT,
     floors: &[floors::EVICT],
     instead: None,
-    weight: |_| weights::EVICT,
+    weight: |step| {
+        if step.params.grace_period_seconds == Some(0) {
+            weights::DELETE_NOW
+        } else {
+            weights::EVICT
+        }
+    },
     pods: |_| Pods::Gone,
     harmless: false,
     line,
