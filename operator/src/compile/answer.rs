@@ -22,8 +22,13 @@ pub fn text(words: &str) -> Answer {
 /// A text of the cluster (a log, a manifest) without what looks like a secret: an answer has more readers than the text had.
 #[must_use]
 pub(super) fn scrubbed(text: &str) -> String {
-    kubechat_core::redact::shown(text)
+    // Many times what an answer shows: a secret that is cut here is shown nowhere.
+    let end = text.floor_char_boundary(MAX_SCRUBBED);
+    kubechat_core::redact::shown(text.get(..end).unwrap_or_default())
 }
+
+/// Bytes of a text of the cluster that are looked at for an answer of 4 KiB.
+const MAX_SCRUBBED: usize = 64 * 1024;
 
 /// An answer that says what is needed.
 #[must_use]

@@ -68,6 +68,8 @@ const ABOUT: &[&str] = &[
 const MAX_VALUE: usize = 4096;
 /// Longest rest of a name after the word (`PASSWORD_FOR_BACKUPS`).
 const MAX_SUFFIX: usize = 32;
+/// Longest name, and longest words between a name and its value: no word is looked for further away, however many there are.
+const MAX_NAME: usize = 256;
 
 /// A value: first byte, one past the last.
 pub(super) type Range = (usize, usize);
@@ -75,7 +77,8 @@ pub(super) type Range = (usize, usize);
 /// The value that is given to the name whose word stands at `start..end`, if it looks like one.
 pub(super) fn value(text: &str, start: usize, end: usize, judge: Judge) -> Option<Range> {
     let bytes = text.as_bytes();
-    let suffix = super::shape::run(bytes, end, Set::Url).min(end + MAX_SUFFIX);
+    let reach = bytes.get(..bytes.len().min(end + MAX_SUFFIX))?;
+    let suffix = super::shape::run(reach, end, Set::Url);
     let rest = text.get(end..suffix)?.to_ascii_lowercase();
     if ABOUT.iter().any(|about| rest.ends_with(about)) {
         return None;
@@ -208,20 +211,22 @@ fn token(text: &str, at: usize) -> Option<Range> {
 /// Whether the word belongs to a flag (`--db-password x`).
 fn is_flag(bytes: &[u8], start: usize) -> bool {
     let name = bytes.get(..start).unwrap_or_default();
-    let word = name.iter().rev().take_while(|b| Set::Url.has(**b)).count();
+    let near = name.iter().rev().take(MAX_NAME);
+    let word = near.take_while(|b| Set::Url.has(**b)).count();
     name.get(start - word..).is_some_and(|w| w.starts_with(b"--"))
 }
 
 /// Whether the word belongs to a tag (`<dbPassword>x</dbPassword>`).
 fn is_tag(bytes: &[u8], start: usize) -> bool {
     let name = bytes.get(..start).unwrap_or_default();
-    let word = name.iter().rev().take_while(|b| Set::Dotted.has(**b)).count();
+    let near = name.iter().rev().take(MAX_NAME);
+    let word = near.take_while(|b| Set::Dotted.has(**b)).count();
     (start - word).checked_sub(1).and_then(|i| name.get(i)) == Some(&b'<')
 }
 
 /// ` for user admin`, ` of the database`: up to three words.
 fn skip_owner(text: &str, at: usize) -> Option<usize> {
-    let rest = text.get(at..)?;
+    let rest = text.get(at..text.floor_char_boundary(at + MAX_NAME))?;
     let mut words = rest.split_inclusive(' ');
     if words.next()? != " " {
         return None;

@@ -152,7 +152,7 @@ fn patterns(text: &str, out: &mut Vec<(u8, Find)>, work: &mut Work) -> Result<()
         };
         let found = match lead {
             Lead::Fixed(rule, certain) => {
-                let found = fixed_at(text, hit.start(), hit.end(), rule, *certain);
+                let found = fixed_at(text, hit.start(), hit.end(), rule, *certain, work)?;
                 found.map(|end| (if *certain { 0 } else { 2 }, hit.start(), end, rule.0))
             }
             Lead::Form(at) => match engine.forms.get(*at) {
@@ -166,7 +166,7 @@ fn patterns(text: &str, out: &mut Vec<(u8, Find)>, work: &mut Work) -> Result<()
             }
             Lead::Assigned(judge, class) => {
                 let value = assigned::value(text, hit.start(), hit.end(), *judge);
-                work.spend(value.map_or(64, |(start, end)| end - start))?;
+                work.spend(value.map_or(128, |(start, end)| end - start))?;
                 value.map(|(start, end)| (5, start, end, *class))
             }
         };
@@ -224,25 +224,37 @@ pub(super) fn is_mask(value: &str) -> bool {
 }
 
 /// The end of a token whose first letters stand at `start..end`.
-fn fixed_at(text: &str, start: usize, end: usize, rule: &Fixed, certain: bool) -> Option<usize> {
+fn fixed_at(
+    text: &str,
+    start: usize,
+    end: usize,
+    rule: &Fixed,
+    certain: bool,
+    work: &mut Work,
+) -> Result<Option<usize>, Blocked> {
     let (_, prefix, set, least) = *rule;
     let bytes = text.as_bytes();
     // Keywords are found in either case; here it matters.
     if text.get(start..end) != Some(prefix) || !shape::begins_word(bytes, start) {
-        return None;
+        return Ok(None);
     }
     let (stop, letters) = over_lines(bytes, end, set, usize::from(least));
+    // Charged whatever comes of it: a text of beginnings would otherwise be read once for each of them.
+    work.spend(stop.saturating_sub(end))?;
     if letters < usize::from(least) {
-        return None;
+        return Ok(None);
     }
     // In a set without dots and dashes, one more letter or digit is another word.
     if bytes.get(stop).is_some_and(u8::is_ascii_alphanumeric) {
-        return None;
+        return Ok(None);
     }
-    let value = text.get(end..stop)?;
+    let Some(value) = text.get(end..stop) else {
+        return Ok(None);
+    };
     let varied = shape::entropy(value) > 1.5;
-    (varied && (certain || shape::is_random(value) && shape::classes(value) >= 3 - usize_is_hex(set)))
-        .then_some(stop)
+    let is_one =
+        varied && (certain || shape::is_random(value) && shape::classes(value) >= 3 - usize_is_hex(set));
+    Ok(is_one.then_some(stop))
 }
 
 /// Hexadecimal values have two classes at most.
@@ -480,6 +492,17 @@ mod tests {
             // Each took minutes here once; what a large text costs is measured by the bench.
             assert_eq!(super::super::find(&text), Ok(vec![]));
         }
+    }
+
+    #[test]
+    fn a_text_of_beginnings_of_keys_is_blocked_and_not_read_once_for_each() {
+        let text = "sk-".repeat(5_000);
+        assert_eq!(super::super::find(&text), Err(Blocked::TooMuchWork));
+        // As many of them as somebody may speak of are no work.
+        assert_eq!(
+            super::super::find("keys begin with sk-, sk-, sk- or sk-"),
+            Ok(vec![])
+        );
     }
 
     #[test]

@@ -254,7 +254,7 @@ pub(super) const FORMS: &[Form] = &[
         "ansible-vault",
         &["$ansible_vault;"],
         (0, 0),
-        r"^\$ANSIBLE_VAULT;[0-9.]+;AES256[^\n]*(?:\s+[0-9a-f]{20,})+",
+        r"^\$ANSIBLE_VAULT;[0-9.]+;AES256[^\n]{0,256}(?:\s+[0-9a-f]{20,})+",
         Check::Form,
     ),
     form(

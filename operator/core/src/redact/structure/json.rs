@@ -119,9 +119,9 @@ pub(super) fn nested(text: &str) -> Vec<(Range, String)> {
     let mut i = 0;
     while let Some(found) = text.get(i.min(text.len())..).and_then(|rest| rest.find("\\\"")) {
         let escape = i + found;
-        // Back to the quote that opens the string, on the same line.
+        // Back to the quote that opens the string, on the same line, and never into what was read.
         let mut open = escape;
-        while open > 0 {
+        while open > i {
             open -= 1;
             let b = bytes.get(open).copied().unwrap_or_default();
             let escaped = open > 0 && bytes.get(open - 1) == Some(&b'\\');

@@ -136,8 +136,12 @@ fn other(frames: &mut Frames<'_>, at: usize, end: usize, indent: isize) -> usize
 fn json_from(frames: &mut Frames<'_>, at: usize, key: Option<Range>) -> usize {
     let bytes = frames.text.as_bytes();
     let mut i = json::read(frames, at, key);
+    let mut end = line_end(bytes, i);
     loop {
-        let end = line_end(bytes, i);
+        // Many pieces may stand on one line: its end is looked for once.
+        if i > end {
+            end = line_end(bytes, i);
+        }
         match frames.text.get(i..end).and_then(|line| line.find(['{', '['])) {
             Some(found) => i = json::read(frames, i + found, None),
             None => return end + 1,
