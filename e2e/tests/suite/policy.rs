@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
-use kube::api::{DeleteParams, PostParams};
-use kube::{Client, ResourceExt};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{DeleteParams, ListParams, PostParams};
+use kube::{Api, Client, ResourceExt};
 use kubechat_crds::condition::{find, types};
 use kubechat_crds::{CommandPlan, PlanPhase, RequestPhase};
 use kubechat_e2e::cluster::Options;
@@ -74,6 +75,9 @@ async fn rules_freezes_and_packs_that_change_or_go_bind_plans_as_the_stricter_of
             loosened_or_deleted_the_frozen_requirement_binds(&people)
                 .await
                 .context("a loosened pack")?;
+            pods_that_match_only_since_an_approval_make_the_plan_stale(&people)
+                .await
+                .context("pods that come to match")?;
             a_deny_that_comes_later_ends_the_plan(&people)
                 .await
                 .context("a tightened pack")
@@ -194,6 +198,48 @@ async fn loosened_or_deleted_the_frozen_requirement_binds(people: &People) -> Re
     ended_as(&people.alice, &plan, PlanPhase::Succeeded).await?;
     ensure!(people.replicas().await? == 4);
     Ok(())
+}
+
+/// Between the first word and the last one, 40 more come to match.
+async fn pods_that_match_only_since_an_approval_make_the_plan_stale(people: &People) -> Result<()> {
+    people
+        .apply("two", &json!({"approvals": {"destructive": {"count": 2}}}))
+        .await?;
+    let pods: Api<Pod> = Api::namespaced(people.alice.clone(), DEMO);
+    let make = async |range: std::ops::Range<usize>| {
+        for n in range {
+            let pod = json!({
+                "metadata": {"name": format!("batch-{n}"), "labels": {"batch": "x"}},
+                "spec": {"containers": [{"name": "c", "image": "nginx:1.28"}]},
+            });
+            pods.create(&PostParams::default(), &serde_json::from_value(pod)?)
+                .await?;
+        }
+        anyhow::Ok(())
+    };
+    make(0..2).await?;
+    let plan = eventually(LATER, "a plan needs two", || async {
+        let plan = plan_for(&people.alice, DEMO, "delete pods -l batch=x").await?;
+        let two = plan.spec.requirement.iter().any(|r| r.policy == "two");
+        ensure!(two, "{:?}", plan.spec.requirement);
+        Ok(plan)
+    })
+    .await?;
+    approve(&people.bob, &plan).await?;
+    waits(people, &plan, "1/2").await?;
+    make(2..42).await?;
+    approve(&people.carol, &plan).await?;
+    let ended = ended_unsent(&people.alice, &plan, PlanPhase::Stale).await?;
+    let grew = ["the blast radius grew from 2 to 42 objects", "Pod from 2 to 42"];
+    says(&verdict(&ended)?.message, &grew)?;
+    let all = ListParams::default().labels("batch=x");
+    let left = pods.list(&all).await?.items;
+    let untouched = left
+        .iter()
+        .filter(|pod| pod.metadata.deletion_timestamp.is_none());
+    ensure!(untouched.count() == 42, "{} are left", left.len());
+    pods.delete_collection(&DeleteParams::default(), &all).await?;
+    people.remove("two").await
 }
 
 async fn a_deny_that_comes_later_ends_the_plan(people: &People) -> Result<()> {
