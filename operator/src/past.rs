@@ -165,15 +165,19 @@ impl Removed {
         self.keep(Past::removed(plan), now);
     }
 
-    fn keep(&self, past: Past, now: Timestamp) {
+    fn keep(&self, mut past: Past, now: Timestamp) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, plans| {
             plans.retain(|p| is_recent(p, now));
             !plans.is_empty()
         });
         let plans = all.entry(past.username.clone()).or_default();
-        // The log may have told of it before, and less.
-        plans.retain(|p| p.plan != past.plan);
+        // The log and the watch may both tell of it: what either saw begun, began.
+        plans.retain(|p| {
+            let same = p.plan == past.plan;
+            past.effect |= same && p.effect;
+            !same
+        });
         if plans.len() < MAX_KEPT && is_recent(&past, now) {
             plans.push(past);
         }

@@ -52,6 +52,9 @@ fn a_plan_that_was_removed_goes_on_counting_for_its_hour_and_once() {
     assert_eq!(uids(&found), ["p1"]);
     assert!(found[0].effect && found[0].changed.len() == 1);
     assert!(removed.with(none(), "bob", now()).is_empty());
+    // What the watch saw last may be older than what the log knows: what began, began.
+    removed.note(&plan("p1", 5, StepState::Pending), now());
+    assert!(removed.with(none(), "alice", now())[0].effect);
     // Told twice, or still in the cache, it is one plan.
     let there = plan("p1", 5, StepState::Done);
     removed.note(&there, now());

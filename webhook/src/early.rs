@@ -24,6 +24,8 @@ use crate::state::State;
 const FRESH: Duration = Duration::from_secs(1);
 /// Most decisions between their two sides; of more, rights are asked when they are judged.
 const MAX_BEGUN: usize = 256;
+/// Longest digest, as the schema bounds it: what is stamped has not been held against the schema yet.
+const MAX_DIGEST: usize = 71;
 
 /// The decisions that were stamped and not yet judged.
 #[derive(Debug, Default)]
@@ -48,7 +50,7 @@ impl Early {
         let Some(digest) = review.spec().ok().and_then(|spec| spec["planDigest"].as_str()) else {
             return;
         };
-        if !decides || identity(review.user()).is_service_account() {
+        if !decides || digest.len() > MAX_DIGEST || identity(review.user()).is_service_account() {
             return;
         }
         let (user, digest) = (review.user().clone(), digest.to_owned());

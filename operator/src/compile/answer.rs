@@ -22,10 +22,18 @@ pub fn text(words: &str) -> Answer {
 /// A text of the cluster (a log, a manifest) without what looks like a secret: an answer has more readers than the text had.
 #[must_use]
 pub(super) fn scrubbed(text: &str) -> String {
-    // Many times what an answer shows: a secret that is cut here is shown nowhere.
     let end = text.floor_char_boundary(MAX_SCRUBBED);
-    kubechat_core::redact::shown(text.get(..end).unwrap_or_default())
+    let mut clean = kubechat_core::redact::shown(text.get(..end).unwrap_or_default());
+    if end < text.len() {
+        // Half a secret may stand where it was cut, and look like none.
+        clean.truncate(clean.floor_char_boundary(clean.len().saturating_sub(MAX_VALUE)));
+        clean.push_str("\n.. (longer than what is looked at for an answer)");
+    }
+    clean
 }
+
+/// Longest value that is looked for as one.
+const MAX_VALUE: usize = 4096;
 
 /// Bytes of a text of the cluster that are looked at for an answer of 4 KiB.
 const MAX_SCRUBBED: usize = 64 * 1024;
@@ -114,6 +122,23 @@ fn first_line(words: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_that_is_cut_before_it_is_looked_at_shows_nothing_of_its_border() {
+        // One mask stands for nearly all of it, and half a token follows.
+        let key = "A".repeat(MAX_SCRUBBED - 60);
+        let text = format!(
+            "-----BEGIN PRIVATE KEY-----\n{key}\n-----END PRIVATE KEY-----\nghp_{}",
+            "aB3dE6".repeat(6)
+        );
+        let clean = scrubbed(&text);
+        assert!(
+            !clean.contains("ghp_") && clean.contains("longer than"),
+            "{clean}"
+        );
+        let long = "a line\n".repeat(20_000);
+        assert!(scrubbed(&long).starts_with("a line\na line") && scrubbed(&long).len() < MAX_SCRUBBED);
+    }
 
     #[test]
     fn a_text_of_the_cluster_loses_what_looks_like_a_secret() {

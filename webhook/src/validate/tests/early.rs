@@ -19,6 +19,13 @@ async fn rights_asked_at_the_stamp_count_once_and_soon_and_for_the_same_person_a
     let mut same_name = bob();
     same_name["groups"] = json!(["approvers", "more"]);
     let another = plan();
+    // What is no digest of a plan is neither kept nor asked about before the schema has judged it.
+    let fixture = Fixture::new(&[baseline()], cluster(&spec, json!({}), &["demo"]).0);
+    let mut long = decision(&bob(), &spec, "Approve");
+    long["object"]["spec"]["planDigest"] = json!("x".repeat(1 << 20));
+    fixture.review("/mutate", &long).await;
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(questions(&fixture), 0);
     // Who decides after how long on which plan, after bob's decision was stamped; how often rights are asked in all.
     for (who, late, of, expected) in [
         (bob(), 0, &spec, 1),

@@ -119,13 +119,14 @@ const MIGHTY: &[(&[&str], &[&str], &[&str])] = &[
     ),
     (&[""], &["serviceaccounts/token"], &["create"]),
     // A pod runs as any account of its namespace, and what runs in a pod has what the pod has.
-    (&[""], &["pods", "replicationcontrollers"], &["create"]),
+    (&[""], &["pods"], &["create"]),
+    (&[""], &["replicationcontrollers"], &["create", "update", "patch"]),
     (
         &["apps", "extensions"],
         &["deployments", "statefulsets", "daemonsets", "replicasets"],
-        &["create"],
+        &["create", "update", "patch"],
     ),
-    (&["batch"], &["jobs", "cronjobs"], &["create"]),
+    (&["batch"], &["jobs", "cronjobs"], &["create", "update", "patch"]),
     (
         &[""],
         &["pods/exec", "pods/attach", "nodes/proxy"],
@@ -262,10 +263,7 @@ mod tests {
         for (rules, expected) in [
             (json!([read]), "reads"),
             (json!([]), "reads"),
-            (
-                json!([read, rule(&["apps"], &["deployments"], &["patch"])]),
-                "changes",
-            ),
+            (json!([read, rule(&[""], &["services"], &["patch"])]), "changes"),
             (json!([rule(&[""], &["configmaps"], &["create"])]), "changes"),
             (json!([named]), "secrets"),
             (json!([rule(&["apps"], &["*"], &["*"])]), "everything"),
@@ -325,6 +323,8 @@ mod tests {
             ("", "*/exec", "*"),
             ("", "pods/attach", "create"),
             ("", "pods/ephemeralcontainers", "patch"),
+            ("apps", "deployments", "patch"),
+            ("batch", "cronjobs", "update"),
             ("rbac.authorization.k8s.io", "clusterroles", "escalate"),
             ("rbac.authorization.k8s.io", "clusterroles", "bind"),
             ("rbac.authorization.k8s.io", "roles", "patch"),
