@@ -21,6 +21,7 @@ use crate::identity::Identity;
     shortname = "kcaup",
     category = "kubechat",
     category = "kubechat-policy",
+    validation = Rule::new("self.metadata.name == 'default'").message("there is one AuditPolicy, named default. Nothing was stored. Name it default"),
     doc = "What is recorded in the audit log. One object, named default. Executions, approvals, outbound calls and configuration changes are always recorded.",
     printcolumn(
         name = "Ready",

@@ -36,6 +36,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use crate::cluster::{self, Cluster, Nodes};
@@ -65,7 +66,7 @@ pub struct Args {
     /// A smoke run: small and short, for seeing that the benches work, not for numbers
     #[arg(long)]
     quick: bool,
-    /// Measure only these
+    /// Measure only these, into results-PART.json
     #[arg(long, value_enum, value_name = "PART")]
     only: Option<Part>,
     /// Turns at once, and raw writers at once
@@ -130,6 +131,12 @@ impl Args {
             seed: self.seed,
             patience: Duration::from_secs(if self.quick { 20 } else { 120 }),
         }
+    }
+
+    /// What the names of the results end with: a part measured alone leaves those of the whole run as they are.
+    fn suffix(&self) -> String {
+        let part = self.only.and_then(|part| part.to_possible_value());
+        part.map_or_else(String::new, |part| format!("-{}", part.get_name()))
     }
 
     fn wants(&self, part: Part) -> bool {
@@ -282,13 +289,14 @@ pub async fn run(args: Args) -> Result<()> {
     if args.wants(Part::Plans) {
         plans_part(&args, &progress, &mut findings, &mut details).await?;
     }
-    report::save(&args.out, &findings, &Value::Object(details))?;
+    let suffix = args.suffix();
+    report::save(&args.out, &suffix, &findings, &Value::Object(details))?;
     println!("{}", report::table(&findings));
     for finding in &findings {
         println!("{}", finding.explained());
     }
     println!(
-        "results: {0}/results.json, everything else: {0}/details.json",
+        "results: {0}/results{suffix}.json, everything else: {0}/details{suffix}.json",
         args.out.display()
     );
     let missed = findings.iter().filter(|one| !one.passes()).count();

@@ -272,15 +272,15 @@ pub(super) fn breakdown(lines: &[Line]) -> String {
     table.to_string()
 }
 
-/// Writes both files.
-pub(super) fn save(folder: &Path, findings: &[Finding], details: &Value) -> Result<()> {
+/// Writes both files; their names end with `suffix`.
+pub(super) fn save(folder: &Path, suffix: &str, findings: &[Finding], details: &Value) -> Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("{} was not made", folder.display()))?;
     write_atomically(
-        &folder.join("results.json"),
+        &folder.join(format!("results{suffix}.json")),
         &serde_json::to_string_pretty(findings)?,
     )?;
     write_atomically(
-        &folder.join("details.json"),
+        &folder.join(format!("details{suffix}.json")),
         &serde_json::to_string_pretty(details)?,
     )
 }
@@ -314,11 +314,27 @@ mod tests {
     }
 
     #[test]
+    fn a_part_measured_alone_leaves_the_results_of_the_whole_run() {
+        let folder = tempfile::TempDir::new().unwrap();
+        save(
+            folder.path(),
+            "",
+            &[Finding::new(B1, found(0.5, 0.7), "all".to_owned())],
+            &Value::Null,
+        )
+        .unwrap();
+        save(folder.path(), "-policy", &[], &Value::Null).unwrap();
+        let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+        assert!(read("results.json").contains("B1"));
+        assert_eq!(read("results-policy.json"), "[]");
+    }
+
+    #[test]
     fn results_have_exactly_the_fields_that_others_read() {
         let findings = [Finding::new(B1, found(0.5, 0.7), "how".to_owned())];
         let folder = tempfile::TempDir::new().unwrap();
         let out = folder.path().join("bench");
-        save(&out, &findings, &Value::Null).unwrap();
+        save(&out, "", &findings, &Value::Null).unwrap();
         let read: Vec<serde_json::Map<String, Value>> =
             serde_json::from_str(&std::fs::read_to_string(out.join("results.json")).unwrap()).unwrap();
         let mut fields: Vec<&str> = read[0].keys().map(String::as_str).collect();
