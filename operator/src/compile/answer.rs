@@ -32,6 +32,19 @@ pub(super) fn scrubbed(text: &str) -> String {
     clean
 }
 
+/// A cell as an answer may show it. It is looked at beside its column's title, which may be what tells that it is a secret.
+fn cell(title: &str, said: &str) -> String {
+    let front = format!("{title}: ");
+    match scrubbed(&format!("{front}{said}")).strip_prefix(&front) {
+        Some(clean) => clean.to_owned(),
+        // What was found begins within the title.
+        None => WITHHELD.to_owned(),
+    }
+}
+
+/// What stands for a cell of which nothing may be shown.
+const WITHHELD: &str = "(withheld)";
+
 /// Longest value that is looked for as one.
 const MAX_VALUE: usize = 4096;
 
@@ -58,14 +71,15 @@ pub(super) fn with_table(
     more: &str,
 ) -> Answer {
     let columns: Vec<String> = columns.into_iter().take(20).map(|c| clip(c, 63)).collect();
+    let titles: Vec<String> = columns.iter().map(|title| scrubbed(title)).collect();
     let mut kept = vec![];
     let mut bytes = 0;
     let had = rows.len();
     for row in rows.into_iter().take(MAX_ROWS) {
         let row: Vec<String> = row
             .into_iter()
-            .take(columns.len())
-            .map(|c| clip(c, 1024))
+            .zip(&columns)
+            .map(|(said, title)| clip(cell(title, &said), 1024))
             .collect();
         bytes += row.iter().map(String::len).sum::<usize>();
         if bytes > MAX_TABLE_BYTES {
@@ -75,7 +89,7 @@ pub(super) fn with_table(
     }
     let cut = kept.len() < had || i64::try_from(kept.len()).unwrap_or(i64::MAX) < total;
     let table = Table {
-        columns,
+        columns: titles,
         rows: kept,
         total,
         continue_: cut.then(|| clip(more.to_owned(), 500)),
@@ -148,6 +162,54 @@ mod tests {
             !clean.contains("eyJzdWIi") && clean.contains("start") && clean.contains("end"),
             "{clean}"
         );
+    }
+
+    #[test]
+    fn cells_of_a_table_lose_what_looks_like_a_secret_by_itself_or_by_its_column() {
+        let token = format!("ghp_{}", "aB3dE6".repeat(6));
+        let columns = ["Name", "Note", "Password", "Last seen"];
+        let rows = vec![
+            vec!["web-1", token.as_str(), "Hunter2Hunter2", "3m"],
+            vec!["web-2", "--db-password Hunter2Hunter2", "<none>", "4m"],
+            vec![
+                "web-7d9f6b5c4-x2x9p",
+                "nginx:1.28",
+                "True",
+                "2026-03-01T12:00:00Z",
+            ],
+        ];
+        let rows = rows
+            .into_iter()
+            .map(|row| row.into_iter().map(str::to_owned).collect())
+            .collect();
+        let answer = with_table("t", columns.map(str::to_owned).to_vec(), rows, 3, "");
+        let table = answer.table.unwrap();
+        let all = serde_json::to_string(&table).unwrap();
+        assert!(!all.contains("ghp_") && !all.contains("Hunter2"), "{all}");
+        assert_eq!(table.columns, columns);
+        assert_eq!(
+            table.rows[2],
+            [
+                "web-7d9f6b5c4-x2x9p",
+                "nginx:1.28",
+                "True",
+                "2026-03-01T12:00:00Z"
+            ]
+        );
+        assert_eq!(
+            (table.rows[1][0].as_str(), table.rows[1][3].as_str()),
+            ("web-2", "4m")
+        );
+    }
+
+    #[test]
+    fn a_title_of_a_column_that_holds_a_secret_is_not_shown_and_nor_is_what_stands_below() {
+        let token = format!("ghp_{}", "aB3dE6".repeat(6));
+        let table = with_table("t", vec![token.clone()], vec![vec!["x".to_owned()]], 1, "")
+            .table
+            .unwrap();
+        assert!(!table.columns[0].contains("aB3dE6"), "{:?}", table.columns);
+        assert_eq!(table.rows, [[WITHHELD]]);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! `password: ...`, `API_TOKEN=...`, `--secret ...`, `the token is ...`: a word that names a secret, an assignment, a value.
 
-use super::shape::{Set, is_placeholder, is_reference, looks_chosen, looks_like_token};
+use super::Blocked;
+use super::shape::{Set, is_placeholder, is_reference, looks_chosen, looks_like_token, opens_gap};
+use super::work::{Work, look};
 
 /// How a value is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,8 +76,28 @@ const MAX_NAME: usize = 256;
 /// A value: first byte, one past the last.
 pub(super) type Range = (usize, usize);
 
+/// Work for a word that names a secret, whatever stands beside it.
+const A_WORD: usize = 128;
+
 /// The value that is given to the name whose word stands at `start..end`, if it looks like one.
-pub(super) fn value(text: &str, start: usize, end: usize, judge: Judge) -> Option<Range> {
+pub(super) fn value(
+    text: &str,
+    start: usize,
+    end: usize,
+    judge: Judge,
+    work: &mut Work,
+) -> Result<Option<Range>, Blocked> {
+    work.spend(A_WORD)?;
+    let Some((range, opened)) = given(text, start, end) else {
+        return Ok(None);
+    };
+    // Charged whatever it is judged to be: in a text of names each may be the value of those before it.
+    work.spend(range.1 - range.0)?;
+    Ok(judged(text, range, opened, judge).then_some(range))
+}
+
+/// What is given to the name whose word stands at `start..end`, and whether a tag opens it.
+fn given(text: &str, start: usize, end: usize) -> Option<(Range, bool)> {
     let bytes = text.as_bytes();
     let reach = bytes.get(..bytes.len().min(end + MAX_SUFFIX))?;
     let suffix = super::shape::run(reach, end, Set::Url);
@@ -90,21 +112,25 @@ pub(super) fn value(text: &str, start: usize, end: usize, judge: Judge) -> Optio
         let after = skip_owner(text, suffix)?;
         assignment(text, after, false, false)
     })?;
-    let range = token(text, at)?;
-    let value = text.get(range.0..range.1)?;
-    // `<password>x</password>` and not `<password>`.
+    // Whatever its length, a gap to be filled is no value.
+    if bytes.get(at).is_none_or(|b| opens_gap(char::from(*b))) {
+        return None;
+    }
     let opened = named && text.get(..at).is_some_and(|before| before.ends_with('>'));
-    if opened && bytes.get(range.1) != Some(&b'<') {
-        return None;
-    }
-    if is_placeholder(value) || is_reference(value) {
-        return None;
-    }
-    let counts = match judge {
-        Judge::Password => value.len() >= 6 && looks_chosen(value),
-        Judge::Token => value.len() >= 8 && looks_like_token(value),
-    };
-    counts.then_some(range)
+    Some((token(text, at)?, opened))
+}
+
+fn judged(text: &str, range: Range, opened: bool, judge: Judge) -> bool {
+    let value = text.get(range.0..range.1).unwrap_or_default();
+    // `<password>x</password>` and not `<password>`.
+    let closed = !opened || text.as_bytes().get(range.1) == Some(&b'<');
+    closed
+        && !is_placeholder(value)
+        && !is_reference(value)
+        && match judge {
+            Judge::Password => value.len() >= 6 && looks_chosen(value),
+            Judge::Token => value.len() >= 8 && looks_like_token(value),
+        }
 }
 
 /// Values assigned within `reach` bytes after `at`, on the same line.
@@ -199,6 +225,7 @@ fn token(text: &str, at: usize) -> Option<Range> {
         }
         end += 1;
     }
+    look(end - at);
     while !text.is_char_boundary(end) {
         end -= 1;
     }
@@ -213,7 +240,9 @@ fn is_flag(bytes: &[u8], start: usize) -> bool {
     let name = bytes.get(..start).unwrap_or_default();
     let near = name.iter().rev().take(MAX_NAME);
     let word = near.take_while(|b| Set::Url.has(**b)).count();
-    name.get(start - word..).is_some_and(|w| w.starts_with(b"--"))
+    look(word);
+    // One whose beginning is too far away may be anything, a flag too.
+    word == MAX_NAME || name.get(start - word..).is_some_and(|w| w.starts_with(b"--"))
 }
 
 /// Whether the word belongs to a tag (`<dbPassword>x</dbPassword>`).
@@ -221,7 +250,8 @@ fn is_tag(bytes: &[u8], start: usize) -> bool {
     let name = bytes.get(..start).unwrap_or_default();
     let near = name.iter().rev().take(MAX_NAME);
     let word = near.take_while(|b| Set::Dotted.has(**b)).count();
-    (start - word).checked_sub(1).and_then(|i| name.get(i)) == Some(&b'<')
+    look(word);
+    word == MAX_NAME || (start - word).checked_sub(1).and_then(|i| name.get(i)) == Some(&b'<')
 }
 
 /// ` for user admin`, ` of the database`: up to three words.

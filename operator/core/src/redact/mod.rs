@@ -18,15 +18,18 @@ mod named;
 pub mod names;
 pub mod second;
 mod shape;
+#[cfg(test)]
+mod slow_tests;
 mod structure;
 mod view;
+mod work;
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use engine::Work;
 use view::View;
+use work::Work;
 
 /// Largest text that is looked at; a longer one is blocked.
 pub const MAX_TEXT: usize = 8 * 1024 * 1024;

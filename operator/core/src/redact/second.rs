@@ -11,6 +11,8 @@ use serde_json::Value;
 pub const MAX_BODY: usize = 4 * 1024 * 1024;
 /// Encodings within encodings.
 const MAX_LAYERS: u8 = 4;
+/// Longest mark, with room.
+const MAX_MARK: usize = 96;
 
 /// Why a body must not be sent. It never says what was found, only of what sort.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -79,6 +81,8 @@ fn masked(said: &str) -> bool {
 
 /// The length of the mark that a text begins with: `[REDACTED:class:n]` or `[REDACTED]`. What only looks like one hides nothing.
 fn mark(said: &str) -> Option<usize> {
+    // No mark is longer; a text of beginnings of marks would be read to its end for each of them.
+    let said = said.get(..said.floor_char_boundary(MAX_MARK))?;
     let rest = said.strip_prefix("[REDACTED")?;
     let head = said.len() - rest.len();
     if rest.starts_with(']') {

@@ -1,5 +1,7 @@
 //! What values are made of: sets of characters, and how random a value looks.
 
+use super::work::look;
+
 /// A set of ASCII characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Set {
@@ -49,7 +51,9 @@ impl Set {
 /// One past the last byte of the run of `set` that begins at `at`.
 pub(super) fn run(bytes: &[u8], at: usize, set: Set) -> usize {
     let rest = bytes.get(at..).unwrap_or_default();
-    at + rest.iter().take_while(|b| set.has(**b)).count()
+    let count = rest.iter().take_while(|b| set.has(**b)).count();
+    look(count);
+    at + count
 }
 
 /// Whether a token may begin at `at`: nothing before it belongs to the same word. A letter that is part of an escape
@@ -67,12 +71,15 @@ pub(super) fn begins_word(bytes: &[u8], at: usize) -> bool {
     escape || code
 }
 
+/// What a gap to be filled begins with.
+pub(super) const fn opens_gap(first: char) -> bool {
+    matches!(first, '<' | '$' | '{' | '%' | '[')
+}
+
 /// `<password>`, `$TOKEN`, `${x}`, `$(x)`, `{{ x }}`, `***`, `xxxx`, `...`, a mask of ours: a gap to be filled.
 pub(super) fn is_placeholder(value: &str) -> bool {
     let first = value.chars().next();
-    matches!(first, None | Some('<' | '$' | '{' | '%' | '['))
-        || value.chars().all(|c| Some(c) == first)
-        || value.starts_with("...")
+    first.is_none_or(opens_gap) || value.chars().all(|c| Some(c) == first) || value.starts_with("...")
 }
 
 /// A path, a URL, a digest or an image: says where something stands.
@@ -104,6 +111,7 @@ pub(super) fn classes(value: &str) -> u32 {
 
 /// Shannon entropy in bits a byte.
 pub(super) fn entropy(value: &str) -> f64 {
+    look(value.len());
     let mut counts = [0_u32; 256];
     for byte in value.bytes() {
         counts[usize::from(byte)] += 1;
@@ -123,6 +131,7 @@ pub(super) fn is_random(value: &str) -> bool {
 
 /// Words joined by punctuation (`reset-by-admin.`): prose or a name, not a chosen password.
 pub(super) fn is_words(value: &str) -> bool {
+    look(value.len());
     let joiner = |c: char| matches!(c, '-' | '_' | '.' | '/' | ':' | '?' | '!' | ')' | '(');
     value.split(joiner).all(|word| {
         let mut letters = word.chars();

@@ -86,7 +86,7 @@ fn summary(found: &Found) -> String {
         let message = if text("message").is_empty() {
             String::new()
         } else {
-            format!(": {}", scrubbed(text("message")))
+            format!(": {}", text("message"))
         };
         lines.push(format!(
             "  {}={} {}{message}",
@@ -95,6 +95,8 @@ fn summary(found: &Found) -> String {
             text("reason")
         ));
     }
+    // Labels, images and reasons are free text too; line by line, so that no line is read as a field of another.
+    let lines: Vec<String> = lines.iter().map(|line| scrubbed(line)).collect();
     lines.join("\n")
 }
 
@@ -187,4 +189,47 @@ fn map(value: Option<&Value>) -> Option<String> {
             .collect::<Vec<_>>()
             .join(", "),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use kubechat_core::plan::KindRef;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_an_object_says_of_itself_is_described_without_what_looks_like_a_secret() {
+        let token = format!("ghp_{}", "aB3dE6".repeat(6));
+        let kind = KindRef {
+            group: "apps".into(),
+            version: "v1".into(),
+            kind: "Deployment".into(),
+            resource: "deployments".into(),
+            namespaced: true,
+            scalable: true,
+        };
+        let object = json!({
+            "metadata": {"name": "web", "namespace": "demo", "labels": {"app": "web", "token": token, "password": "Hunter2Hunter2"}},
+            "spec": {
+                "replicas": 2,
+                "selector": {"matchLabels": {"app": "web", "api-key": token}},
+                "template": {"spec": {"containers": [
+                    {"name": "web", "image": "https://bob:Hunter2Hunter2@registry.example.org/web:1"},
+                    {"name": "side", "image": "registry.example.org/side:2"},
+                ]}},
+            },
+            "status": {"conditions": [{"type": "Available", "status": "False", "reason": token, "message": format!("pulled with {token}")}]},
+        });
+        let said = summary(&Found { kind, object });
+        assert!(!said.contains("ghp_") && !said.contains("Hunter2"), "{said}");
+        for shown in [
+            "app=web",
+            "side (registry.example.org/side:2)",
+            "Available=False",
+            "0 of 2 ready",
+        ] {
+            assert!(said.contains(shown), "{shown}: {said}");
+        }
+    }
 }

@@ -5,7 +5,7 @@ use kubechat_crds::chat_request::Answer;
 use kubechat_crds::intent::Intent;
 use serde_json::Value;
 
-use super::super::answer::{text, with_table};
+use super::super::answer::{scrubbed, text, with_table};
 use super::super::{Stop, Turn, resolve};
 use super::{citation, place};
 use crate::cluster::objects::{Objects, Query};
@@ -52,7 +52,11 @@ pub(super) async fn lines_about(turn: &Turn<'_>, found: &Found, most: usize) -> 
         Err(stop) => return Err(stop),
     };
     all.sort_by_key(|e| std::cmp::Reverse(time(e)));
-    Ok(all.iter().take(most).map(|e| row(e).join("  ")).collect())
+    Ok(all
+        .iter()
+        .take(most)
+        .map(|e| scrubbed(&row(e).join("  ")))
+        .collect())
 }
 
 async fn about(turn: &Turn<'_>, found: &Found) -> Result<Vec<Value>, Stop> {
@@ -131,7 +135,7 @@ fn row(event: &Value) -> Vec<String> {
         text("/type"),
         text("/reason"),
         object,
-        super::super::answer::scrubbed(&text("/message")),
+        text("/message"),
     ]
 }
 

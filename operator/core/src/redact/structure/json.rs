@@ -1,5 +1,6 @@
 //! JSON, and YAML's flow style: forgiving, and done at the first thing that is neither.
 
+use super::super::work::look;
 use super::{Frames, MAX_DEPTH, Range};
 
 /// Reads from the `{` or `[` at `at`, the value of the field `key`. Answers where it ended: after the last bracket, or
@@ -12,6 +13,9 @@ pub(super) fn read(frames: &mut Frames<'_>, at: usize, key: Option<Range>) -> us
     // The last string or word, until it is known whether it is a key.
     let mut last: Option<Range> = None;
     while let Some(b) = bytes.get(i).copied() {
+        if !frames.spend(1) {
+            break;
+        }
         match b {
             b'{' | b'[' => {
                 if frames.stack.len() - base >= MAX_DEPTH {
@@ -41,7 +45,7 @@ pub(super) fn read(frames: &mut Frames<'_>, at: usize, key: Option<Range>) -> us
                 next_key = last.take();
                 i += 1;
             }
-            b'"' | b'\'' => match string_end(bytes, i) {
+            b'"' | b'\'' => match frames.string_end(i) {
                 Some(end) if last.is_none() => {
                     last = Some((i + 1, end));
                     i = end + 1;
@@ -59,6 +63,7 @@ pub(super) fn read(frames: &mut Frames<'_>, at: usize, key: Option<Range>) -> us
             b' ' | b'\t' | b'\r' | b'\n' => i += 1,
             _ if last.is_none() => {
                 let end = word_end(bytes, i);
+                frames.spend(end - i);
                 if end == i {
                     break;
                 }
@@ -74,23 +79,32 @@ pub(super) fn read(frames: &mut Frames<'_>, at: usize, key: Option<Range>) -> us
     i.max(at + 1)
 }
 
-/// The closing quote of the string that begins at `at`; `None` where a line ends first.
-fn string_end(bytes: &[u8], at: usize) -> Option<usize> {
-    let quote = *bytes.get(at)?;
+/// Where the string that begins at `at` ends: at its closing quote, at the end of its line, or of the text.
+pub(super) fn string_stop(bytes: &[u8], at: usize) -> usize {
+    let quote = bytes.get(at).copied().unwrap_or_default();
     let mut i = at + 1;
-    loop {
-        match bytes.get(i)? {
+    while let Some(b) = bytes.get(i) {
+        match b {
             b'\\' => i += 2,
-            b'\n' => return None,
-            b if *b == quote => return Some(i),
+            b if *b == quote || *b == b'\n' => break,
             _ => i += 1,
         }
     }
+    look(i - at);
+    i
+}
+
+/// The closing quote of the string that begins at `at`; `None` where a line ends first.
+fn string_end(bytes: &[u8], at: usize) -> Option<usize> {
+    let stop = string_stop(bytes, at);
+    (bytes.get(stop)? == bytes.get(at)?).then_some(stop)
 }
 
 fn line_end(bytes: &[u8], at: usize) -> usize {
     let rest = bytes.get(at..).unwrap_or_default();
-    at + rest.iter().take_while(|b| **b != b'\n').count()
+    let count = rest.iter().take_while(|b| **b != b'\n').count();
+    look(count);
+    at + count
 }
 
 fn word_end(bytes: &[u8], at: usize) -> usize {
@@ -123,6 +137,7 @@ pub(super) fn nested(text: &str) -> Vec<(Range, String)> {
         let mut open = escape;
         while open > i {
             open -= 1;
+            look(1);
             let b = bytes.get(open).copied().unwrap_or_default();
             let escaped = open > 0 && bytes.get(open - 1) == Some(&b'\\');
             if b == b'\n' || b == b'"' && !escaped {

@@ -9,7 +9,8 @@ mod yaml;
 
 use super::engine::is_mask;
 use super::shape::{is_placeholder, looks_like_token};
-use super::{Find, Weight};
+use super::work::Work;
+use super::{Blocked, Find, Weight};
 
 /// Values withheld by the name of their field alone (lower case, without `-`, `_` and `.`).
 const ALWAYS: &[(&str, &str, Weight)] = &[
@@ -110,9 +111,34 @@ struct Frames<'t> {
     text: &'t str,
     stack: Vec<Frame>,
     found: Vec<Find>,
+    /// The last string that was looked through, by its quote: where it begins and where it stops.
+    strings: [Range; 2],
+    /// Work that is left. At none the readers stop, and the text is blocked.
+    left: usize,
 }
 
 impl<'t> Frames<'t> {
+    /// Whether there was that much work left.
+    const fn spend(&mut self, units: usize) -> bool {
+        self.left = self.left.saturating_sub(units);
+        self.left > 0
+    }
+
+    /// The closing quote of the string that begins at `at`; `None` where a line ends first. A quote of the same sort within a
+    /// string that was looked through is an escaped one, so a string that begins there stops where that one did.
+    fn string_end(&mut self, at: usize) -> Option<usize> {
+        let bytes = self.text.as_bytes();
+        let quote = bytes.get(at)?;
+        let known = self.strings.get_mut(usize::from(*quote == b'"'))?;
+        if !(known.0..known.1).contains(&at) {
+            *known = (at, json::string_stop(bytes, at));
+            let units = known.1 - known.0;
+            self.spend(units);
+        }
+        let stop = self.strings.get(usize::from(*quote == b'"'))?.1;
+        (bytes.get(stop) == Some(quote)).then_some(stop)
+    }
+
     fn slice(&self, range: Range) -> &'t str {
         self.text.get(range.0..range.1).unwrap_or_default()
     }
@@ -161,6 +187,8 @@ impl<'t> Frames<'t> {
 
     /// A field with a plain value, or a plain item of a list.
     fn scalar(&mut self, key: Option<Range>, value: Range) {
+        // Read for what it is, and asked whose it is at each depth.
+        self.spend(value.1 - value.0 + self.stack.len());
         let name = key.map_or("", |range| self.slice(range));
         let text = self.slice(value);
         if name == "kind" {
@@ -216,7 +244,10 @@ impl<'t> Frames<'t> {
         if plain == "token" && parent == "user" && text.len() >= 8 {
             return self.find(value, "kubeconfig-token", Weight::Secret);
         }
-        let literal = matches!(text, "true" | "false" | "null" | "~") || text.parse::<f64>().is_ok();
+        let literal = ["true", "false", "null", "~"]
+            .iter()
+            .any(|word| text.eq_ignore_ascii_case(word))
+            || text.parse::<f64>().is_ok();
         if literal || text.len() < 4 || text.contains(' ') && !text.contains('=') {
             return;
         }
@@ -232,6 +263,7 @@ impl<'t> Frames<'t> {
     /// Closes the innermost open thing at `end`. `whole` says that it was not cut off.
     fn leave(&mut self, end: usize, whole: bool) {
         let Some(mut frame) = self.stack.pop() else { return };
+        self.spend(1 + frame.data.len() + frame.inner.len());
         if frame.key.map(|range| self.slice(range)) == Some("managedFields") {
             self.find((frame.start, end), "managed-fields", Weight::Withheld);
         }
@@ -264,18 +296,30 @@ impl<'t> Frames<'t> {
 }
 
 /// What the structure of a text says is secret or to be withheld.
-pub(super) fn find(text: &str) -> Vec<Find> {
+///
+/// # Errors
+/// When it takes too much work.
+pub(super) fn find(text: &str, work: &mut Work) -> Result<Vec<Find>, Blocked> {
     // Without any of these nothing can stand in a structure.
     if !text.bytes().any(|b| matches!(b, b':' | b'{')) {
-        return vec![];
+        return Ok(vec![]);
     }
+    let had = work.left();
     let mut frames = Frames {
         text,
         stack: vec![],
         found: vec![],
+        strings: [(0, 0); 2],
+        left: had,
     };
     yaml::read(&mut frames);
-    frames.found
+    // None left is not enough: the readers stopped.
+    work.spend(if frames.left == 0 {
+        had + 1
+    } else {
+        had - frames.left
+    })?;
+    Ok(frames.found)
 }
 
 /// Strings of JSON within `text` that hold JSON themselves: where they stand, and what they say.

@@ -1,5 +1,6 @@
 //! YAML's block style, line by line; what is no YAML ends what was open.
 
+use super::super::work::look;
 use super::{Frames, MAX_DEPTH, Range, json};
 
 /// Reads the whole text.
@@ -13,7 +14,12 @@ pub(super) fn read(frames: &mut Frames<'_>) {
         if at >= end {
             end = line_end(bytes, at);
         }
-        at = line(frames, at, end).max(at + 1);
+        // A line is read for its depth, its key and its value.
+        let next = line(frames, at, end).max(at + 1);
+        if !frames.spend(3 * (next - at)) {
+            return;
+        }
+        at = next;
     }
     // The end of the text may be where somebody cut it: only a root that named its kind is known.
     while frames.stack.len() > 1 {
@@ -24,7 +30,9 @@ pub(super) fn read(frames: &mut Frames<'_>) {
 
 fn line_end(bytes: &[u8], at: usize) -> usize {
     let rest = bytes.get(at..).unwrap_or_default();
-    at + rest.iter().take_while(|b| **b != b'\n').count()
+    let count = rest.iter().take_while(|b| **b != b'\n').count();
+    look(count);
+    at + count
 }
 
 /// Reads the line `at..end`; answers where the next one begins.
@@ -143,8 +151,8 @@ fn json_from(frames: &mut Frames<'_>, at: usize, key: Option<Range>) -> usize {
             end = line_end(bytes, i);
         }
         match frames.text.get(i..end).and_then(|line| line.find(['{', '['])) {
-            Some(found) => i = json::read(frames, i + found, None),
-            None => return end + 1,
+            Some(found) if frames.spend(found + 1) => i = json::read(frames, i + found, None),
+            _ => return end + 1,
         }
     }
 }
@@ -200,11 +208,14 @@ fn block(frames: &mut Frames<'_>, key: Range, indent: isize, end: usize) -> usiz
     at.min(text.len().max(start))
 }
 
+/// Longest quoted value.
+const MAX_QUOTED: usize = 65_536;
+
 /// A quoted value, over several lines if need be.
 fn quoted(frames: &mut Frames<'_>, key: Range, at: usize, quote: u8, end: usize) -> usize {
     let bytes = frames.text.as_bytes();
     let mut i = at + 1;
-    let far = (at + 65_536).min(bytes.len());
+    let far = (at + MAX_QUOTED).min(bytes.len());
     while i < far {
         match bytes.get(i) {
             Some(b'\\') if quote == b'"' => i += 2,
@@ -219,7 +230,9 @@ fn quoted(frames: &mut Frames<'_>, key: Range, at: usize, quote: u8, end: usize)
             _ => i += 1,
         }
     }
-    // Never closed: the line is its value.
+    // Never closed: the line is its value, and the next line may say the same of all that follows.
+    frames.spend(far.saturating_sub(at));
+    look(far.saturating_sub(at));
     frames.scalar(Some(key), (at + 1, end));
     end + 1
 }
