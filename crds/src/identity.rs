@@ -53,7 +53,7 @@ pub struct Seal {
     /// Which key made the seal; two are valid while a rotation is under way.
     #[schemars(length(max = 64))]
     pub key_id: String,
-    /// 128 random bits and the time of sealing (seconds since 1970), both hex.
+    /// 128 random bits and the time of sealing (milliseconds, then seconds since 1970), all hex.
     #[schemars(length(max = 64))]
     pub nonce: String,
     /// The MAC, 64 hex digits.

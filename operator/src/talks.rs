@@ -10,13 +10,15 @@ use kube::ResourceExt;
 use kube::runtime::watcher::Event;
 use kubechat_core::lifecycle::chat_request::rests;
 use kubechat_core::lifecycle::chat_session::Turns;
+use kubechat_core::seal;
 use kubechat_crds::ChatRequest;
 use tokio::time::Instant;
 
 /// Namespace and name of a session.
 type Session = (String, String);
-/// A turn's place: when it was created, in whole seconds as the API server keeps it, and which of that second came first.
-type Place = (Timestamp, u64);
+/// A turn's place: when it was created, in whole seconds as the API server keeps it; of those of one second, when each was
+/// sealed; then its name. All of it stands in the turn, so that every process finds the same order, after a restart too.
+type Place = (Timestamp, Option<(i64, i64)>, String);
 
 /// The order of the turns of all sessions.
 #[derive(Debug, Default)]
@@ -24,7 +26,6 @@ pub struct Talks(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    arrived: u64,
     /// Counts the lists: what the newest one lacks is gone.
     lists: u64,
     sessions: HashMap<Session, Talk>,
@@ -32,7 +33,8 @@ struct Inner {
 
 #[derive(Debug, Default)]
 struct Talk {
-    turns: BTreeMap<Place, (String, String)>,
+    /// Their UIDs.
+    turns: BTreeMap<Place, String>,
     /// By UID.
     seen: HashMap<String, Seen>,
     /// Turns under way.
@@ -41,7 +43,7 @@ struct Talk {
     plans: BTreeSet<Place>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Seen {
     place: Place,
     list: u64,
@@ -78,7 +80,7 @@ impl Talks {
     pub fn before(&self, turn: &ChatRequest, most: usize) -> Vec<String> {
         self.of(turn, |talk, place| {
             let earlier = talk.turns.range(..place).rev().take(most);
-            let mut names: Vec<String> = earlier.map(|(_, (name, _))| name.clone()).collect();
+            let mut names: Vec<String> = earlier.map(|((_, _, name), _)| name.clone()).collect();
             names.reverse();
             names
         })
@@ -89,8 +91,10 @@ impl Talks {
     #[must_use]
     pub fn last_plan(&self, turn: &ChatRequest) -> Option<String> {
         self.of(turn, |talk, place| {
-            let newest = talk.plans.range(..place).next_back()?;
-            talk.turns.get(newest).map(|(name, _)| name.clone())
+            talk.plans
+                .range(..place)
+                .next_back()
+                .map(|(_, _, name)| name.clone())
         })
         .flatten()
     }
@@ -102,21 +106,16 @@ impl Talks {
         let talk = inner.sessions.get(&(namespace.to_owned(), session.to_owned()));
         talk.map_or_else(Turns::default, |talk| Turns {
             count: i64::try_from(talk.turns.len()).unwrap_or(i64::MAX),
-            newest: talk.turns.last_key_value().map(|((at, _), _)| *at),
+            newest: talk.turns.last_key_value().map(|((at, ..), _)| *at),
             working: !talk.working.is_empty(),
         })
     }
 
-    /// Asks about the turns before this one; one that was not seen yet comes after all that were.
+    /// Asks about the turns before this one, whether it was seen yet or not.
     fn of<T>(&self, turn: &ChatRequest, ask: impl FnOnce(&Talk, Place) -> T) -> Option<T> {
         let inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let talk = inner.sessions.get(&session_of(turn)?)?;
-        let uid = turn.uid().unwrap_or_default();
-        let place = talk
-            .seen
-            .get(&uid)
-            .map_or((created(turn), u64::MAX), |seen| seen.place);
-        Some(ask(talk, place))
+        Some(ask(talk, place_of(turn)))
     }
 }
 
@@ -125,31 +124,30 @@ impl Inner {
         let (Some(session), Some(uid)) = (session_of(turn), turn.uid()) else {
             return;
         };
-        let (arrived, list) = (self.arrived, self.lists);
+        let list = self.lists;
         let talk = self.sessions.entry(session).or_default();
         let place = match talk.seen.get_mut(&uid) {
             Some(seen) => {
                 seen.list = list;
-                seen.place
+                seen.place.clone()
             }
             None => {
-                self.arrived += 1;
-                let place = (created(turn), arrived);
+                let place = place_of(turn);
                 let seen = Seen {
-                    place,
+                    place: place.clone(),
                     list,
                     waits_since: None,
                 };
                 talk.seen.insert(uid.clone(), seen);
-                talk.turns.insert(place, (turn.name_any(), uid));
+                talk.turns.insert(place.clone(), uid);
                 place
             }
         };
         let status = turn.status.as_ref();
-        keep(&mut talk.working, place, !rests(status.and_then(|s| s.phase)));
+        keep(&mut talk.working, &place, !rests(status.and_then(|s| s.phase)));
         keep(
             &mut talk.plans,
-            place,
+            &place,
             status.is_some_and(|s| s.plan_ref.is_some()),
         );
     }
@@ -185,6 +183,10 @@ impl Inner {
 impl Talk {
     fn remove(&mut self, uid: &str) {
         if let Some(seen) = self.seen.remove(uid) {
+            // One of the same name that was made since may stand there.
+            if self.turns.get(&seen.place).is_some_and(|there| there != uid) {
+                return;
+            }
             self.turns.remove(&seen.place);
             self.working.remove(&seen.place);
             self.plans.remove(&seen.place);
@@ -192,11 +194,11 @@ impl Talk {
     }
 }
 
-fn keep(places: &mut BTreeSet<Place>, place: Place, is: bool) {
+fn keep(places: &mut BTreeSet<Place>, place: &Place, is: bool) {
     if is {
-        places.insert(place);
+        places.insert(place.clone());
     } else {
-        places.remove(&place);
+        places.remove(place);
     }
 }
 
@@ -205,8 +207,10 @@ fn session_of(turn: &ChatRequest) -> Option<Session> {
     Some((turn.namespace().unwrap_or_default(), name))
 }
 
-fn created(turn: &ChatRequest) -> Timestamp {
-    turn.creation_timestamp().map_or(Timestamp::MAX, |t| t.0)
+fn place_of(turn: &ChatRequest) -> Place {
+    let created = turn.creation_timestamp().map_or(Timestamp::MAX, |t| t.0);
+    let sealed = turn.spec.requester.as_ref().and_then(seal::sealed_in_order);
+    (created, sealed, turn.name_any())
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The order of turns, and that asking for the few before one does not cost more in a long conversation.
 
 use kubechat_crds::chat_request::PlanRef;
-use kubechat_crds::{ChatRequestSpec, ChatRequestStatus, LocalRef, RequestPhase};
+use kubechat_crds::{ChatRequestSpec, ChatRequestStatus, Identity, LocalRef, RequestPhase, Seal};
 
 use super::*;
 
@@ -32,25 +32,77 @@ fn with(mut turn: ChatRequest, phase: RequestPhase, plan: Option<&str>) -> ChatR
     turn
 }
 
+/// Sealed so many milliseconds after 1970.
+fn sealed(mut turn: ChatRequest, millis: i64) -> ChatRequest {
+    let nonce = seal::nonce("00ff", Timestamp::from_millisecond(millis).unwrap());
+    turn.spec.requester = Some(Identity {
+        seal: Some(Seal {
+            nonce,
+            ..Seal::default()
+        }),
+        ..Identity::default()
+    });
+    turn
+}
+
 #[test]
-fn turns_of_one_second_stand_in_the_order_they_came_in() {
+fn turns_of_one_second_stand_in_the_order_they_were_sealed_however_they_come_in() {
+    let all = [
+        sealed(turn("a", "z", 5), 4_990),
+        sealed(turn("a", "y", 5), 5_008),
+        sealed(turn("b", "x", 5), 5_001),
+        sealed(turn("a", "w", 4), 4_500),
+        sealed(turn("a", "v", 5), 5_100),
+    ];
+    // As the watch brings them, as a list does (by name), and the other way round.
+    for order in [[0, 1, 2, 3, 4], [4, 3, 2, 1, 0], [3, 4, 0, 2, 1]] {
+        let talks = Talks::default();
+        for at in order {
+            talks.see(&Event::Apply(all[at].clone()));
+        }
+        assert_eq!(talks.before(&all[4], 9), ["w", "z", "y"], "{order:?}");
+        assert_eq!(talks.before(&all[1], 9), ["w", "z"], "{order:?}");
+    }
+    // One that nobody saw yet has its place too.
+    let talks = Talks::default();
+    all[..2]
+        .iter()
+        .for_each(|one| talks.see(&Event::Apply(one.clone())));
+    assert_eq!(talks.before(&sealed(turn("a", "new", 5), 5_000), 9), ["z"]);
+}
+
+#[test]
+fn a_turn_of_the_name_of_one_that_was_removed_stays_when_that_is_told_late() {
+    let talks = Talks::default();
+    let (old, mut new) = (turn("a", "x", 5), turn("a", "x", 5));
+    new.metadata.uid = Some("another".into());
+    let last = turn("a", "z", 6);
+    for one in [&old, &new, &last] {
+        talks.see(&Event::Apply(one.clone()));
+    }
+    talks.see(&Event::Delete(old));
+    assert_eq!(talks.before(&last, 9), ["x"]);
+}
+
+#[test]
+fn turns_of_one_second_without_a_time_of_sealing_stand_in_the_order_of_their_names() {
     let talks = Talks::default();
     let all = [
-        turn("a", "z", 5),
-        turn("a", "y", 5),
+        turn("a", "m", 5),
+        turn("a", "n", 5),
         turn("b", "x", 5),
         turn("a", "w", 4),
     ];
-    for one in &all {
+    for one in all.iter().rev() {
         talks.see(&Event::Apply(one.clone()));
     }
     // What is said of a turn later changes nothing about its place.
     talks.see(&Event::Apply(with(all[0].clone(), RequestPhase::Succeeded, None)));
-    assert_eq!(talks.before(&all[1], 9), ["w", "z"]);
+    assert_eq!(talks.before(&all[1], 9), ["w", "m"]);
     assert_eq!(talks.before(&all[0], 9), ["w"]);
-    assert_eq!(talks.before(&all[1], 1), ["z"]);
+    assert_eq!(talks.before(&all[1], 1), ["m"]);
     assert!(talks.before(&all[2], 9).is_empty() && talks.before(&all[3], 9).is_empty());
-    assert_eq!(talks.before(&turn("a", "new", 6), 9), ["w", "z", "y"]);
+    assert_eq!(talks.before(&turn("a", "new", 6), 9), ["w", "m", "n"]);
 }
 
 #[test]

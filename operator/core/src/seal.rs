@@ -193,10 +193,27 @@ pub fn stamp_field(kind: &str) -> &'static str {
     }
 }
 
-/// A nonce: random hex digits and the time of sealing.
+/// A nonce: random hex digits and the time of sealing, its milliseconds first: they only put in order what was sealed within
+/// one second.
 #[must_use]
 pub fn nonce(random: &str, now: Timestamp) -> String {
-    format!("{random}-{:x}", now.as_second().max(0))
+    format!(
+        "{random}-{:x}-{:x}",
+        now.subsec_millisecond().max(0),
+        now.as_second().max(0)
+    )
+}
+
+/// When it was sealed, to the millisecond where the seal says so. For an order that every process finds again; the API
+/// server keeps whole seconds. Never for a judgement.
+#[must_use]
+pub fn sealed_in_order(identity: &Identity) -> Option<(i64, i64)> {
+    let seconds = sealed_at(identity)?.as_second();
+    let (rest, _) = identity.seal.as_ref()?.nonce.rsplit_once('-')?;
+    let millis = rest
+        .rsplit_once('-')
+        .and_then(|(_, millis)| i64::from_str_radix(millis, 16).ok());
+    Some((seconds, millis.unwrap_or(0)))
 }
 
 /// Whether the seal was made about then. Asked beside [`verify`], which proves the time.

@@ -347,6 +347,31 @@ fn a_seal_is_of_its_time_for_five_minutes_around_it() {
 }
 
 #[test]
+fn seals_stand_in_the_order_in_which_they_were_made_to_the_millisecond() {
+    let sealed = |nonce: String| Identity {
+        seal: Some(Seal {
+            nonce,
+            ..Seal::default()
+        }),
+        ..Identity::default()
+    };
+    let at = |millis| Timestamp::from_millisecond(millis).unwrap();
+    let order: Vec<_> = [999, 1_000, 1_001, 1_015, 1_016, 1_255, 1_999, 2_000]
+        .into_iter()
+        .map(|millis| sealed_in_order(&sealed(nonce("00ff", at(millis)))))
+        .collect();
+    assert!(
+        order.iter().all(Option::is_some) && order.is_sorted(),
+        "{order:?}"
+    );
+    assert!(order.windows(2).all(|two| two[0] != two[1]), "{order:?}");
+    // A seal of before says only its second.
+    assert_eq!(sealed_in_order(&sealed("00ff-2".into())), Some((2, 0)));
+    assert_eq!(sealed_in_order(&sealed("00ff".into())), None);
+    assert_eq!(sealed_in_order(&Identity::default()), None);
+}
+
+#[test]
 fn a_seal_is_of_a_write_under_way_for_half_a_minute() {
     let at = |text: &str| text.parse::<Timestamp>().unwrap();
     let who = Identity {

@@ -15,6 +15,17 @@ use super::{Ask, Draft, names, scope, sentence, vocab, words};
 const LEAD: &[&str] = &[
     "now", "ok", "okay", "and", "please", "then", ",", "well", "so", "great", "yes", "also",
 ];
+/// Questions by their form, requests by what they mean.
+const ASKED: &[&str] = &[
+    "can you",
+    "could you",
+    "would you",
+    "will you",
+    "can u",
+    "could u",
+    "can we",
+    "could we",
+];
 const MARKS: &[&str] = &[
     ".", "!", "?", "please", "now", "instead", "too", "as", "well", "then",
 ];
@@ -70,12 +81,14 @@ pub(super) fn read(tokens: &[Token], scope: &Scope<'_>) -> Result<Option<Follow>
     if !scope.turn.is_empty() {
         return Ok(None);
     }
-    let follow = followed(tokens, scope)?;
-    let asks = tokens
-        .iter()
-        .rev()
-        .find(|t| t.key != ".")
-        .is_some_and(|t| t.key == "?");
+    let (rest, polite) = lead(tokens);
+    let follow = followed(rest, scope)?;
+    let asks = !polite
+        && tokens
+            .iter()
+            .rev()
+            .find(|t| t.key != ".")
+            .is_some_and(|t| t.key == "?");
     let plans = |f: &Follow| !f.only_asked && f.drafts.iter().any(|d| !d.action.is_read());
     if asks && follow.as_ref().is_some_and(plans) {
         return Err(Ask::new(
@@ -86,12 +99,23 @@ pub(super) fn read(tokens: &[Token], scope: &Scope<'_>) -> Result<Option<Follow>
     Ok(follow)
 }
 
-fn followed(tokens: &[Token], scope: &Scope<'_>) -> Result<Option<Follow>, Ask> {
-    let skip = tokens
-        .iter()
-        .take_while(|t| LEAD.contains(&t.key.as_str()))
-        .count();
-    let rest = tokens.get(skip..).unwrap_or_default();
+/// What follows the words before a request, and whether they are a polite question ("can you make it 7?").
+fn lead(tokens: &[Token]) -> (&[Token], bool) {
+    let skip = |tokens: &[Token]| {
+        let leads = tokens.iter().take_while(|t| LEAD.contains(&t.key.as_str()));
+        leads.count()
+    };
+    let rest = tokens.get(skip(tokens)..).unwrap_or_default();
+    match starts(rest, ASKED) {
+        None => (rest, false),
+        Some(len) => {
+            let rest = rest.get(len..).unwrap_or_default();
+            (rest.get(skip(rest)..).unwrap_or_default(), true)
+        }
+    }
+}
+
+fn followed(rest: &[Token], scope: &Scope<'_>) -> Result<Option<Follow>, Ask> {
     let tail = rest
         .iter()
         .rev()
@@ -101,11 +125,12 @@ fn followed(tokens: &[Token], scope: &Scope<'_>) -> Result<Option<Follow>, Ask> 
     let Some(last) = session::last(scope.session).filter(|_| !body.is_empty()) else {
         return Ok(None);
     };
-    let asks = marks.iter().any(|t| t.key == "?");
+    let mark = marks.iter().any(|t| t.key == "?");
     if let Some(choice) = chosen(last, body, scope.lexicon)? {
         return Ok(Some(choice));
     }
-    if starts(body, DO_IT) == Some(body.len()) && last.only_asked && !asks {
+    // "can you do it?" may ask whether it can be done.
+    if starts(body, DO_IT) == Some(body.len()) && last.only_asked && !mark {
         return Ok(Some(Follow {
             drafts: last.intents.iter().map(draft).collect(),
             only_asked: false,
@@ -121,7 +146,7 @@ fn followed(tokens: &[Token], scope: &Scope<'_>) -> Result<Option<Follow>, Ask> 
         return same_for(last, rest);
     }
     if let Some(rest) = after(body, &["in", "what about in", "how about in"]) {
-        return elsewhere(last, rest, !asks, scope.lexicon);
+        return elsewhere(last, rest, !mark, scope.lexicon);
     }
     let mut rest = body;
     // "sorry, I meant api"

@@ -468,6 +468,29 @@ fn a_question_that_follows_is_no_request() {
 }
 
 #[test]
+fn a_polite_question_that_follows_is_a_request() {
+    let scale = [turn(Action::Scale, &["web"], Some("demo"))];
+    for (prompt, name, namespace, replicas) in [
+        ("can you make it 7?", "web", "demo", 7),
+        ("could you please make it 7?", "web", "demo", 7),
+        ("ok, could you now make it seven?", "web", "demo", 7),
+        ("would you do the same for api?", "api", "demo", 3),
+        ("can we do the same in staging?", "web", "staging", 3),
+    ] {
+        let got = done(prompt, &scale);
+        assert_eq!(
+            (got.target, got.params.replicas),
+            (target(&[name], Some(namespace)), Some(replicas)),
+            "{prompt}"
+        );
+    }
+    let mut wondered = scale[0].clone();
+    wondered.only_asked = true;
+    let got = talk("can you do it?", &[wondered]).interpretation;
+    assert!(!matches!(got, Interpretation::Intents(_)), "{got:?}");
+}
+
+#[test]
 fn another_name_is_not_all_that_a_new_object_needs() {
     let mut bind = turn(Action::BindRole, &["edit-alice"], Some("demo"));
     bind.intents[0].params.subjects = vec!["user/alice".into()];

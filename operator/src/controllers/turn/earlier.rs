@@ -1,6 +1,7 @@
 //! What a turn may refer to: the few turns of its session before it, and its last plan. A turn that can only be understood
 //! with one that is still being read waits for it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use kube::ResourceExt;
@@ -46,21 +47,31 @@ pub(super) async fn turns(request: &ChatRequest, ctx: &Context) -> Result<Before
 
 /// What the caches show, and the newest turn before this one that has not been read.
 fn gathered(request: &ChatRequest, ctx: &Context) -> (History, Option<String>) {
+    let names = ctx.talks.before(request, MEMORY);
+    let (earlier, unread) = remembered(request, names, |name| stored(request, ctx, name));
+    let plan = plan(request, ctx);
+    (History { earlier, plan }, unread)
+}
+
+/// What the turns of these names asked for, and the newest of them that has not been read. Each is looked up once.
+fn remembered(
+    request: &ChatRequest,
+    names: Vec<String>,
+    mut stored: impl FnMut(&str) -> Option<Arc<ChatRequest>>,
+) -> (Vec<Earlier>, Option<String>) {
     let (mut earlier, mut unread) = (vec![], None);
-    for name in ctx.talks.before(request, MEMORY) {
-        match of_same_person(request, ctx, &name) {
+    for name in names {
+        match stored(&name) {
+            Some(turn) if !is_of_same_person(request, &turn) => {}
             // What was said before words that nobody understood is not what words after them mean.
             Some(turn) if is_unclear(&turn) => earlier.clear(),
             Some(turn) if is_read(&turn) => earlier.push(as_data(&turn)),
-            Some(_) => unread = Some(name),
-            // The cache does not show it yet.
-            None if !is_known(request, ctx, &name) => unread = Some(name),
-            None => {}
+            // It has not been read, or the cache does not show it yet.
+            Some(_) | None => unread = Some(name),
         }
     }
     earlier.extend(selected(request));
-    let plan = plan(request, ctx);
-    (History { earlier, plan }, unread)
+    (earlier, unread)
 }
 
 /// Whether the turn has to wait for one that has not been read: only where nobody can tell what it means without.
@@ -98,7 +109,8 @@ fn plan(request: &ChatRequest, ctx: &Context) -> Result<String, String> {
     let turn = ctx
         .talks
         .last_plan(request)
-        .and_then(|name| of_same_person(request, ctx, &name));
+        .and_then(|name| stored(request, ctx, &name))
+        .filter(|turn| is_of_same_person(request, turn));
     let status = turn.as_ref().and_then(|turn| turn.status.as_ref());
     let Some((status, plan)) = status.and_then(|s| Some((s, s.plan_ref.as_ref()?))) else {
         return Err(
@@ -116,22 +128,15 @@ fn plan(request: &ChatRequest, ctx: &Context) -> Result<String, String> {
     ))
 }
 
-fn of_same_person(request: &ChatRequest, ctx: &Context, name: &str) -> Option<std::sync::Arc<ChatRequest>> {
-    let username = |r: &ChatRequest| r.spec.requester.as_ref().map(|i| i.username.clone());
+fn stored(request: &ChatRequest, ctx: &Context, name: &str) -> Option<Arc<ChatRequest>> {
     let namespace = request.namespace().unwrap_or_default();
-    let turn = ctx
-        .stores
-        .requests
-        .get(&ObjectRef::new(name).within(&namespace))?;
-    (username(&turn) == username(request)).then_some(turn)
+    let key = ObjectRef::new(name).within(&namespace);
+    ctx.stores.requests.get(&key)
 }
 
-fn is_known(request: &ChatRequest, ctx: &Context, name: &str) -> bool {
-    let namespace = request.namespace().unwrap_or_default();
-    ctx.stores
-        .requests
-        .get(&ObjectRef::new(name).within(&namespace))
-        .is_some()
+fn is_of_same_person(request: &ChatRequest, turn: &ChatRequest) -> bool {
+    let username = |r: &ChatRequest| r.spec.requester.as_ref().map(|i| i.username.clone());
+    username(turn) == username(request)
 }
 
 /// Whether it is known what it asked for, or that nothing comes of it.

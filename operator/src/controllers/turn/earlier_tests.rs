@@ -104,6 +104,14 @@ async fn of_a_long_session_only_the_last_turns_are_read() {
     turns.push(turn("new", 500, "alice", "make it 7", &json!({})));
     let (_world, ctx) = told(&turns).await;
     assert_eq!(gathered(&turns[500], &ctx).0.earlier.len(), MEMORY);
+    // As many look-ups as turns that are remembered, each once, however many there are.
+    let mut read = vec![];
+    let names = ctx.talks.before(&turns[500], MEMORY);
+    remembered(&turns[500], names, |name| {
+        read.push(name.to_owned());
+        stored(&turns[500], &ctx, name)
+    });
+    assert_eq!(read, ["t495", "t496", "t497", "t498", "t499"]);
 }
 
 #[tokio::test]
