@@ -6,8 +6,8 @@ use kubechat_crds::intent::IntentParams;
 use serde_json::{Value, json};
 
 use super::Refusal;
-use super::change::{Change, Make, Mark, Pods, Reads};
-use super::make::{Making, NewKind};
+use super::change::{Change, Make, Pods};
+use super::make::{CREATES, Making, NewKind};
 use crate::plan::object;
 use crate::risk::weights::Weight;
 use crate::risk::{floors, weights};
@@ -22,13 +22,10 @@ pub(super) const CHANGE: Change = Change {
         "kubectl create rolebinding ci-view --clusterrole=view --serviceaccount=demo:ci",
     ],
     make: Make::Object(&KIND),
-    reads: Reads::Nothing,
     floor: |_| floors::RBAC,
     floors: &[floors::RBAC],
-    instead: None,
     weight: |step| weight(step),
     pods: |_| Pods::Kept,
-    harmless: false,
     line: |step, line| {
         let p = &step.params;
         let (kind, role) = p
@@ -51,8 +48,7 @@ pub(super) const CHANGE: Change = Change {
             subjects.concat()
         )
     },
-    undo: "deleting it (destructive)",
-    mark: Mark::StepId,
+    ..CREATES
 };
 
 const KIND: NewKind = NewKind {

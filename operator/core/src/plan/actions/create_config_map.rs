@@ -4,9 +4,8 @@ use kubechat_crds::intent::IntentParams;
 use serde_json::{Value, json};
 
 use super::Refusal;
-use super::change::{Change, Make, Mark, Pods, Reads};
-use super::make::{Making, NewKind};
-use crate::risk::{floors, weights};
+use super::change::{Change, Make};
+use super::make::{CREATES, Making, NewKind};
 
 pub(super) const CHANGE: Change = Change {
     kinds: &[("", "ConfigMap")],
@@ -16,13 +15,6 @@ pub(super) const CHANGE: Change = Change {
         "kubectl create configmap settings --from-literal=mode=fast",
     ],
     make: Make::Object(&KIND),
-    reads: Reads::Nothing,
-    floor: |_| floors::CREATE,
-    floors: &[floors::CREATE],
-    instead: None,
-    weight: |_| weights::CREATE,
-    pods: |_| Pods::Made,
-    harmless: false,
     line: |step, line| {
         let pairs: Vec<String> = step
             .params
@@ -32,8 +24,7 @@ pub(super) const CHANGE: Change = Change {
             .collect();
         format!("create configmap {}{}", line.names, pairs.concat())
     },
-    undo: "deleting it (destructive)",
-    mark: Mark::StepId,
+    ..CREATES
 };
 
 const KIND: NewKind = NewKind {

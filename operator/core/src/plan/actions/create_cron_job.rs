@@ -4,9 +4,8 @@ use kubechat_crds::intent::IntentParams;
 use serde_json::{Value, json};
 
 use super::Refusal;
-use super::change::{Change, Make, Mark, Pods, Reads};
-use super::make::{Making, NewKind, after_dashes, flag, template};
-use crate::risk::{floors, weights};
+use super::change::{Change, Make};
+use super::make::{CREATES, Making, NewKind, after_dashes, flag, template};
 
 pub(super) const CHANGE: Change = Change {
     kinds: &[("batch", "CronJob")],
@@ -16,13 +15,6 @@ pub(super) const CHANGE: Change = Change {
         "kubectl create cronjob backup --image=busybox:1.37 --schedule='0 3 * * *'",
     ],
     make: Make::Object(&KIND),
-    reads: Reads::Nothing,
-    floor: |_| floors::CREATE,
-    floors: &[floors::CREATE],
-    instead: None,
-    weight: |_| weights::CREATE,
-    pods: |_| Pods::Made,
-    harmless: false,
     line: |step, line| {
         let p = &step.params;
         format!(
@@ -33,8 +25,7 @@ pub(super) const CHANGE: Change = Change {
             after_dashes(&p.command)
         )
     },
-    undo: "deleting it (destructive)",
-    mark: Mark::StepId,
+    ..CREATES
 };
 
 const KIND: NewKind = NewKind {

@@ -3,10 +3,9 @@
 use kubechat_crds::intent::IntentParams;
 use serde_json::{Value, json};
 
-use super::change::{Change, Make, Mark, Pods, Reads};
-use super::make::{Making, NewKind, flag};
+use super::change::{Change, Make};
+use super::make::{CREATES, Making, NewKind, flag};
 use super::{Refusal, object};
-use crate::risk::{floors, weights};
 
 pub(super) const CHANGE: Change = Change {
     kinds: &[("networking.k8s.io", "Ingress")],
@@ -16,13 +15,6 @@ pub(super) const CHANGE: Change = Change {
         "kubectl create ingress web --rule='web.example.com/*=web:80'",
     ],
     make: Make::Object(&KIND),
-    reads: Reads::Nothing,
-    floor: |_| floors::CREATE,
-    floors: &[floors::CREATE],
-    instead: None,
-    weight: |_| weights::CREATE,
-    pods: |_| Pods::Made,
-    harmless: false,
     line: |step, line| {
         let p = &step.params;
         let service = p.from.as_deref().unwrap_or_default();
@@ -37,8 +29,7 @@ pub(super) const CHANGE: Change = Change {
             flag("class", p.class_name.as_ref())
         )
     },
-    undo: "deleting it (destructive)",
-    mark: Mark::StepId,
+    ..CREATES
 };
 
 const KIND: NewKind = NewKind {

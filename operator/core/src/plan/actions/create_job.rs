@@ -3,10 +3,9 @@
 use kubechat_crds::intent::IntentParams;
 use serde_json::{Value, json};
 
-use super::change::{Change, Make, Mark, Pods, Reads};
-use super::make::{Making, NewKind, after_dashes, flag, template};
+use super::change::{Change, Make};
+use super::make::{CREATES, Making, NewKind, after_dashes, flag, template};
 use super::{Refusal, label_of};
-use crate::risk::{floors, weights};
 
 pub(super) const CHANGE: Change = Change {
     kinds: &[("batch", "Job")],
@@ -17,13 +16,6 @@ pub(super) const CHANGE: Change = Change {
         "kubectl create job manual --from=cronjob/backup",
     ],
     make: Make::Object(&KIND),
-    reads: Reads::Nothing,
-    floor: |_| floors::CREATE,
-    floors: &[floors::CREATE],
-    instead: None,
-    weight: |_| weights::CREATE,
-    pods: |_| Pods::Made,
-    harmless: false,
     line: |step, line| {
         let p = &step.params;
         format!(
@@ -34,8 +26,7 @@ pub(super) const CHANGE: Change = Change {
             after_dashes(&p.command)
         )
     },
-    undo: "deleting it (destructive)",
-    mark: Mark::StepId,
+    ..CREATES
 };
 
 const KIND: NewKind = NewKind {

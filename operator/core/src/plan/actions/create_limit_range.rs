@@ -4,10 +4,9 @@ use kubechat_crds::intent::IntentParams;
 use serde_json::{Value, json};
 
 use super::Refusal;
-use super::change::{Change, Make, Mark, Pods, Reads};
-use super::make::{Making, NewKind};
+use super::change::{Change, Make};
+use super::make::{CREATES, Making, NewKind};
 use crate::plan::quantity;
-use crate::risk::{floors, weights};
 
 pub(super) const CHANGE: Change = Change {
     kinds: &[("", "LimitRange")],
@@ -17,16 +16,8 @@ pub(super) const CHANGE: Change = Change {
         "create limit range defaults with limits cpu=500m and requests cpu=100m",
     ],
     make: Make::Object(&KIND),
-    reads: Reads::Nothing,
-    floor: |_| floors::CREATE,
-    floors: &[floors::CREATE],
-    instead: None,
-    weight: |_| weights::CREATE,
-    pods: |_| Pods::Made,
-    harmless: false,
     line: |_, line| format!("create -f limitrange-{}.yaml", line.names),
-    undo: "deleting it (destructive)",
-    mark: Mark::StepId,
+    ..CREATES
 };
 
 const KIND: NewKind = NewKind {

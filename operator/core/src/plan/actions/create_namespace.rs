@@ -5,25 +5,21 @@ use kubechat_crds::intent::{Action, IntentParams};
 use serde_json::json;
 
 use super::super::{Draft, blank, finish};
-use super::change::{Change, Make, Mark, Pods, Reads};
+use super::change::{Change, Make, Pods};
 use super::inverse;
-use crate::risk::{floors, weights};
+use super::make::CREATES;
+use crate::risk::floors;
 
 pub(super) const CHANGE: Change = Change {
     kinds: &[("", "Namespace")],
     params: &[],
     says: &["create namespace staging", "kubectl create namespace staging"],
     make: Make::New,
-    reads: Reads::Nothing,
     floor: |_| floors::CREATE_NAMESPACE,
     floors: &[floors::CREATE_NAMESPACE],
     instead: Some(("", "Namespace")),
-    weight: |_| weights::CREATE,
     pods: |_| Pods::Kept,
-    harmless: false,
-    line: |_, line| format!("create namespace {}", line.names),
-    undo: "deleting it (destructive)",
-    mark: Mark::StepId,
+    ..CREATES
 };
 
 /// The step that makes namespace number `index` of the plan.

@@ -5,9 +5,9 @@ use kubechat_crds::intent::IntentParams;
 use serde_json::{Value, json};
 
 use super::Refusal;
-use super::change::{Change, Make, Mark, Pods, Reads, WORKLOADS};
-use super::make::{Making, NewKind, labels, selector};
-use crate::risk::{floors, weights};
+use super::change::{Change, Make, WORKLOADS};
+use super::make::{CREATES, Making, NewKind, labels, selector};
+use crate::risk::weights;
 
 pub(super) const CHANGE: Change = Change {
     kinds: &[("networking.k8s.io", "NetworkPolicy")],
@@ -18,16 +18,9 @@ pub(super) const CHANGE: Change = Change {
         "create network policy closed for all pods denying all traffic",
     ],
     make: Make::Object(&KIND),
-    reads: Reads::Nothing,
-    floor: |_| floors::CREATE,
-    floors: &[floors::CREATE],
-    instead: None,
     weight: |_| weights::NETWORK_POLICY,
-    pods: |_| Pods::Made,
-    harmless: false,
     line: |_, line| format!("create -f networkpolicy-{}.yaml", line.names),
-    undo: "deleting it (destructive)",
-    mark: Mark::StepId,
+    ..CREATES
 };
 
 const KIND: NewKind = NewKind {

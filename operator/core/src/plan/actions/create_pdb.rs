@@ -4,9 +4,8 @@ use kubechat_crds::intent::IntentParams;
 use serde_json::{Value, json};
 
 use super::Refusal;
-use super::change::{Change, Make, Mark, Pods, Reads, WORKLOADS};
-use super::make::{Making, NewKind, flag, selector};
-use crate::risk::{floors, weights};
+use super::change::{Change, Make, WORKLOADS};
+use super::make::{CREATES, Making, NewKind, flag, selector};
 
 pub(super) const CHANGE: Change = Change {
     kinds: &[("policy", "PodDisruptionBudget")],
@@ -17,13 +16,6 @@ pub(super) const CHANGE: Change = Change {
         "kubectl create pdb web --selector=app=web --min-available=1",
     ],
     make: Make::Object(&KIND),
-    reads: Reads::Nothing,
-    floor: |_| floors::CREATE,
-    floors: &[floors::CREATE],
-    instead: None,
-    weight: |_| weights::CREATE,
-    pods: |_| Pods::Made,
-    harmless: false,
     line: |step, line| {
         let p = &step.params;
         format!(
@@ -33,8 +25,7 @@ pub(super) const CHANGE: Change = Change {
             flag("max-unavailable", p.max_unavailable.as_ref())
         )
     },
-    undo: "deleting it (destructive)",
-    mark: Mark::StepId,
+    ..CREATES
 };
 
 const KIND: NewKind = NewKind {

@@ -4,10 +4,9 @@ use kubechat_crds::intent::IntentParams;
 use serde_json::{Value, json};
 
 use super::Refusal;
-use super::change::{Change, Make, Mark, Pods, Reads, pairs};
-use super::make::{Making, NewKind};
+use super::change::{Change, Make, pairs};
+use super::make::{CREATES, Making, NewKind};
 use crate::plan::quantity;
-use crate::risk::{floors, weights};
 
 pub(super) const CHANGE: Change = Change {
     kinds: &[("", "ResourceQuota")],
@@ -17,13 +16,6 @@ pub(super) const CHANGE: Change = Change {
         "kubectl create quota compute --hard=cpu=4,memory=8Gi,pods=10",
     ],
     make: Make::Object(&KIND),
-    reads: Reads::Nothing,
-    floor: |_| floors::CREATE,
-    floors: &[floors::CREATE],
-    instead: None,
-    weight: |_| weights::CREATE,
-    pods: |_| Pods::Made,
-    harmless: false,
     line: |step, line| {
         format!(
             "create quota {} --hard={}",
@@ -31,8 +23,7 @@ pub(super) const CHANGE: Change = Change {
             pairs(&step.params.limits)
         )
     },
-    undo: "deleting it (destructive)",
-    mark: Mark::StepId,
+    ..CREATES
 };
 
 const KIND: NewKind = NewKind {

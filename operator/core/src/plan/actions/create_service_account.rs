@@ -4,9 +4,8 @@ use kubechat_crds::intent::IntentParams;
 use serde_json::{Value, json};
 
 use super::Refusal;
-use super::change::{Change, Make, Mark, Pods, Reads};
-use super::make::{Making, NewKind};
-use crate::risk::{floors, weights};
+use super::change::{Change, Make};
+use super::make::{CREATES, Making, NewKind};
 
 pub(super) const CHANGE: Change = Change {
     kinds: &[("", "ServiceAccount")],
@@ -16,16 +15,7 @@ pub(super) const CHANGE: Change = Change {
         "kubectl create serviceaccount ci",
     ],
     make: Make::Object(&KIND),
-    reads: Reads::Nothing,
-    floor: |_| floors::CREATE,
-    floors: &[floors::CREATE],
-    instead: None,
-    weight: |_| weights::CREATE,
-    pods: |_| Pods::Made,
-    harmless: false,
-    line: |_, line| format!("create serviceaccount {}", line.names),
-    undo: "deleting it (destructive)",
-    mark: Mark::StepId,
+    ..CREATES
 };
 
 const KIND: NewKind = NewKind {

@@ -3,10 +3,9 @@
 use kubechat_crds::intent::IntentParams;
 use serde_json::{Value, json};
 
-use super::change::{Asked, Change, Make, Mark, Pods, Reads, WORKLOADS};
-use super::make::{NewKind, create, flag};
+use super::change::{Asked, Change, Make, WORKLOADS};
+use super::make::{CREATES, NewKind, create, flag};
 use super::{Draft, Refusal, label_of, object};
-use crate::risk::{floors, weights};
 
 pub(super) const CHANGE: Change = Change {
     kinds: WORKLOADS,
@@ -17,13 +16,6 @@ pub(super) const CHANGE: Change = Change {
         "kubectl expose deployment web --port=80 --target-port=8080",
     ],
     make: Make::Of(draft),
-    reads: Reads::Nothing,
-    floor: |_| floors::CREATE,
-    floors: &[floors::CREATE],
-    instead: None,
-    weight: |_| weights::CREATE,
-    pods: |_| Pods::Made,
-    harmless: false,
     line: |step, line| {
         let p = &step.params;
         format!(
@@ -35,8 +27,7 @@ pub(super) const CHANGE: Change = Change {
             flag("type", p.service_type.as_ref())
         )
     },
-    undo: "deleting it (destructive)",
-    mark: Mark::StepId,
+    ..CREATES
 };
 
 const KIND: NewKind = NewKind {

@@ -5,8 +5,10 @@ use kubechat_crds::intent::{Action, Intent, IntentParams};
 use serde_json::{Map, Value, json};
 
 use super::super::{Draft, Found, Refusal, blank, carry};
+use super::change::{Change, Make, Mark, Pods, Reads};
 use super::inverse;
 use crate::plan::object::masked;
+use crate::risk::{floors, weights};
 
 /// A kind that a change makes.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +28,24 @@ pub struct NewKind {
     /// The object but its name, and the parameters as the plan records them.
     pub body: fn(&Making<'_>, &mut IntentParams) -> Result<Value, Refusal>,
 }
+
+/// What all changes have in common that make an object. Each says for itself what it takes and makes.
+pub(super) const CREATES: Change = Change {
+    kinds: &[],
+    params: &[],
+    says: &[],
+    make: Make::New,
+    reads: Reads::Nothing,
+    floor: |_| floors::CREATE,
+    floors: &[floors::CREATE],
+    instead: None,
+    weight: |_| weights::CREATE,
+    pods: |_| Pods::Made,
+    harmless: false,
+    line: |_, line| format!("create {} {}", line.kind, line.names),
+    undo: "deleting it (destructive)",
+    mark: Mark::StepId,
+};
 
 /// What a new object is made from.
 #[derive(Clone, Copy, Debug)]
