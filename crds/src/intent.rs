@@ -203,7 +203,7 @@ pub struct IntentParams {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(max = 316)))]
     pub remove: Vec<String>,
-    /// label, annotate: an existing value may be replaced (a kubectl line without `--overwrite` may not).
+    /// label, annotate, taint: an existing value may be replaced (a kubectl line without `--overwrite` may not).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overwrite: Option<bool>,
     /// rollout-undo: the revision; absent is the one before.

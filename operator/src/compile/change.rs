@@ -151,7 +151,7 @@ pub(super) async fn assemble(
     for draft in &drafts {
         forbidden(turn, &draft.step)?;
     }
-    honest(&mut drafts, limit_of_steps(turn));
+    honest(&mut drafts, limit_of_steps(turn), &turn.ctx.namespace);
     lighten(&mut drafts);
     for draft in &mut drafts {
         rights(turn, draft).await?;
@@ -197,8 +197,21 @@ fn limit_of_steps(turn: &Turn<'_>) -> i32 {
     )
 }
 
-/// Takes back the promise to create again what one rollback could not create: each object is a step of it.
-fn honest(drafts: &mut [Draft], limit: i32) {
+/// Takes back promises that would not be kept: to delete what nobody may delete, and to create again what one rollback could
+/// not create, where each object is a step of it.
+fn honest(drafts: &mut [Draft], limit: i32, own: &str) {
+    for draft in drafts.iter_mut() {
+        if let Some(forbidden) = risk::forbidden_undo(&draft.step, own) {
+            let why = format!(
+                "{}, and nobody gets a plan that deletes there; an administrator can delete it with kubectl",
+                forbidden.text
+            );
+            draft.step.rollback = Rollback {
+                why,
+                ..Rollback::default()
+            };
+        }
+    }
     let recreated = |d: &Draft| {
         if d.step.rollback.kind == RollbackKind::Recreate {
             d.step.targets.len()

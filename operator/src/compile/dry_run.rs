@@ -150,9 +150,19 @@ fn dry_run_refused(error: Error, command: &str) -> Stop {
             reason::DRY_RUN_FAILED,
             format!("the API server refused a dry-run of `{command}`: {said}. Nothing was done"),
         ),
+        // It will say so however often it is asked.
+        Some(status) if status.code == 500 && status.message.contains(TWO_BUDGETS) => Stop::failed(
+            reason::DRY_RUN_FAILED,
+            format!(
+                "the API server refused a dry-run of `{command}`: {said} Nothing was done. Change the selectors of the budgets so that one of them selects the pod (kubectl get poddisruptionbudgets lists them)"
+            ),
+        ),
         _ => Stop::Retry(error),
     }
 }
+
+/// What the API server says of an eviction that two budgets judge; its code is that of an error of its own.
+const TWO_BUDGETS: &str = "more than one PodDisruptionBudget";
 
 /// Who else writes the fields that a step changes, from managedFields; HPAs and GitOps appliers put them back.
 pub(super) fn owners(draft: &Draft) -> Vec<FieldOwner> {
@@ -206,4 +216,35 @@ fn owns(fields: &Value, path: &str) -> bool {
         }
     }
     !path.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pod_of_two_budgets_is_said_to_be_one_and_not_asked_for_again() {
+        let said = |message: &str, code| {
+            let status = kube::core::Status::failure(message, "").with_code(code);
+            let error = Error::Api {
+                what: "evict pod x".into(),
+                source: kube::Error::Api(status.boxed()),
+            };
+            dry_run_refused(error, "evict pod x")
+        };
+        let two = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
+        let Stop::Halt(halted) = said(two, 500) else {
+            panic!("it is tried again for ever");
+        };
+        assert_eq!(halted.reason, reason::DRY_RUN_FAILED);
+        assert!(
+            halted.message.contains("more than one") && halted.message.contains("Nothing was done"),
+            "{}",
+            halted.message
+        );
+        assert!(matches!(
+            said("etcdserver: request timed out", 500),
+            Stop::Retry(_)
+        ));
+    }
 }

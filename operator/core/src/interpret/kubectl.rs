@@ -138,11 +138,12 @@ fn command(args: &[String], lexicon: &Lexicon) -> Result<Vec<Draft>, Ask> {
         }
         // `-p` is the previous run of a container, and the patch of a patch.
         let patch = first.map(String::as_str) == Some("patch");
-        let arg = if patch && arg == "-p" {
-            "--patch"
-        } else {
-            arg.as_str()
+        let patch = match arg.strip_prefix("-p").filter(|_| patch) {
+            Some("") => Some("--patch".to_owned()),
+            Some(rest) => rest.strip_prefix('=').map(|text| format!("--patch={text}")),
+            None => None,
         };
+        let arg = patch.as_deref().unwrap_or(arg.as_str());
         let (flag, used) = flags::read(arg, args.get(at).map(String::as_str))?;
         at += usize::from(used);
         let name = arg.split('=').next().unwrap_or(arg).to_owned();
@@ -455,6 +456,9 @@ fn taint(command: &Command, words: &[&str], lexicon: &Lexicon) -> Result<Vec<Dra
     let mut drafts = one(command, action, resources(&objects, lexicon)?)?;
     for draft in &mut drafts {
         draft.params.taints.clone_from(&taints);
+        if action == Action::Taint {
+            draft.params.overwrite.get_or_insert(false);
+        }
         form_pieces::complete(action, &draft.params)?;
         draft.target = forms::fitting(action, std::mem::take(&mut draft.target))?;
     }

@@ -87,7 +87,7 @@ fn takes(action: Action, flag: &Flag) -> bool {
                 )
         }
         Flag::Tail(_) | Flag::Since(_) | Flag::Previous => action == Action::Logs,
-        Flag::Overwrite(_) => matches!(action, Action::Label | Action::Annotate),
+        Flag::Overwrite(_) => matches!(action, Action::Label | Action::Annotate | Action::Taint),
         Flag::DryRun(_) => change,
         Flag::Output(_) => matches!(action, Action::Get | Action::List | Action::Events),
         Flag::Image(_) => flags::is_of("--image", action),

@@ -1,6 +1,6 @@
 //! The forbidden class: changes nobody gets a plan for. It is no level; no policy and no approval opens it.
 
-use kubechat_crds::command_plan::{DiffLine, Effect, Target};
+use kubechat_crds::command_plan::{DiffLine, Effect, RollbackKind, Target};
 use kubechat_crds::intent::Action;
 use kubechat_crds::{CommandPlanSpec, GROUP, Step};
 use serde_json::Value;
@@ -71,6 +71,19 @@ pub fn check_plan(plan: &CommandPlanSpec, own: &str) -> Result<(), Forbidden> {
         });
     }
     plan.steps.iter().try_for_each(|step| check_forbidden(step, own))
+}
+
+/// Why what would undo a step is done for nobody: a plan must not promise it.
+#[must_use]
+pub fn forbidden_undo(step: &Step, own: &str) -> Option<Forbidden> {
+    let deletes = step.rollback.kind == RollbackKind::Inverse && step.rollback.action == Some(Action::Delete);
+    let undo = Step {
+        action: Action::Delete,
+        effect: Effect::Delete,
+        subresource: None,
+        ..step.clone()
+    };
+    deletes.then(|| check_forbidden(&undo, own).err()).flatten()
 }
 
 fn check(step: &Step, target: &Target, own: &str) -> Result<(), Forbidden> {

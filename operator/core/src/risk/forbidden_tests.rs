@@ -1,6 +1,7 @@
 //! What is installed is what must be forbidden: driven from the manifests, not from a list kept beside them.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kubechat_crds::command_plan::RollbackKind;
 use kubechat_crds::install::admission::{Installation, admission};
 use kubechat_crds::install::{OWN_NAMESPACE, Options, crds, policies, rbac};
 use kubechat_crds::intent::Action;
@@ -218,4 +219,32 @@ fn an_eviction_in_a_system_namespace_is_no_deletion_and_a_deletion_dressed_up_as
     ] {
         assert!(evicted(action, subresource).is_err(), "{action} {subresource:?}");
     }
+}
+
+#[test]
+fn a_deletion_that_nobody_may_do_is_no_undo() {
+    let made = |namespace: &str, action| {
+        let mut step = step(
+            Action::CreateConfigMap,
+            Effect::Create,
+            "",
+            "ConfigMap",
+            "settings",
+        );
+        step.targets[0].namespace = Some(namespace.to_owned());
+        step.rollback.kind = RollbackKind::Inverse;
+        step.rollback.action = Some(action);
+        step
+    };
+    for (namespace, promised) in [
+        ("kube-system", false),
+        ("kube-public", false),
+        ("chat", false),
+        ("demo", true),
+    ] {
+        let undo = forbidden_undo(&made(namespace, Action::Delete), "chat");
+        assert_eq!(undo.is_none(), promised, "{namespace}");
+    }
+    // What is undone by no deletion may be undone.
+    assert_eq!(forbidden_undo(&made("kube-system", Action::Label), "chat"), None);
 }

@@ -408,6 +408,24 @@ fn a_patch_is_destructive_and_its_inverse_holds_no_value_of_the_cluster() {
 }
 
 #[test]
+fn a_json_patch_of_the_first_label_is_told_what_does_it() {
+    let first = IntentParams {
+        patch: Some(r#"[{"op":"add","path":"/metadata/labels/tier","value":"web"}]"#.to_owned()),
+        ..IntentParams::default()
+    };
+    let mut web = deployment(None);
+    for none in [Value::Null, json!({})] {
+        web.object["metadata"]["labels"] = none;
+        let Err(Refusal::Invalid(why)) = plain(Action::Patch, first.clone(), &web) else {
+            panic!("it cannot be done");
+        };
+        assert!(why.contains("'label deployment web KEY=VALUE'"), "{why}");
+    }
+    web.object["metadata"]["labels"] = json!({"app": "web"});
+    assert!(plain(Action::Patch, first, &web).is_ok());
+}
+
+#[test]
 fn a_patch_of_what_only_the_server_writes_or_of_a_secret_is_refused() {
     let patch = |text: &str| IntentParams {
         patch: Some(text.to_owned()),

@@ -45,6 +45,7 @@ fn body(making: &Making<'_>, _: &mut IntentParams) -> Result<Value, Refusal> {
             making.name
         ));
     };
-    let template = template(making, Some("Never"))?;
+    // As kubectl does: the next run comes by itself, so a container that fails is started again in its pod.
+    let template = template(making, Some("OnFailure"))?;
     Ok(json!({"spec": {"schedule": schedule, "jobTemplate": {"spec": {"template": template}}}}))
 }

@@ -78,6 +78,21 @@ fn what_is_made_is_new_is_caution_and_is_undone_by_its_deletion() {
 }
 
 #[test]
+fn a_container_of_a_cronjob_is_started_again_where_it_fails_and_that_of_a_job_is_not() {
+    let image = params(|p| {
+        p.image = Some("busybox:1.37".into());
+        p.schedule = Some("0 3 * * *".into());
+    });
+    let cron = manifest(&made(Action::CreateCronJob, None, image.clone(), None).unwrap());
+    assert_eq!(
+        cron["spec"]["jobTemplate"]["spec"]["template"]["spec"]["restartPolicy"],
+        "OnFailure"
+    );
+    let job = manifest(&made(Action::CreateJob, None, image, None).unwrap());
+    assert_eq!(job["spec"]["template"]["spec"]["restartPolicy"], "Never");
+}
+
+#[test]
 fn what_is_missing_is_asked_for_and_what_is_senseless_is_refused() {
     for (action, selector, bad) in [
         (Action::CreateDeployment, None, IntentParams::default()),
@@ -203,12 +218,19 @@ fn a_service_listens_where_the_containers_do_and_an_ingress_leads_to_a_port_that
         manifest(&service)["spec"]["ports"],
         json!([{"port": 80, "protocol": "TCP", "targetPort": 8080}])
     );
-    let mut by_hand = web;
-    by_hand.object["spec"]["selector"] = json!({"matchExpressions": []});
-    assert!(matches!(
-        plain(Action::Expose, IntentParams::default(), &by_hand),
-        Err(Refusal::Invalid(_))
-    ));
+    let expression = json!({"key": "tier", "operator": "Exists"});
+    for selector in [
+        json!({"matchExpressions": []}),
+        // The labels alone would reach pods that are not its own.
+        json!({"matchLabels": {"app": "web"}, "matchExpressions": [expression]}),
+    ] {
+        let mut by_hand = web.clone();
+        by_hand.object["spec"]["selector"] = selector;
+        assert!(matches!(
+            plain(Action::Expose, IntentParams::default(), &by_hand),
+            Err(Refusal::Invalid(_))
+        ));
+    }
 
     let ports = json!({"ports": [{"port": 80}, {"port": 81}]});
     let front = found(kind("", "v1", "Service", "services"), "front", ports);

@@ -48,7 +48,12 @@ fn draft(asked: &Asked<'_>) -> Result<Draft, Refusal> {
         .object
         .pointer("/spec/selector/matchLabels")
         .and_then(Value::as_object);
-    let Some(labels) = labels.filter(|labels| !labels.is_empty()) else {
+    // A Service selects by labels alone: without the expressions it would reach other pods too.
+    let more = found.object.pointer("/spec/selector/matchExpressions");
+    let expressions = more
+        .and_then(Value::as_array)
+        .is_some_and(|list| !list.is_empty());
+    let Some(labels) = labels.filter(|labels| !labels.is_empty() && !expressions) else {
         return Err(Refusal::Invalid(format!(
             "{name} does not select its pods by labels that a Service could use"
         )));

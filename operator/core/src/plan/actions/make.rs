@@ -43,7 +43,7 @@ pub(super) const CREATES: Change = Change {
     pods: |_| Pods::Made,
     harmless: false,
     line: |_, line| format!("create {} {}", line.kind, line.names),
-    undo: "deleting it (destructive)",
+    undo: "deleting it (destructive), but for what lies in a namespace of the control plane, where nobody deletes",
     mark: Mark::StepId,
 };
 

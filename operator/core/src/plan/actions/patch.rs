@@ -80,6 +80,7 @@ fn draft(asked: &Asked<'_>) -> Result<Draft, Refusal> {
             }
             let paths = operations.iter().map(operation).collect::<Result<Vec<_>, _>>()?;
             refuse_fixed(&paths)?;
+            refuse_first(&paths, &found.object, &name)?;
             irreversible(
                 "what a JSON patch undoes cannot be said in advance; the diff shows every field it changes",
             )
@@ -147,6 +148,24 @@ fn refuse_fixed(paths: &[String]) -> Result<(), Refusal> {
                     "KubeChat's own {map}, and all {map} at once, are not changed by a patch; name each of them"
                 )));
             }
+        }
+    }
+    Ok(())
+}
+
+/// A JSON patch cannot add the first label or annotation: what it adds to must be there, and the whole map is never set.
+fn refuse_first(paths: &[String], now: &Value, name: &str) -> Result<(), Refusal> {
+    for (map, verb) in [("labels", "label"), ("annotations", "annotate")] {
+        let all = format!("/metadata/{map}");
+        let none = now
+            .pointer(&all)
+            .and_then(Value::as_object)
+            .is_none_or(Map::is_empty);
+        if none && paths.iter().any(|path| path.starts_with(&format!("{all}/"))) {
+            let said = name.replace('/', " ");
+            return Err(Refusal::Invalid(format!(
+                "{name} has no {map} yet, and a JSON patch only adds to what is there; say '{verb} {said} KEY=VALUE', or give a merge patch"
+            )));
         }
     }
     Ok(())

@@ -12,7 +12,7 @@ use crate::risk::weights;
 
 pub(super) const TAINT: Change = Change {
     kinds: NODE,
-    params: &["taints"],
+    params: &["taints", "overwrite"],
     says: &[
         "taint node-1 with dedicated=gpu:NoSchedule",
         "taint node node-1 dedicated=gpu:NoExecute",
@@ -38,6 +38,7 @@ pub(super) const TAINT: Change = Change {
 };
 
 pub(super) const UNTAINT: Change = Change {
+    params: &["taints"],
     says: &[
         "untaint node-1 dedicated:NoSchedule",
         "remove the taint dedicated from node-1",
@@ -176,6 +177,12 @@ fn add(asked: &Asked<'_>) -> Result<Draft, Refusal> {
         };
         match list.iter_mut().find(|t| is(t, &same_key)) {
             Some(old) if typed(old) == *taint => continue,
+            Some(old) if asked.intent.params.overwrite == Some(false) => {
+                return Err(Refusal::Invalid(format!(
+                    "{name} has the taint {} already; to replace its value add --overwrite to the kubectl line, or say it in words",
+                    text(&typed(old))
+                )));
+            }
             Some(old) => {
                 before.push(typed(old));
                 *old = entry;

@@ -93,6 +93,20 @@ fn taints_that_nobody_named_stay_and_a_removed_one_is_put_back_as_it_was() {
     .unwrap();
     assert_eq!(patched(&changed)["spec"]["taints"][0]["value"], "2");
     assert_eq!(changed.step.rollback.action, Some(Action::Taint));
+    // A kubectl line replaces nothing that it does not say.
+    let line = |value, overwrite| IntentParams {
+        overwrite: Some(overwrite),
+        ..taints(vec![taint("a", Some(value), Some(TaintEffect::NoSchedule))])
+    };
+    assert!(matches!(
+        plain(Action::Taint, line("2", false), &node),
+        Err(Refusal::Invalid(why)) if why.contains("--overwrite")
+    ));
+    assert!(plain(Action::Taint, line("2", true), &node).is_ok());
+    assert!(matches!(
+        plain(Action::Taint, line("1", false), &node),
+        Err(Refusal::Nothing(_))
+    ));
     for (action, params) in [
         (Action::Taint, taint("z", None, Some(TaintEffect::NoSchedule))),
         (Action::Untaint, taint("b", None, None)),
