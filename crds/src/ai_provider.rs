@@ -1,6 +1,6 @@
 //! AIProvider: who turns language into intents.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ use crate::identity::Identity;
     shortname = "kcai",
     category = "kubechat",
     category = "kubechat-policy",
-    doc = "Turns language into typed intents. Type Rules is built in and works offline; other types say NotSupported until they are.",
+    doc = "Turns language into typed intents. Type Rules is built in and works offline; the others ask a model, and are Ready once they understood a probe.",
     printcolumn(name = "Type", type_ = "string", json_path = ".spec.type"),
     printcolumn(
         name = "Ready",
@@ -27,6 +27,7 @@ use crate::identity::Identity;
         json_path = ".status.conditions[?(@.type==\"Ready\")].status"
     ),
     printcolumn(name = "Egress", type_ = "string", json_path = ".spec.egress"),
+    printcolumn(name = "Score", type_ = "integer", json_path = ".status.probe.score"),
     printcolumn(
         name = "Message",
         type_ = "string",
@@ -66,11 +67,11 @@ pub struct AIProviderSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100_000))]
     pub max_tokens: Option<i32>,
-    /// Most calls at once.
+    /// Most turns at once; others wait, and people take turns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub max_concurrent: Option<i32>,
-    /// Most calls a minute.
+    /// Most turns of one person within a minute.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100_000))]
     pub rate_limit: Option<i32>,
@@ -176,4 +177,27 @@ pub struct AIProviderStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "crate::schema::conditions")]
     pub conditions: Vec<Condition>,
+    /// The last probe of a provider that asks a model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<ProbeStatus>,
+}
+
+/// What a provider made of sentences whose meaning is known.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProbeStatus {
+    /// When it ended.
+    pub time: Time,
+    /// Sentences of a hundred that it understood.
+    #[schemars(range(min = 0, max = 100))]
+    pub score: i32,
+    /// Tokens that its model writes in a second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens_per_second: Option<i64>,
+    /// Milliseconds of the middle answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p50_ms: Option<i64>,
+    /// Milliseconds that 95 of a hundred answers stayed below.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p95_ms: Option<i64>,
 }

@@ -159,6 +159,8 @@ pub struct ChatRequestStatus {
 pub enum RequestPhase {
     /// Not begun.
     Pending,
+    /// A model reads the sentence.
+    Interpreting,
     /// Unclear; `answer` says what is needed. Final: the answer is a new turn.
     NeedsInput,
     /// The cluster is being asked.

@@ -10,12 +10,14 @@ use std::time::Duration;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 mod audit;
+mod egress;
 mod policy;
 mod redact;
 mod service;
 mod values;
 
 pub use audit::{AuditCommand, AuditListArgs};
+pub use egress::{EgressCommand, EgressListArgs};
 pub use policy::{PolicyCommand, PolicyTestArgs};
 pub use redact::RedactArgs;
 pub use service::{LogFormat, OperatorArgs, WebhookArgs};
@@ -204,6 +206,9 @@ pub enum Command {
     /// The audit log: make its key, verify it, list it
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// What was sent to models, as the audit log has it
+    #[command(subcommand)]
+    Egress(EgressCommand),
     /// Policy packs: what they would decide
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -436,6 +441,9 @@ pub struct ManifestsArgs {
     /// Namespace KubeChat lives in
     #[arg(short, long, default_value = SYSTEM_NAMESPACE, value_name = "NAME", value_parser = label, help_heading = CONNECTION)]
     pub namespace: String,
+    /// Namespace of the Secrets that AIProviders name
+    #[arg(long, value_name = "NAME", default_value = kubechat_crds::install::CREDENTIALS_NAMESPACE, value_parser = label)]
+    pub credentials_namespace: String,
     /// Group of people KubeChat may act for (repeat for more) [default: developers, approvers, platform]
     #[arg(long, value_name = "GROUP", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub group: Vec<String>,

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use anyhow::Context as _;
+use jiff::Timestamp;
 use kubechat_audit::store::{Filter, MAX_LIST};
 use kubechat_audit::{
     Actor, AuditStore, ChainKey, Draft, Entry, EventType, Ids, IntentOutcome, Outcome, ResultOutcome, Risk,
@@ -297,6 +298,34 @@ impl Audit {
         Ok(page)
     }
 
+    /// The number of the first entry that is not older than this; one past the last where all are. What cannot be read is
+    /// taken for newer, so that nothing is missed.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn first_since(&self, time: Timestamp) -> Result<u64, Error> {
+        let (mut low, mut high) = (1, self.store.head().await?.seq + 1);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let filter = Filter {
+                since_seq: middle,
+                limit: 1,
+                ..Filter::default()
+            };
+            let older = match self.store.list(filter).await {
+                Ok(found) => found.first().is_some_and(|entry| entry.time < time),
+                Err(kubechat_audit::Error::Integrity { .. }) => false,
+                Err(error) => return Err(error.into()),
+            };
+            if older {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low)
+    }
+
     /// The entries of this type from a number on, a page of them.
     ///
     /// # Errors
@@ -341,7 +370,9 @@ impl Audit {
     fn leveled(&self, mut draft: Draft) -> Draft {
         // Words of the API server and of clusters stand in it; the log is kept for years and read by others.
         draft.message = kubechat_core::redact::shown(&draft.message);
-        if self.of(draft.event_type) != AuditLevel::Full {
+        // Of a call of a model the payload is where to, bytes, hash and tokens, never content; budgets are read from it.
+        let kept = draft.event_type == EventType::Outbound;
+        if self.of(draft.event_type) != AuditLevel::Full && !kept {
             draft.payload = Value::Null;
         }
         draft

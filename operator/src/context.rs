@@ -23,6 +23,7 @@ use crate::controllers::holders::Known;
 use crate::error::Error;
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
+use crate::models::Models;
 use crate::pace::Pace;
 use crate::past::{Past, Removed};
 use crate::selfcheck::Admission;
@@ -68,6 +69,8 @@ pub struct Context {
     pub events: Events,
     /// Turns handled a moment ago.
     pub handled: Arc<crate::controllers::Handled>,
+    /// Turns that models interpret.
+    pub models: Arc<Models>,
     /// When work under way has to stop.
     pub pace: Pace,
     /// Failed tries in a row, by kind and object.

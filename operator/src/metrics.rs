@@ -51,6 +51,13 @@ pub struct BlastLabels {
     pub when: &'static str,
 }
 
+/// How a call of a model ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct CallLabels {
+    /// `answered` or `failed`.
+    pub outcome: &'static str,
+}
+
 /// All metrics.
 #[derive(Debug)]
 pub struct Metrics {
@@ -65,6 +72,14 @@ pub struct Metrics {
     pub refusals: Family<RefusalLabels, Counter>,
     /// Seconds of a blast radius, reads and all.
     pub blast_seconds: Family<BlastLabels, Histogram>,
+    /// Calls of models.
+    pub model_calls: Family<CallLabels, Counter>,
+    /// Seconds of a call of a model.
+    pub model_seconds: Histogram,
+    /// Tokens of models, read and written.
+    pub model_tokens: Counter,
+    /// Turns that wait for a place at a provider.
+    pub model_waiting: Gauge,
     /// Steps sent to the API server.
     pub steps_sent: Counter,
     /// Emergency approvals, and what became of their reviews.
@@ -93,6 +108,10 @@ impl Default for Metrics {
             blast_seconds: Family::new_with_constructor(|| {
                 Histogram::new(exponential_buckets(0.001, 2.0, 12))
             }),
+            model_calls: Family::default(),
+            model_seconds: Histogram::new(exponential_buckets(0.01, 2.0, 14)),
+            model_tokens: Counter::default(),
+            model_waiting: Gauge::default(),
             steps_sent: Counter::default(),
             break_glass: Family::default(),
             admission_healthy: Gauge::default(),
@@ -124,6 +143,26 @@ impl Default for Metrics {
             "blast_seconds",
             "Duration of computing a blast radius, reads and all",
             made.blast_seconds.clone(),
+        );
+        registry.register(
+            "model_calls",
+            "Calls of models, by how they ended",
+            made.model_calls.clone(),
+        );
+        registry.register(
+            "model_seconds",
+            "Duration of calls of models",
+            made.model_seconds.clone(),
+        );
+        registry.register(
+            "model_tokens",
+            "Tokens of models, read and written",
+            made.model_tokens.clone(),
+        );
+        registry.register(
+            "model_waiting",
+            "Turns that wait for a place at a provider",
+            made.model_waiting.clone(),
         );
         registry.register(
             "steps_sent",

@@ -29,16 +29,16 @@ use crate::context::{Context, Events, Stores};
 use crate::controllers;
 use crate::controllers::lane::{Lane, forward, look_again, watch};
 use crate::controllers::removed;
+use crate::duty::every;
 use crate::http::{Health, serve};
 use crate::leader::{Candidate, Leadership};
 use crate::metrics::Metrics;
+use crate::models::{self, Models};
 use crate::pace::Pace;
 use crate::selfcheck::Admission;
 use crate::setup::{seal, tls};
 use crate::talks::Talks;
 
-/// First pause after a duty that failed; doubles up to the duty's period.
-const RETRY: Duration = Duration::from_secs(1);
 /// How long running reconciles may take to end at shutdown; a step under way stops before it is over ([`Pace`]).
 const DRAIN: Duration = Duration::from_secs(40);
 
@@ -59,6 +59,8 @@ pub async fn run(args: OperatorArgs, shutdown: CancellationToken) -> anyhow::Res
         lease_seconds,
         log_format: _,
         identity,
+        credentials_namespace: credentials,
+        development,
         concurrency,
         check_seconds,
     } = args;
@@ -116,6 +118,10 @@ pub async fn run(args: OperatorArgs, shutdown: CancellationToken) -> anyhow::Res
             audit,
             metrics,
             leadership: leadership.clone(),
+            models: models::Options {
+                credentials,
+                development,
+            },
         };
         lead(parts, endpoint, concurrency, ready, &mut tasks, &shutdown).await
     };
@@ -168,6 +174,7 @@ struct Parts {
     audit: Audit,
     metrics: Arc<Metrics>,
     leadership: Leadership,
+    models: models::Options,
 }
 
 /// Starts everything a leader does.
@@ -187,7 +194,10 @@ async fn lead(
         audit,
         metrics,
         leadership,
+        models,
     } = parts;
+    let (mut models, mut interpreted) = Models::new(models);
+    models.learn(&audit).await.context("the last day of the log")?;
     let keys = seal::ensure(&client, &namespace).await.context("the seal key")?;
     tls::ensure(&client, &endpoint)
         .await
@@ -252,6 +262,7 @@ async fn lead(
         talks,
         events,
         handled: Arc::default(),
+        models: Arc::new(models),
         live: Arc::default(),
         holders: Arc::default(),
         pace: Pace::new(shutdown.clone()),
@@ -309,7 +320,8 @@ async fn lead(
         "AIProvider",
         &ctx,
         &providers,
-        1,
+        // A provider that does not answer its probe holds up a few others at most.
+        8,
         shutdown,
         controllers::ai_provider::reconcile,
     );
@@ -356,6 +368,14 @@ async fn lead(
             }
             r.same(&request).await;
         }
+    });
+    let r = requests.clone();
+    let until = shutdown.clone();
+    tasks.spawn(async move {
+        while let Some(Some(turn)) = until.run_until_cancelled(interpreted.recv()).await {
+            r.same(&turn).await;
+        }
+        Ok(())
     });
     let (r, p2) = (requests.clone(), plans.clone());
     let all_approvals = stores.approvals.clone();
@@ -460,36 +480,4 @@ async fn lead(
     ctx.metrics.audit_healthy.set(1);
     ready.store(true, Ordering::SeqCst);
     Ok(())
-}
-
-/// Repeats a duty; its failure is told and tried again.
-async fn every<F, Fut>(
-    period: Duration,
-    shutdown: CancellationToken,
-    duty: F,
-    name: &'static str,
-) -> anyhow::Result<()>
-where
-    F: Fn() -> Fut,
-    Fut: Future<Output = anyhow::Result<()>>,
-{
-    let (mut wait, mut pause) = (Duration::from_millis(100), RETRY);
-    loop {
-        tokio::select! {
-            () = tokio::time::sleep(wait) => {}
-            () = shutdown.cancelled() => return Ok(()),
-        }
-        wait = match duty().await {
-            Ok(()) => {
-                pause = RETRY;
-                period
-            }
-            Err(problem) => {
-                tracing::warn!(duty = name, %problem, "did not succeed; trying again");
-                let now = pause;
-                pause = (now * 2).min(period);
-                now
-            }
-        };
-    }
 }

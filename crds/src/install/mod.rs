@@ -11,11 +11,16 @@ use serde::Serialize;
 /// KubeChat's own namespace where an installation names no other.
 pub const OWN_NAMESPACE: &str = "kubechat-system";
 
+/// Namespace of the Secrets that AIProviders name, where an installation names no other.
+pub const CREDENTIALS_NAMESPACE: &str = "kubechat-credentials";
+
 /// What differs between installations.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// KubeChat's own namespace.
     pub namespace: String,
+    /// Namespace of the Secrets that AIProviders name.
+    pub credentials: String,
     /// Groups of people whom the operator may act for: the values its right to impersonate groups is limited to.
     pub groups: Vec<String>,
 }
@@ -24,6 +29,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             namespace: OWN_NAMESPACE.to_owned(),
+            credentials: CREDENTIALS_NAMESPACE.to_owned(),
             groups: ["developers", "approvers", "platform"]
                 .map(str::to_owned)
                 .to_vec(),

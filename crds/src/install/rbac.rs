@@ -119,6 +119,18 @@ pub fn operator_cluster(options: &Options) -> Vec<Right> {
             "count them, where a requester may not: which share of the cluster a plan hits. None is looked at",
         ),
         right(
+            "",
+            &["services"],
+            &["get"],
+            "see that a ClusterLocal AIProvider's Service picks Pods by a selector, and its ClusterIP",
+        ),
+        right(
+            "discovery.k8s.io",
+            &["endpointslices"],
+            &["list"],
+            "see that the endpoints of that Service are Pods",
+        ),
+        right(
             "events.k8s.io",
             &["events"],
             &["create", "patch"],
@@ -126,6 +138,17 @@ pub fn operator_cluster(options: &Options) -> Vec<Right> {
         ),
         webhooks,
     ]
+}
+
+/// What the operator may do in the credentials namespace.
+#[must_use]
+pub fn operator_credentials() -> Vec<Right> {
+    vec![right(
+        "",
+        &["secrets"],
+        &["get"],
+        "keys and CAs that AIProviders name; none of another namespace",
+    )]
 }
 
 /// What the operator may do in its own namespace.
@@ -345,6 +368,15 @@ pub fn objects(options: &Options) -> Vec<Value> {
             "roleRef": { "apiGroup": group, "kind": "Role", "name": account }, "subjects": subjects }),
         );
     }
+    let (api, group) = ("rbac.authorization.k8s.io/v1", "rbac.authorization.k8s.io");
+    let meta = json!({ "name": "kubechat-operator", "namespace": options.credentials });
+    all.push(json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": options.credentials } }));
+    all.push(json!({ "apiVersion": api, "kind": "Role", "metadata": meta, "rules": rules(&operator_credentials()) }));
+    all.push(
+        json!({ "apiVersion": api, "kind": "RoleBinding", "metadata": meta,
+        "roleRef": { "apiGroup": group, "kind": "Role", "name": "kubechat-operator" },
+        "subjects": [{ "kind": "ServiceAccount", "name": "kubechat-operator", "namespace": namespace }] }),
+    );
     for (name, rights) in people() {
         all.push(json!({ "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": { "name": name }, "rules": rules(&rights) }));
     }
@@ -358,7 +390,13 @@ mod tests {
     #[test]
     fn the_operator_changes_no_workload_and_impersonates_named_groups_only() {
         let options = Options::default();
-        for r in operator_cluster(&options).iter().chain(&operator_namespaced()) {
+        let all = [
+            operator_cluster(&options),
+            operator_namespaced(),
+            operator_credentials(),
+        ]
+        .concat();
+        for r in &all {
             assert!(!r.verbs.contains(&"*") && !r.resources.contains(&"*"), "{r:?}");
             let own = [
                 "kubechat.io",
@@ -377,11 +415,22 @@ mod tests {
             }
             let core = ["users", "groups", "serviceaccounts", "namespaces", "secrets"];
             let counts = r.group.is_empty() && r.resources == ["pods"] && r.verbs == ["list"];
+            let looks = r.resources == ["services"] && r.verbs == ["get"]
+                || r.resources == ["endpointslices"] && r.verbs == ["list"];
             assert!(
                 counts
+                    || looks
                     || own.contains(&r.group)
                     || r.group.is_empty() && r.resources.iter().all(|x| core.contains(x)),
                 "{r:?}"
+            );
+            let secrets = r.resources.contains(&"secrets")
+                && operator_cluster(&options)
+                    .iter()
+                    .any(|c| c.resources == r.resources);
+            assert!(
+                !secrets,
+                "Secrets are read in two namespaces, and nowhere else: {r:?}"
             );
             if r.resources.contains(&"groups") {
                 assert_eq!(r.names, options.groups);

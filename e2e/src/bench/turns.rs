@@ -234,6 +234,7 @@ async fn reach(progress: &mut watch::Receiver<Status>, name: &str, wanted: Reque
 fn has_ended(phase: RequestPhase) -> bool {
     match phase {
         RequestPhase::Pending
+        | RequestPhase::Interpreting
         | RequestPhase::Planning
         | RequestPhase::AwaitingApproval
         | RequestPhase::Approved

@@ -129,6 +129,8 @@ impl World {
             let options = product::Options {
                 restart: args.restart,
                 progress,
+                // A model on this machine may be asked.
+                operator_args: vec!["--development".to_owned()],
                 ..product::Options::default()
             };
             self.product = Some(Product::start(&self.cluster, options).await?);

@@ -17,6 +17,7 @@ mod guard;
 mod harness;
 mod kills;
 mod leader;
+mod models;
 mod policy;
 mod product;
 mod reads;
@@ -53,6 +54,7 @@ pub(crate) fn all() -> Vec<Test> {
         guard::tests(),
         harness::tests(),
         leader::tests(),
+        models::tests(),
         policy::tests(),
         product::tests(),
         reads::tests(),

@@ -60,7 +60,10 @@ impl Chain {
                     break;
                 }
                 Err(failure) => {
-                    let leaks = matches!(failure, Failure::Blocked(_) | Failure::Stopped(_));
+                    let leaks = matches!(
+                        failure,
+                        Failure::Blocked(_) | Failure::Stopped(_) | Failure::Unrecorded
+                    );
                     tried.push((name.clone(), Some(failure)));
                     // What must not go to one must not go to the next.
                     if leaks {
@@ -83,6 +86,7 @@ mod tests {
     use kubechat_crds::intent::{Action, Intent, IntentParams, IntentTarget, Span};
 
     use super::*;
+    use crate::testing::Book;
 
     struct Fixed(Mutex<Option<Result<usize, Failure>>>, Arc<AtomicUsize>);
 
@@ -103,7 +107,7 @@ mod tests {
                     session: ask.session,
                     tokens: (1, 1),
                     redactions: Default::default(),
-                    sent: vec![],
+                    calls: 1,
                 })
             })
         }
@@ -120,6 +124,7 @@ mod tests {
             prompt: "list pods",
             known: &[],
             session: Session::new([1; 32]),
+            ledger: &Book::default(),
         };
         (chain.interpret(ask).await, count.load(Ordering::SeqCst))
     }

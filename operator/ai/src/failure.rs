@@ -46,6 +46,15 @@ pub enum Failure {
     /// The model named something it was never given.
     #[error("the model's answer was rejected: {0}")]
     Forged(#[from] Forged),
+    /// The model speaks of something that the person did not name.
+    #[error("the model's answer was rejected: {0} holds what the request does not name")]
+    Invented(&'static str),
+    /// The call could not be recorded, so it was not made, or its answer is not used.
+    #[error("the outbound ledger cannot be written, so no answer is used")]
+    Unrecorded,
+    /// It is not asked now: its breaker is open, it has no room, or the person has used what he may.
+    #[error("it is not asked: {0}")]
+    NotAsked(String),
 }
 
 impl Failure {
@@ -53,7 +62,7 @@ impl Failure {
     #[must_use]
     pub const fn is_repairable(&self) -> bool {
         match self {
-            Self::Rejected(_) | Self::Forged(_) => true,
+            Self::Rejected(_) | Self::Forged(_) | Self::Invented(_) => true,
             Self::Blocked(_)
             | Self::Stopped(_)
             | Self::Refused(_)
@@ -62,7 +71,9 @@ impl Failure {
             | Self::TooLong(_)
             | Self::Busy { .. }
             | Self::Status(_)
-            | Self::Form(_) => false,
+            | Self::Form(_)
+            | Self::Unrecorded
+            | Self::NotAsked(_) => false,
         }
     }
 }

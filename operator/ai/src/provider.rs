@@ -2,16 +2,20 @@
 //! strictly, repaired at most once, and only then has its names again.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
+use kubechat_core::models::{cache_key, grounded};
 use kubechat_core::redact::names::{Kind, Session};
 use kubechat_core::redact::{self, second};
 use kubechat_crds::intent::{Intent, Span};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
+use crate::cache::Cache;
 use crate::failure::Failure;
+use crate::ledger::{Call, End, Ledger};
 use crate::net::{Bounds, Server};
 use crate::parse::parse;
 use crate::schema;
@@ -26,6 +30,8 @@ pub struct Ask<'a> {
     pub known: &'a [(Kind, &'a str)],
     /// The conversation's tokens.
     pub session: Session,
+    /// Where each call is recorded before it is made.
+    pub ledger: &'a dyn Ledger,
 }
 
 /// What a provider understood.
@@ -39,8 +45,8 @@ pub struct Interpreted {
     pub tokens: (u64, u64),
     /// How much was taken out of the prompt, by class.
     pub redactions: BTreeMap<&'static str, usize>,
-    /// Digest (`sha256:..`) and bytes of each body that was sent.
-    pub sent: Vec<(String, usize)>,
+    /// Bodies that were sent; none where the answer was known already.
+    pub calls: usize,
 }
 
 /// Turns words into intents.
@@ -82,6 +88,8 @@ pub struct Setup {
     pub key: Option<Zeroizing<String>>,
     /// Its limits.
     pub limits: Limits,
+    /// Answers that are known, and what they belong to: the provider's UID and generation.
+    pub cache: Option<(Arc<Cache>, String, i64)>,
 }
 
 /// A model behind one of the dialects.
@@ -97,6 +105,9 @@ impl std::fmt::Debug for Provider {
             .finish_non_exhaustive()
     }
 }
+
+/// Letters of a wrong answer that go back to the model at most.
+const SAID_AGAIN: usize = 4096;
 
 /// What the model is to do. It says nothing of any cluster.
 const SYSTEM: &str = "You turn one request about a Kubernetes cluster into intents. Answer with one JSON object of the given \
@@ -119,32 +130,55 @@ impl Provider {
             prompt,
             known,
             mut session,
+            ledger,
         } = ask;
         let redacted = redact::redact(prompt)?;
         let hidden = session.hide(&redacted.text, known);
-        let mut sent = vec![];
-        let mut tokens = (0, 0);
+        let names: Vec<&str> = known.iter().map(|(_, name)| *name).collect();
+        let cache =
+            self.setup.cache.as_ref().map(|(cache, uid, generation)| {
+                (cache, cache_key(uid, *generation, &self.setup.model, &hidden))
+            });
+        if let Some(words) = cache.as_ref().and_then(|(cache, key)| cache.get(key))
+            && let Ok(intents) = understood(&words, &session, prompt, &names)
+        {
+            return Ok(Interpreted {
+                intents,
+                session,
+                tokens: (0, 0),
+                redactions: redacted.counts,
+                calls: 0,
+            });
+        }
+        let (mut tokens, mut calls) = ((0_u64, 0_u64), 0);
         let mut said: Option<(String, String)> = None;
         loop {
             let repair = said
                 .as_ref()
                 .map(|(words, wrong)| (words.as_str(), wrong.as_str()));
-            let reply = self.call(&hidden, repair, &mut sent).await?;
-            tokens = (tokens.0 + reply.tokens.0, tokens.1 + reply.tokens.1);
-            match understood(&reply.words, &session, prompt) {
+            let reply = self.call(&hidden, repair, &redacted.counts, ledger).await?;
+            calls += 1;
+            tokens = (
+                tokens.0.saturating_add(reply.tokens.0),
+                tokens.1.saturating_add(reply.tokens.1),
+            );
+            match understood(&reply.words, &session, prompt, &names) {
                 Ok(intents) => {
+                    if let Some((cache, key)) = cache {
+                        cache.put(key, &reply.words);
+                    }
                     return Ok(Interpreted {
                         intents,
                         session,
                         tokens,
                         redactions: redacted.counts,
-                        sent,
+                        calls,
                     });
                 }
                 // What it said goes back once, if that may leave too.
                 Err(failure) if failure.is_repairable() && said.is_none() => {
-                    let words = redact::redact(&reply.words)?.text;
-                    said = Some((words.chars().take(4096).collect(), failure.to_string()));
+                    let words: String = reply.words.chars().take(SAID_AGAIN).collect();
+                    said = Some((redact::redact(&words)?.text, failure.to_string()));
                 }
                 Err(failure) => return Err(failure),
             }
@@ -155,7 +189,8 @@ impl Provider {
         &self,
         prompt: &str,
         repair: Option<(&str, &str)>,
-        sent: &mut Vec<(String, usize)>,
+        redactions: &BTreeMap<&'static str, usize>,
+        ledger: &dyn Ledger,
     ) -> Result<Reply, Failure> {
         let Setup {
             dialect,
@@ -163,6 +198,7 @@ impl Provider {
             model,
             key,
             limits,
+            cache: _,
         } = &self.setup;
         let request = dialect.request(&Turn {
             model,
@@ -180,28 +216,48 @@ impl Provider {
             .map(|(name, value)| (name, Zeroizing::new(value)));
         let mut headers: Vec<(&str, &str)> = request.headers.to_vec();
         headers.extend(credential.as_ref().map(|(name, value)| (*name, value.as_str())));
-        sent.push((format!("sha256:{}", kubechat_crds::sha256_hex(&body)), body.len()));
+        let call = Call {
+            endpoint: server.place(),
+            model: model.clone(),
+            bytes: body.len(),
+            digest: format!("sha256:{}", kubechat_crds::sha256_hex(&body)),
+            redactions: redactions.clone(),
+        };
         let bounds = Bounds {
             time: limits.timeout,
             bytes: limits.answer_bytes,
         };
-        let answer = server.post(&request.path, &headers, body, bounds).await?;
-        dialect.reply(&answer)
+        let number = ledger.intend(&call).await?;
+        let began = Instant::now();
+        let answer = server.post(&request.path, &headers, body, bounds).await;
+        let reply = answer.and_then(|answer| dialect.reply(&answer));
+        let end = End {
+            failure: reply.as_ref().err().map(ToString::to_string),
+            sent: !matches!(&reply, Err(Failure::Refused(_))),
+            tokens: reply.as_ref().map_or((0, 0), |reply| reply.tokens),
+            took: began.elapsed(),
+        };
+        ledger.done(number, &call, &end).await?;
+        reply
     }
 }
 
 /// The intents in a model's words. Where they stand in the prompt is not the model's to say: it saw another text.
-fn understood(words: &str, session: &Session, prompt: &str) -> Result<Vec<Intent>, Failure> {
+fn understood(words: &str, session: &Session, prompt: &str, known: &[&str]) -> Result<Vec<Intent>, Failure> {
     let end = i32::try_from(prompt.len()).unwrap_or(i32::MAX);
-    parse(words)?
+    let intents: Vec<Intent> = parse(words)?
         .into_iter()
         .map(|intent| {
             let mut intent = session.restore(&intent)?;
             intent.span = Span { start: 0, end };
             intent.confidence = intent.confidence.clamp(0, 100);
-            Ok(intent)
+            Ok::<_, Failure>(intent)
         })
-        .collect()
+        .collect::<Result<_, _>>()?;
+    match grounded::invented(prompt, known, &intents) {
+        Some(field) => Err(Failure::Invented(field)),
+        None => Ok(intents),
+    }
 }
 
 impl Interpreter for Provider {

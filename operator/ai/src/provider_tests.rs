@@ -12,7 +12,7 @@ use url::Url;
 use super::*;
 use crate::net::{Reach, Refused};
 use crate::parse::Reject;
-use crate::testing::{Act, Bad, http};
+use crate::testing::{Act, Bad, Book, http};
 
 /// Ollama's answer with these words.
 fn says(words: &str) -> Vec<u8> {
@@ -43,6 +43,7 @@ fn provider(url: &Url, reach: Reach) -> Result<Provider, Failure> {
         model: "small".to_owned(),
         key: Some(Zeroizing::new("provider-key-1".to_owned())),
         limits: SHORT,
+        cache: None,
     }))
 }
 
@@ -50,35 +51,121 @@ const PROMPT: &str = "scale payments-api to 5 replicas";
 const KNOWN: &[(Kind, &str)] = &[(Kind::Name, "payments-api")];
 
 async fn ask(bad: &Bad, prompt: &str) -> Result<Interpreted, Failure> {
-    let ask = Ask {
+    ask_with(bad, prompt, &Book::default()).await
+}
+
+async fn ask_with(bad: &Bad, prompt: &str, ledger: &Book) -> Result<Interpreted, Failure> {
+    provider(&bad.url, Reach::Loopback)?
+        .interpret(question(prompt, ledger))
+        .await
+}
+
+fn question<'a>(prompt: &'a str, ledger: &'a Book) -> Ask<'a> {
+    Ask {
         prompt,
         known: KNOWN,
         session: Session::new([9; 32]),
-    };
-    provider(&bad.url, Reach::Loopback)?.interpret(ask).await
+        ledger,
+    }
 }
 
 #[tokio::test]
 async fn names_leave_as_tokens_and_come_back_in_the_intent() {
     let bad = Bad::serve(vec![Act::From(echo)]).await;
-    let found = ask(&bad, PROMPT).await.unwrap();
+    let book = Book::default();
+    let found = ask_with(&bad, PROMPT, &book).await.unwrap();
     assert_eq!(found.intents[0].action, Action::Scale);
     assert_eq!(found.intents[0].target.names, ["payments-api"]);
     assert_eq!(found.intents[0].span, Span { start: 0, end: 32 });
-    assert_eq!((found.tokens, found.sent.len()), ((20, 10), 1));
+    assert_eq!((found.tokens, found.calls), ((20, 10), 1));
     let heard = bad.heard().remove(0);
     assert!(
         !heard.contains("payments") && heard.contains("authorization: Bearer provider-key-1"),
         "{heard}"
     );
     let body = heard.split_once("\r\n\r\n").unwrap().1;
+    let call = book.intended.lock().unwrap().remove(0);
     assert_eq!(
-        found.sent[0],
+        (call.digest, call.bytes, call.model.as_str()),
         (
             format!("sha256:{}", kubechat_crds::sha256_hex(body.as_bytes())),
-            body.len()
+            body.len(),
+            "small"
         )
     );
+    assert_eq!(call.endpoint, bad.url.origin().ascii_serialization());
+    let end = book.done.lock().unwrap().remove(0);
+    assert_eq!((end.failure, end.sent, end.tokens), (None, true, (20, 10)));
+}
+
+#[tokio::test]
+async fn what_cannot_be_recorded_is_not_sent() {
+    let bad = Bad::serve(vec![Act::From(echo)]).await;
+    let shut = Book {
+        shut: true,
+        ..Book::default()
+    };
+    assert_eq!(
+        ask_with(&bad, PROMPT, &shut).await.unwrap_err(),
+        Failure::Unrecorded
+    );
+    assert_eq!(bad.heard().len(), 0);
+}
+
+#[tokio::test]
+async fn a_failed_call_is_recorded_as_one() {
+    let bad = Bad::serve(vec![Act::Bytes(http("500 Oh", "", ""))]).await;
+    let book = Book::default();
+    ask_with(&bad, PROMPT, &book).await.unwrap_err();
+    let end = book.done.lock().unwrap().remove(0);
+    assert_eq!(
+        (end.failure.as_deref(), end.sent),
+        (Some("the model server answered with HTTP status 500"), true)
+    );
+    // Not even connected to: the record says that nothing left.
+    let elsewhere = Reach::ClusterLocal(vec![]);
+    let refused = provider(&bad.url, elsewhere)
+        .unwrap()
+        .interpret(question(PROMPT, &book))
+        .await;
+    assert_eq!(refused.unwrap_err(), Failure::Refused(Refused::Elsewhere));
+    assert!(!book.done.lock().unwrap().remove(0).sent);
+}
+
+#[tokio::test]
+async fn what_nobody_named_is_asked_about_again_and_then_refused() {
+    let act = Act::Bytes(says(&scale("prod-db")));
+    let bad = Bad::serve(vec![act.clone(), act]).await;
+    assert_eq!(
+        ask(&bad, PROMPT).await.unwrap_err(),
+        Failure::Invented("target.names")
+    );
+    let heard = bad.heard();
+    assert!(heard.len() == 2 && heard[1].contains("holds what the request does not name"));
+}
+
+#[tokio::test]
+async fn the_same_words_of_a_session_do_not_leave_twice_while_they_are_fresh() {
+    let asked_twice = async |life: Duration, generations: [i64; 2]| {
+        let bad = Bad::serve(vec![Act::From(echo), Act::From(echo)]).await;
+        let cache = Arc::new(Cache::new(life));
+        let book = Book::default();
+        for generation in generations {
+            let mut provider = provider(&bad.url, Reach::Loopback).unwrap();
+            provider.setup.cache = Some((Arc::clone(&cache), "uid".to_owned(), generation));
+            let found = provider.interpret(question(PROMPT, &book)).await.unwrap();
+            assert_eq!(found.intents[0].target.names, ["payments-api"]);
+        }
+        bad.heard().len()
+    };
+    let hour = Duration::from_secs(3600);
+    assert_eq!(asked_twice(hour, [1, 1]).await, 1);
+    assert_eq!(
+        asked_twice(hour, [1, 2]).await,
+        2,
+        "another spec is another provider"
+    );
+    assert_eq!(asked_twice(Duration::ZERO, [1, 1]).await, 2);
 }
 
 #[tokio::test]
@@ -118,7 +205,10 @@ async fn a_chunked_answer_is_read() {
         b.len()
     );
     let bad = Bad::serve(vec![Act::Bytes(chunked.into_bytes())]).await;
-    assert_eq!(ask(&bad, PROMPT).await.unwrap().intents[0].target.names, ["web"]);
+    assert_eq!(
+        ask(&bad, "scale web to 5").await.unwrap().intents[0].target.names,
+        ["web"]
+    );
 }
 
 #[tokio::test]
@@ -228,10 +318,7 @@ async fn a_redirect_is_not_followed() {
 async fn a_wrong_answer_is_repaired_once_and_only_once() {
     let bad = Bad::serve(vec![Act::Bytes(says("Sure! Here you go: {}")), Act::From(echo)]).await;
     let found = ask(&bad, PROMPT).await.unwrap();
-    assert_eq!(
-        (found.intents.len(), found.tokens, found.sent.len()),
-        (1, (40, 20), 2)
-    );
+    assert_eq!((found.intents.len(), found.tokens, found.calls), (1, (40, 20), 2));
     let second = bad.heard().remove(1);
     assert!(
         second.contains("not exactly one JSON object") && second.contains("Sure!"),
@@ -291,11 +378,8 @@ async fn addresses_are_judged_after_the_name_was_resolved() {
     // The name leads to this machine, which is no Service of the cluster and not outside.
     let name = Url::parse(&format!("http://localhost:{port}")).unwrap();
     let cluster = Reach::ClusterLocal(vec!["10.96.0.20".parse().unwrap()]);
-    let question = || Ask {
-        prompt: PROMPT,
-        known: KNOWN,
-        session: Session::new([9; 32]),
-    };
+    let book = Book::default();
+    let question = || question(PROMPT, &book);
     let failure = provider(&name, cluster)
         .unwrap()
         .interpret(question())
@@ -351,13 +435,10 @@ async fn over_tls(
         model: "small".to_owned(),
         key: None,
         limits: SHORT,
+        cache: None,
     });
-    let ask = Ask {
-        prompt: PROMPT,
-        known: KNOWN,
-        session: Session::new([9; 32]),
-    };
-    (provider.interpret(ask).await, bad)
+    let found = provider.interpret(question(PROMPT, &Book::default())).await;
+    (found, bad)
 }
 
 #[tokio::test]

@@ -27,6 +27,10 @@ pub fn answer() -> Value {
             .collect();
         *action = json!({"type": "string", "enum": names});
     }
+    // What a role grants is read from the cluster, never said.
+    if let Some(Value::Object(params)) = intent.pointer_mut("/properties/params/properties") {
+        params.remove("grants");
+    }
     json!({
         "type": "object",
         "additionalProperties": false,
@@ -156,6 +160,21 @@ mod tests {
             actions.contains("\"scale\"") && !actions.contains("recreate"),
             "{actions}"
         );
+    }
+
+    #[test]
+    fn the_schema_offers_every_field_but_what_only_kubechat_knows() {
+        let schema = answer();
+        let params = schema
+            .pointer("/properties/intents/items/properties/params/properties")
+            .and_then(Value::as_object)
+            .unwrap();
+        assert!(
+            params.contains_key("subjects")
+                && params.contains_key("taints")
+                && params.contains_key("envRefs")
+        );
+        assert!(!params.contains_key("grants"), "{params:?}");
     }
 
     #[test]

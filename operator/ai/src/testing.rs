@@ -3,9 +3,37 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 use url::Url;
+
+use crate::failure::Failure;
+use crate::ledger::{Call, End, Ledger};
+
+/// A ledger in memory.
+#[derive(Debug, Default)]
+pub(crate) struct Book {
+    pub(crate) intended: Mutex<Vec<Call>>,
+    pub(crate) done: Mutex<Vec<End>>,
+    /// Takes nothing.
+    pub(crate) shut: bool,
+}
+
+impl Ledger for Book {
+    fn intend<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<u64, Failure>> {
+        if self.shut {
+            return Box::pin(async { Err(Failure::Unrecorded) });
+        }
+        self.intended.lock().unwrap().push(call.clone());
+        Box::pin(async { Ok(1) })
+    }
+
+    fn done<'a>(&'a self, _: u64, _: &'a Call, end: &'a End) -> BoxFuture<'a, Result<(), Failure>> {
+        self.done.lock().unwrap().push(end.clone());
+        Box::pin(async { Ok(()) })
+    }
+}
 
 /// What the server does with a request.
 #[derive(Clone)]

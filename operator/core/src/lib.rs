@@ -17,6 +17,7 @@ pub mod holders;
 pub mod interpret;
 pub mod lease;
 pub mod lifecycle;
+pub mod models;
 pub mod plan;
 pub mod policy;
 pub mod reason;

@@ -133,6 +133,22 @@ reasons! {
     NOT_BREAK_GLASS = "NotBreakGlass";
     /// The operator made a new seal key.
     SEAL_KEY_ROTATED = "SealKeyRotated";
+    /// A model reads the sentence.
+    INTERPRETING = "Interpreting";
+    /// The provider's endpoint is not one that its egress allows.
+    EGRESS_NOT_ALLOWED = "EgressNotAllowed";
+    /// The provider's Secret may not be used for its endpoint.
+    CREDENTIAL_INVALID = "CredentialInvalid";
+    /// The provider did not understand enough sentences of the probe, or did not answer.
+    PROBE_FAILED = "ProbeFailed";
+    /// A body is about to be sent to a model.
+    OUTBOUND_INTENDED = "OutboundIntended";
+    /// A body was sent to a model, and it answered.
+    OUTBOUND_DONE = "OutboundDone";
+    /// A body was not sent, or not answered.
+    OUTBOUND_FAILED = "OutboundFailed";
+    /// Nobody recorded what became of a call.
+    OUTBOUND_UNKNOWN = "OutboundUnknown";
     /// Usable.
     READY = "Ready";
     /// Under way.
@@ -155,6 +171,9 @@ const NO_REFUSAL: &[&str] = &[
     REVIEW_DUE,
     REVIEWED,
     SEAL_KEY_ROTATED,
+    INTERPRETING,
+    OUTBOUND_INTENDED,
+    OUTBOUND_DONE,
     READY,
     PROGRESSING,
 ];

@@ -54,6 +54,12 @@ pub struct OperatorArgs {
     /// Name of this process in the Lease [default: host name and process id]
     #[arg(long, value_name = "NAME", default_value_t = process_identity(), hide_default_value = true)]
     pub identity: String,
+    /// Namespace of the Secrets that AIProviders name
+    #[arg(long, value_name = "NAME", default_value = kubechat_crds::install::CREDENTIALS_NAMESPACE, value_parser = label)]
+    pub credentials_namespace: String,
+    /// Let AIProviders be on this machine (http://127.0.0.1:PORT). For development only
+    #[arg(long)]
+    pub development: bool,
     /// Objects of one kind that are worked on at the same time
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub concurrency: u16,

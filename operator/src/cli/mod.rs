@@ -10,6 +10,7 @@ mod audit;
 mod client;
 mod completions;
 mod decide;
+mod egress;
 mod error;
 mod exit;
 mod explain;
@@ -111,6 +112,7 @@ async fn dispatch(
             explain::explain(&cluster, &ui, &args).await
         }
         Command::Audit(command) => audit::audit(&command, color),
+        Command::Egress(command) => egress::egress(command, color),
         Command::Policy(command) => policy::policy(&command, color),
         Command::Redact(args) => redact::redact(&args),
         Command::Completions(args) => Ok(completions::completions(&args, program)),
@@ -152,9 +154,14 @@ fn crds() -> Result<Exit, CliError> {
 
 /// `kubechat manifests`: what `crds/manifests` holds, for this namespace and these groups, in the order to apply it.
 fn manifests(args: ManifestsArgs) -> Result<Exit, CliError> {
-    let ManifestsArgs { namespace, group } = args;
+    let ManifestsArgs {
+        namespace,
+        credentials_namespace: credentials,
+        group,
+    } = args;
     let mut options = install::Options {
         namespace,
+        credentials,
         ..install::Options::default()
     };
     if !group.is_empty() {

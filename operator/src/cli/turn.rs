@@ -159,6 +159,7 @@ fn request_exit(phase: RequestPhase, why: &str) -> Exit {
         }
         RequestPhase::Failed
         | RequestPhase::Pending
+        | RequestPhase::Interpreting
         | RequestPhase::Planning
         | RequestPhase::AwaitingApproval
         | RequestPhase::Approved

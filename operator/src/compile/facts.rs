@@ -39,7 +39,7 @@ pub(super) async fn gather(turn: &Turn<'_>, steps: &[Step]) -> Result<PlanFacts,
         own_namespace: turn.ctx.namespace.clone(),
         namespaces,
         window,
-        untrusted_text: is_untrusted(turn.request),
+        untrusted_text: turn.given.is_some() || is_untrusted(turn.request),
         incident,
     })
 }

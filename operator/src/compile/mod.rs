@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use kubechat_core::authz::Acting;
-use kubechat_core::interpret::{self, Earlier, Interpretation};
+use kubechat_core::interpret::{self, Earlier, Interpretation, Understood};
 use kubechat_core::plan::{Refusal, Sidecar};
 use kubechat_core::policy::{Effective, PolicyProblem};
 use kubechat_core::reason;
@@ -55,6 +55,8 @@ pub struct Turn<'a> {
     pub bounds: Bounds,
     /// Namespace that names without one mean.
     pub default_namespace: String,
+    /// What a model understood; without it the built-in rules read the sentence.
+    pub given: Option<Vec<Intent>>,
     /// Now.
     pub now: Timestamp,
 }
@@ -91,7 +93,7 @@ pub enum Outcome {
 }
 
 /// A turn that ends without a plan.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Halted {
     /// Phase.
     pub phase: RequestPhase,
@@ -249,7 +251,14 @@ async fn work(
         lexicon: &turn.kinds.lexicon,
         previous: &history.earlier,
     };
-    let read = interpret::interpret(&turn.request.spec.prompt, &context);
+    let read = match &turn.given {
+        // Typed intents are compiled alike, whoever understood them.
+        Some(intents) => Understood {
+            interpretation: Interpretation::Intents(intents.clone()),
+            understood: interpret::say(intents),
+        },
+        None => interpret::interpret(&turn.request.spec.prompt, &context),
+    };
     *understood = read
         .understood
         .strip_prefix("Understood: ")

@@ -36,6 +36,20 @@ where
     patch(ctx, &api, object, old, new, false).await.map(drop)
 }
 
+/// As [`write`]; says whether the object is still there. To be asked only with a status that differs.
+///
+/// # Errors
+/// What the API server said.
+pub async fn write_if_there<K, S>(ctx: &Context, object: &K, old: Option<&S>, new: &S) -> Result<bool, Error>
+where
+    K: Reported + Resource<Scope = k8s_openapi::NamespaceResourceScope>,
+    S: Serialize,
+{
+    let api: Api<K> = Api::namespaced(ctx.client.clone(), &object.namespace().unwrap_or_default());
+    let written = patch(ctx, &api, object, old, new, false).await?;
+    Ok(written.is_some())
+}
+
 /// As [`write`], but only onto the very version of the object that was looked at: what was decided on an older cache, or
 /// by a leader whose request was late, must not overwrite a newer status. Returns the version after it, if it was written.
 ///

@@ -119,7 +119,10 @@ async fn a_policy_that_changed_between_two_steps_stops_the_plan_there() {
         ),
         (None, "NoPolicy", "no RiskPolicy in the cluster. Apply one"),
         (
-            Some(|pack| pack["spec"]["egressHosts"] = json!(["a.example"])),
+            Some(|pack| {
+                pack["spec"]["notifiers"] =
+                    json!([{"name": "n", "type": "Webhook", "endpoint": "https://hooks.example.org"}]);
+            }),
             "PolicyNotReady",
             "baseline cannot be honoured",
         ),

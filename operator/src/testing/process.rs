@@ -28,6 +28,7 @@ use crate::error::Error;
 use crate::failpoint::{HOOK, Hook, Point};
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
+use crate::models::{Models, Options};
 use crate::pace::Pace;
 use crate::selfcheck::Admission;
 
@@ -213,6 +214,10 @@ impl World {
         };
         let watches = Watches::of(&self.server);
         let (events, _) = Events::new(Recorder::new(client.clone(), reporter));
+        let (models, _) = Models::new(Options {
+            credentials: "kubechat-credentials".into(),
+            development: true,
+        });
         let config = Config::new("http://fake.invalid".parse().unwrap());
         let ctx = Context {
             people: Arc::new(Impersonator::over(config, http)),
@@ -229,6 +234,7 @@ impl World {
             talks: Arc::default(),
             events,
             handled: Arc::default(),
+            models: Arc::new(models),
             live: Arc::default(),
             holders: Arc::default(),
             pace: Pace::new(self.stop.clone()),

@@ -29,7 +29,7 @@ pub(crate) async fn validate(state: &State, review: &Review) -> Verdict {
         (Kind::ChatRequest, Operation::Create) => chat_request::create(state, review).await,
         (Kind::RiskPolicy, Operation::Create | Operation::Update) => risk_policy::write(review),
         (Kind::AuditPolicy, Operation::Create | Operation::Update) => audit_policy::write(review),
-        (Kind::AIProvider, Operation::Create | Operation::Update) => ai_provider::write(review),
+        (Kind::AIProvider, Operation::Create | Operation::Update) => ai_provider::write(state, review),
         (Kind::ApproverKey, Operation::Create | Operation::Update) => approver_key::write(review),
         (Kind::RiskPolicy | Kind::AuditPolicy | Kind::AIProvider | Kind::ApproverKey, Operation::Delete) => {
             Ok(deleted(state, review))

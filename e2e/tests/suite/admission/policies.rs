@@ -233,7 +233,7 @@ async fn a_change_that_weakens_a_policy_is_warned_about(ctx: Arc<Ctx>) -> Result
             "riskpolicy",
             "baseline",
             json!({"egressHosts": ["example.org"]}),
-            Some("not supported yet"),
+            Some("egressHosts has more hosts"),
         ),
         (
             "auditpolicy",

@@ -170,8 +170,8 @@ async fn unsupported_is_not_ready(people: &People) -> Result<()> {
     let packs = raw(&people.admin, "RiskPolicy", "");
     let plan = plan_for(&people.alice, DEMO, "scale nginx to 4 replicas").await?;
     for spec in [
-        json!({"egressHosts": ["example.org"]}),
         json!({"notifiers": [{"name": "n", "type": "Email", "endpoint": "ops@example.org"}]}),
+        json!({"notifiers": [{"name": "n", "type": "Webhook", "endpoint": "https://hooks.example.org"}]}),
     ] {
         packs
             .create(&PostParams::default(), &object("RiskPolicy", "later", &spec)?)
@@ -195,9 +195,9 @@ async fn unsupported_is_not_ready(people: &People) -> Result<()> {
         waits_for(people, &plan, "AwaitingApproval").await?;
     }
     // A decision that came while the pack stood counts as soon as it is gone.
-    let hosts = json!({"egressHosts": ["example.org"]});
+    let later = json!({"notifiers": [{"name": "n", "type": "Email", "endpoint": "ops@example.org"}]});
     packs
-        .create(&PostParams::default(), &object("RiskPolicy", "later", &hosts)?)
+        .create(&PostParams::default(), &object("RiskPolicy", "later", &later)?)
         .await?;
     waits_for(people, &plan, "PolicyNotReady").await?;
     approve(&people.bob, &plan).await?;

@@ -97,6 +97,12 @@ impl Server {
         })
     }
 
+    /// Scheme, host and port, for the record.
+    #[must_use]
+    pub fn place(&self) -> String {
+        self.url.origin().ascii_serialization()
+    }
+
     /// Sends a body and reads the answer's; `path` is appended to the base URL's.
     ///
     /// # Errors

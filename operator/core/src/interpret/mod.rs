@@ -75,6 +75,12 @@ pub fn hides_text(prompt: &str) -> bool {
     prompt.chars().any(token::is_deceptive)
 }
 
+/// Intents as one sentence, whoever understood them.
+#[must_use]
+pub fn say(intents: &[Intent]) -> String {
+    format!("{}.", sentence::phrases(intents))
+}
+
 /// What the interpreter knows besides the prompt.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {

@@ -33,7 +33,11 @@ pub fn rests(phase: Option<RequestPhase>) -> bool {
     match phase {
         None
         | Some(
-            RequestPhase::Pending | RequestPhase::Planning | RequestPhase::Approved | RequestPhase::Executing,
+            RequestPhase::Pending
+            | RequestPhase::Interpreting
+            | RequestPhase::Planning
+            | RequestPhase::Approved
+            | RequestPhase::Executing,
         ) => false,
         Some(
             RequestPhase::NeedsInput

@@ -72,7 +72,8 @@ fn what_stopped_midway_never_says_that_nothing_was_done() {
 #[test]
 fn what_stopped_midway_never_says_that_it_waits_or_that_nothing_is_executed() {
     let pack = |spec: serde_json::Value| RiskPolicy::new("p", serde_json::from_value(spec).unwrap());
-    let broken = pack(serde_json::json!({"egressHosts": ["a.example"]}));
+    let hook = serde_json::json!({"name": "n", "type": "Webhook", "endpoint": "https://hooks.example.org"});
+    let broken = pack(serde_json::json!({"notifiers": [hook]}));
     let none: [RiskPolicy; 0] = [];
     let mut held = vec![
         Effective::from_policies(&none).unwrap_err().message,

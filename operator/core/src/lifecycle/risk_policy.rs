@@ -41,6 +41,7 @@ mod tests {
     fn says_ready_or_where_the_mistake_is() {
         let verdict = |text: &str| verdict(&serde_json::from_str(text).unwrap());
         assert_eq!(verdict("{}"), Ok("honoured"));
+        assert_eq!(verdict(r#"{"egressHosts": ["example.com"]}"#), Ok("honoured"));
         assert_eq!(
             verdict(r#"{"suspend": true}"#),
             Ok("the kill switch is on: no step is sent")
@@ -49,7 +50,10 @@ mod tests {
         let (reason, message) = bad.unwrap_err();
         assert_eq!(reason, reason::INVALID);
         assert!(message.contains("rule r: when, 1:14"), "{message}");
-        let (reason, _) = verdict(r#"{"egressHosts": ["example.com"]}"#).unwrap_err();
+        let (reason, _) = verdict(
+            r#"{"notifiers": [{"name": "n", "type": "Webhook", "endpoint": "https://hooks.example.org"}]}"#,
+        )
+        .unwrap_err();
         assert_eq!(reason, reason::NOT_SUPPORTED);
     }
 }

@@ -18,10 +18,7 @@ const LARGE_PLAN: u64 = 500;
 /// stands: the stricter reading of a policy that is only half understood.
 #[must_use]
 pub fn unsupported(spec: &RiskPolicySpec) -> Vec<&'static str> {
-    let checks = [
-        (!spec.notifiers.is_empty(), "notifiers"),
-        (!spec.egress_hosts.is_empty(), "egressHosts"),
-    ];
+    let checks = [(!spec.notifiers.is_empty(), "notifiers")];
     checks
         .into_iter()
         .filter_map(|(used, name)| used.then_some(name))

@@ -110,7 +110,7 @@ fn refuses_packs_it_can_only_half_honour() {
         serde_json::json!({"rules": [{"name": "a", "when": "true", "effect": "Deny"}, {"name": "a", "when": "false", "effect": "Deny"}]}),
         serde_json::json!({"rules": [{"name": "a", "when": "true", "effect": "Deny", "require": {"count": 1}}]}),
         serde_json::json!({"freezes": [{"cron": "0 0 * * *", "duration": "1h", "timeZone": "Nowhere", "effect": "Deny"}]}),
-        serde_json::json!({"egressHosts": ["example.com"]}),
+        serde_json::json!({"notifiers": [{"name": "n", "type": "Webhook", "endpoint": "https://hooks.example.org"}]}),
         serde_json::json!({"breakGlass": {"groups": [], "reviewWithin": "1h"}}),
         serde_json::json!({"maxPlanAge": {"caution": "soon"}}),
         serde_json::json!({"approvals": {"destructive": {"count": 1, "selfConfirm": true}}}),

@@ -16,6 +16,7 @@ mod fixed;
 mod forms;
 mod named;
 pub mod names;
+mod restore;
 pub mod second;
 mod shape;
 #[cfg(test)]

@@ -8,7 +8,6 @@
 use std::collections::BTreeMap;
 
 use hmac::{Hmac, KeyInit, Mac};
-use kubechat_crds::intent::Intent;
 use sha2::Sha256;
 
 /// What a token stands for.
@@ -27,7 +26,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 5] = [Self::Name, Self::Namespace, Self::Host, Self::Address, Self::User];
+    pub(super) const ALL: [Self; 5] = [Self::Name, Self::Namespace, Self::Host, Self::Address, Self::User];
 
     const fn word(self) -> &'static str {
         match self {
@@ -163,56 +162,8 @@ impl Session {
         out
     }
 
-    /// An intent with the values instead of the tokens.
-    ///
-    /// # Errors
-    /// When a token was never given, or stands where no such thing can.
-    pub fn restore(&self, intent: &Intent) -> Result<Intent, Forged> {
-        use Kind::{Address, Host, Name, Namespace, User};
-        let mut out = intent.clone();
-        let target = &mut out.target;
-        for name in &mut target.names {
-            self.put(name, "target.names", &[Name, Namespace, Host])?;
-        }
-        self.put_some(
-            &mut target.selector,
-            "target.selector",
-            &[Name, Namespace, Host, User],
-        )?;
-        self.put_some(&mut target.namespace, "target.namespace", &[Namespace, Name])?;
-        self.put_some(&mut target.kind, "target.kind", &[])?;
-        self.put_some(&mut target.group, "target.group", &[])?;
-        let params = &mut out.params;
-        self.put_some(&mut params.image, "params.image", &[Name, Host, Address])?;
-        self.put_some(&mut params.container, "params.container", &[Name])?;
-        self.put_some(&mut params.state, "params.state", &[])?;
-        for (field, map) in [
-            ("params.requests", &mut params.requests),
-            ("params.limits", &mut params.limits),
-        ] {
-            for (key, value) in map.iter_mut() {
-                self.put(&mut key.clone(), field, &[])?;
-                self.put(value, field, &[])?;
-            }
-        }
-        let mut set = BTreeMap::new();
-        for (mut key, mut value) in std::mem::take(&mut params.set) {
-            self.put(&mut key, "params.set", &[Name, Host])?;
-            self.put(&mut value, "params.set", &Kind::ALL)?;
-            set.insert(key, value);
-        }
-        params.set = set;
-        for key in &mut params.remove {
-            self.put(key, "params.remove", &[Name, Host])?;
-        }
-        Ok(out)
-    }
-
-    fn put_some(&self, field: &mut Option<String>, name: &'static str, kinds: &[Kind]) -> Result<(), Forged> {
-        field.as_mut().map_or(Ok(()), |text| self.put(text, name, kinds))
-    }
-
-    fn put(&self, text: &mut String, name: &'static str, kinds: &[Kind]) -> Result<(), Forged> {
+    /// A field's text with the values instead of the tokens.
+    pub(super) fn put(&self, text: &mut String, name: &'static str, kinds: &[Kind]) -> Result<(), Forged> {
         let mut out = String::with_capacity(text.len());
         // Models change the case of what they copy; such a token is as unknown as any other.
         let upper = text.to_ascii_uppercase();
@@ -348,7 +299,7 @@ fn is_host(word: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use kubechat_crds::intent::{Action, IntentParams, IntentTarget, Span};
+    use kubechat_crds::intent::{Action, Intent, IntentParams, IntentTarget, Span};
     use proptest::prelude::*;
 
     use super::*;

@@ -1,6 +1,7 @@
 //! The forbidden class: changes nobody gets a plan for. It is no level; no policy and no approval opens it.
 
 use kubechat_crds::command_plan::{DiffLine, Effect, RollbackKind, Target};
+use kubechat_crds::install::CREDENTIALS_NAMESPACE;
 use kubechat_crds::intent::Action;
 use kubechat_crds::{CommandPlanSpec, GROUP, Step};
 use serde_json::Value;
@@ -143,7 +144,9 @@ fn is_own_guard(target: &Target, own: &str) -> bool {
     let named = guards && target.name.starts_with("kubechat");
     let of_group = (group == "admissionregistration.k8s.io" || kinds::of(target) == Class::Definition)
         && target.name.ends_with(".kubechat.io");
-    named || of_group || super::place(target) == Some(own)
+    // What stands in the credentials namespace leaves the cluster as somebody's key.
+    let place = super::place(target);
+    named || of_group || place == Some(own) || place == Some(CREDENTIALS_NAMESPACE)
 }
 
 fn binds_masters(step: &Step, target: &Target) -> bool {

@@ -23,6 +23,7 @@ pub(crate) fn now_line(turn: &Turn) -> String {
         None | Some(RequestPhase::Pending) => {
             stalled(turn).unwrap_or_else(|| "waiting for KubeChat".to_owned())
         }
+        Some(RequestPhase::Interpreting) => "a model reads the sentence".to_owned(),
         Some(RequestPhase::Planning) => "asking the cluster".to_owned(),
         Some(
             RequestPhase::AwaitingApproval

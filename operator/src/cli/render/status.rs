@@ -29,6 +29,7 @@ pub(crate) fn phase_of_plan(phase: PlanPhase) -> (&'static str, Tone) {
 pub(crate) fn phase_of_request(phase: Option<RequestPhase>) -> (&'static str, Tone) {
     match phase.unwrap_or(RequestPhase::Pending) {
         RequestPhase::Pending => ("Pending", Tone::Warn),
+        RequestPhase::Interpreting => ("Interpreting", Tone::Warn),
         RequestPhase::NeedsInput => ("NeedsInput", Tone::Warn),
         RequestPhase::Planning => ("Planning", Tone::Warn),
         RequestPhase::AwaitingApproval => ("AwaitingApproval", Tone::Warn),

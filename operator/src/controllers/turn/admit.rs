@@ -22,6 +22,8 @@ pub(super) struct Admitted {
     pub(super) acting: Acting,
     pub(super) person: ClientDebug,
     pub(super) session: Option<std::sync::Arc<ChatSession>>,
+    /// The provider that asks a model, where one was named.
+    pub(super) provider: Option<AIProvider>,
 }
 
 pub(super) fn halt(phase: RequestPhase, reason: &'static str, message: impl Into<String>) -> Halted {
@@ -116,9 +118,10 @@ pub(super) async fn admit(request: &ChatRequest, ctx: &Context) -> Result<Result
         .as_ref()
         .or_else(|| defaults?.provider_ref.as_ref());
     let namespace = request.namespace().unwrap_or_default();
-    if let Some((why, problem)) = provider(named, &namespace, ctx).await? {
-        return failed(why, problem);
-    }
+    let provider = match provider(named, &namespace, ctx).await? {
+        Ok(provider) => provider,
+        Err((why, problem)) => return failed(why, problem),
+    };
     let person = match ctx.people.reader(&acting).await {
         Ok(client) => ClientDebug(client),
         Err(Error::Identity(why)) => return failed(reason::FORBIDDEN, why),
@@ -128,17 +131,18 @@ pub(super) async fn admit(request: &ChatRequest, ctx: &Context) -> Result<Result
         acting,
         person,
         session,
+        provider,
     }))
 }
 
-/// Why the named provider cannot interpret, if it cannot: reason and message.
+/// The named provider, if it asks a model; why it may not interpret: reason and message.
 async fn provider(
     named: Option<&LocalRef>,
     namespace: &str,
     ctx: &Context,
-) -> Result<Option<(&'static str, String)>, Error> {
+) -> Result<Result<Option<AIProvider>, (&'static str, String)>, Error> {
     let Some(LocalRef { name }) = named else {
-        return Ok(None);
+        return Ok(Ok(None));
     };
     let api: Api<AIProvider> = Api::all(ctx.client.clone());
     let provider = match call("read the provider", api.get(name)).await {
@@ -147,7 +151,7 @@ async fn provider(
             let message = format!(
                 "there is no AIProvider {name}. Nothing was done. Leave providerRef out to use the built-in rules"
             );
-            return Ok(Some((reason::NOT_SUPPORTED, message)));
+            return Ok(Err((reason::PROVIDER_NOT_ALLOWED, message)));
         }
         Err(error) => return Err(error),
     };
@@ -155,11 +159,11 @@ async fn provider(
         let message = format!(
             "AIProvider {name} does not serve namespace {namespace} (its allowedNamespaces). Nothing was done. Leave providerRef out to use the built-in rules"
         );
-        return Ok(Some((reason::PROVIDER_NOT_ALLOWED, message)));
+        return Ok(Err((reason::PROVIDER_NOT_ALLOWED, message)));
     }
-    Ok(ai_provider::verdict(&provider.spec)
-        .err()
-        .map(|(why, message)| (why, format!("AIProvider {name}: {message}. Nothing was done"))))
+    Ok(Ok(
+        Some(provider).filter(|p| ai_provider::built_in(&p.spec).is_none())
+    ))
 }
 
 /// The session of the turn: there, of the same person, and open.

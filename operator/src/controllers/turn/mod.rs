@@ -2,13 +2,14 @@
 
 mod admit;
 mod earlier;
+mod model;
 mod plan;
 mod report;
 
 pub(super) use plan::{adopt, told};
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -24,6 +25,7 @@ use kubechat_crds::{ChatRequest, ChatRequestStatus, RequestPhase, digest};
 use crate::compile::{self, Bounds, Compiled, History, OUT_OF_SCOPE, Outcome, Turn};
 use crate::context::Context;
 use crate::error::Error;
+use crate::models::{Done, Read};
 
 use admit::{Admitted, admit, halt};
 use earlier::Before;
@@ -59,26 +61,56 @@ impl Handled {
 /// Takes a turn that has no plan and no end yet.
 pub(super) async fn take(
     request: &ChatRequest,
-    ctx: &Context,
+    ctx: &Arc<Context>,
     current: ChatRequestStatus,
 ) -> Result<Action, Error> {
     let uid = request.uid().unwrap_or_default();
     if ctx.handled.contains(&uid) {
         return Ok(Action::requeue(HANDLED_FOR));
     }
-    ctx.leadership.check()?;
+    let (current, read) = match model::left(request, ctx, current) {
+        model::Left::Wait(action) => return Ok(action),
+        model::Left::Held(problem) => return hold(request, ctx, problem).await,
+        model::Left::Go(current, read) => (*current, read),
+    };
+    let kept = read.clone().map(|read| Done {
+        status: current.clone(),
+        read,
+    });
+    let admitted = match ctx.leadership.check() {
+        Ok(()) => admit(request, ctx).await,
+        Err(error) => Err(error),
+    };
+    let admitted = match admitted {
+        Ok(admitted) => admitted,
+        Err(error) => {
+            ctx.models.keep(&uid, kept);
+            return Err(error);
+        }
+    };
     let began = Timestamp::now();
     let mut new = ChatRequestStatus {
         observed_generation: request.metadata.generation,
         ..current
     };
     new.start_time.get_or_insert(Time(began));
-    let result = match admit(request, ctx).await? {
+    let result = match admitted {
         Err(halted) => end(request, ctx, new, halted).await,
-        Ok(admitted) => match earlier::turns(request, ctx).await? {
-            Before::Wait(pause) => return Ok(Action::requeue(pause)),
-            Before::Stuck(halted) => end(request, ctx, new, *halted).await,
-            Before::Read(past) => work(request, ctx, new, admitted, past, began).await,
+        Ok(admitted) => match earlier::turns(request, ctx).await {
+            Ok(Before::Wait(pause)) => {
+                ctx.models.keep(&uid, kept);
+                return Ok(Action::requeue(pause));
+            }
+            Ok(Before::Stuck(halted)) => end(request, ctx, new, *halted).await,
+            Ok(Before::Read(past)) => match work(request, ctx, new, admitted, past, began, read).await {
+                Ok(Step::Rests(action)) => Ok(action),
+                Ok(Step::Interprets(action)) => return Ok(action),
+                Err(error) => Err(error),
+            },
+            Err(error) => {
+                ctx.models.keep(&uid, kept);
+                return Err(error);
+            }
         },
     };
     match result {
@@ -86,19 +118,32 @@ pub(super) async fn take(
             ctx.handled.insert(&uid);
             Ok(action)
         }
-        Err(error) => hold(request, ctx, error).await,
+        Err(error) => {
+            // The model is not asked again for what stands in the way of something else.
+            ctx.models.keep(&uid, kept);
+            hold(request, ctx, error).await
+        }
     }
+}
+
+/// How far a look at a turn came.
+enum Step {
+    /// It has its end or its plan.
+    Rests(Action),
+    /// A model is asked.
+    Interprets(Action),
 }
 
 /// Reads the sentence, compiles it, and reports.
 async fn work(
     request: &ChatRequest,
-    ctx: &Context,
+    ctx: &Arc<Context>,
     mut new: ChatRequestStatus,
     admitted: Admitted,
     past: History,
     began: Timestamp,
-) -> Result<Action, Error> {
+    read: Option<Read>,
+) -> Result<Step, Error> {
     let namespace = request.namespace().unwrap_or_default();
     let policies = ctx.policies();
     let kinds = ctx.discovery.kinds(&ctx.client).await?;
@@ -128,6 +173,27 @@ async fn work(
             began,
         );
     }
+    let given = match (admitted.provider, read) {
+        // An undo has nothing to be read.
+        (None, _) | (Some(_), Some(Read::Rules)) => None,
+        (Some(_), _) if request.spec.rollback_of.is_some() => None,
+        (Some(_), Some(Read::Intents(intents))) => Some(intents),
+        (Some(_), Some(Read::Nothing(halted))) => {
+            return end(request, ctx, new, *halted).await.map(Step::Rests);
+        }
+        (Some(provider), None) => {
+            let asked = model::Asked {
+                provider,
+                earlier: past.earlier.clone(),
+                default_namespace: default_namespace.clone(),
+            };
+            match model::begin(request, ctx, new.clone(), asked, &kinds.lexicon).await? {
+                Some(asks) => return Ok(Step::Interprets(asks)),
+                None => None,
+            }
+        }
+    };
+    let by_model = given.is_some();
     let mut turn = Turn {
         ctx,
         request,
@@ -138,6 +204,7 @@ async fn work(
         policies,
         bounds,
         default_namespace,
+        given,
         now: began,
     };
     let mut compiled = compile::run(&turn, &past).await?;
@@ -147,8 +214,19 @@ async fn work(
         turn.bounds = Bounds::of(ctx, request, &turn.namespace, &turn.policies).await?;
         compiled = compile::run(&turn, &past).await?;
     }
-    new.interpretation = Some(interpretation(request, &compiled, began));
-    match compiled.outcome {
+    if !by_model {
+        new.interpretation = Some(interpretation(request, &compiled, began));
+    } else if let Some(said) = &mut new.interpretation {
+        let since = new.start_time.as_ref().map_or(began, |t| t.0);
+        said.duration_ms = i64::try_from(Timestamp::now().duration_since(since).as_millis()).ok();
+    }
+    compiled_to(&turn, new, compiled.outcome).await.map(Step::Rests)
+}
+
+/// Reports what the sentence came to.
+async fn compiled_to(turn: &Turn<'_>, mut new: ChatRequestStatus, outcome: Outcome) -> Result<Action, Error> {
+    let (request, ctx) = (turn.request, turn.ctx);
+    match outcome {
         Outcome::Halt(halted) => end(request, ctx, new, halted).await,
         Outcome::Answer(answer) => {
             record(
@@ -182,7 +260,7 @@ async fn work(
             sidecars,
             answer,
         } => {
-            if let Some(over) = over_hourly_limit(&turn) {
+            if let Some(over) = over_hourly_limit(turn) {
                 return end(
                     request,
                     ctx,
@@ -191,7 +269,7 @@ async fn work(
                 )
                 .await;
             }
-            make_plan(&turn, new, *spec, sidecars, answer).await
+            make_plan(turn, new, *spec, sidecars, answer).await
         }
     }
 }

@@ -93,8 +93,8 @@ async fn record_plan(request: &ChatRequest, ctx: &Context, plan: &CommandPlan) -
         .and_then(|s| s.targets.first())
         .map(crate::audit::target);
     draft.message = spec.steps.first().map(|s| s.command.clone()).unwrap_or_default();
-    draft.payload =
-        serde_json::json!({"prompt": request.spec.prompt, "digest": spec.digest, "steps": spec.steps.len()});
+    let prompt = kubechat_core::redact::shown(&request.spec.prompt);
+    draft.payload = serde_json::json!({"prompt": prompt, "digest": spec.digest, "steps": spec.steps.len()});
     ctx.audit.record(draft).await?;
     Ok(())
 }

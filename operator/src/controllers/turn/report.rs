@@ -100,7 +100,8 @@ pub(super) async fn record(
     draft.message = message.to_owned();
     draft.impersonated = event == EventType::DataAccess;
     if secrets::find(&request.spec.prompt).is_empty() {
-        draft.payload = serde_json::json!({"prompt": request.spec.prompt});
+        // What may be a secret by its look alone is admitted, and is not kept for years.
+        draft.payload = serde_json::json!({"prompt": kubechat_core::redact::shown(&request.spec.prompt)});
     }
     ctx.audit.record(draft).await?;
     Ok(())

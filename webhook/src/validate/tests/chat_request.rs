@@ -158,7 +158,8 @@ async fn a_wide_scope_needs_a_ready_policy_that_selects_the_namespace() {
     unselected["spec"]["wideScopeFrom"]["matchLabels"]["ops"] = json!("no");
     let mut not_ready = baseline();
     not_ready["metadata"]["name"] = json!("half");
-    not_ready["spec"]["egressHosts"] = json!(["example.org"]);
+    not_ready["spec"]["notifiers"] =
+        json!([{"name": "n", "type": "Webhook", "endpoint": "https://hooks.example.org"}]);
     for (policies, answer, reason) in [
         (vec![baseline()], namespace(), ""),
         (vec![unselected], namespace(), "ScopeNotAllowed"),

@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use crate::testing::{Fixture, alice, create, nothing, update};
+use crate::testing::{Fixture, alice, baseline, create, nothing, update};
 
 const PUBLIC_KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl bob@example.org";
@@ -147,8 +147,9 @@ async fn warns_when_a_risk_policy_asks_for_less_and_only_then() {
 
 #[tokio::test]
 async fn warns_of_fields_that_keep_a_risk_policy_from_being_ready() {
-    let hosts = json!({"egressHosts": ["example.org"]});
-    let told: Vec<_> = warnings("RiskPolicy", &hosts, &hosts).await;
+    let later =
+        json!({"notifiers": [{"name": "n", "type": "Webhook", "endpoint": "https://hooks.example.org"}]});
+    let told: Vec<_> = warnings("RiskPolicy", &later, &later).await;
     assert_eq!(told.len(), 1);
     assert!(told[0].contains("not supported yet"), "{told:?}");
 }
@@ -263,6 +264,10 @@ async fn judges_providers() {
             json!({"type": "OpenAICompatible", "endpoint": "https://api.example.org/v1", "egress": "External", "model": concat!("sk-", "proj-", "Zx8Kq2LmW9vTr4Yp6BnD1sGf7HjC3uEa5Xo0")}),
             "SecretFound",
         ),
+        (
+            json!({"type": "Gemini", "endpoint": "http://api.example.org", "egress": "External"}),
+            "EndpointNotAllowed",
+        ),
         (json!({"type": "Oracle"}), "Invalid"),
         (json!({}), "Invalid"),
     ] {
@@ -270,8 +275,39 @@ async fn judges_providers() {
     }
     let old = json!({"type": "Ollama", "endpoint": "http://ollama.ai.svc", "allowedNamespaces": ["a"]});
     let new = json!({"type": "Ollama", "endpoint": "https://api.example.org", "egress": "External", "disclosure": "Findings"});
-    assert_eq!(warnings("AIProvider", &old, &new).await.len(), 4);
-    assert_eq!(warnings("AIProvider", &new, &new).await.len(), 0);
+    let told = warnings("AIProvider", &old, &new).await;
+    assert_eq!(
+        told.iter()
+            .filter(|w| w.starts_with("weaker than before"))
+            .count(),
+        4,
+        "{told:?}"
+    );
+    let told = warnings("AIProvider", &new, &new).await;
+    assert!(
+        told.len() == 1 && told[0].contains("disclosure: Findings is not supported"),
+        "{told:?}"
+    );
+}
+
+#[tokio::test]
+async fn who_writes_a_provider_outside_hears_that_no_policy_names_its_host_yet() {
+    let outside = json!({"type": "Anthropic", "endpoint": "https://api.example.org", "egress": "External", "model": "m"});
+    let mut naming = baseline();
+    naming["spec"]["egressHosts"] = json!(["API.example.org"]);
+    for (policies, named) in [(vec![baseline()], false), (vec![naming], true)] {
+        let fixture = Fixture::new(&policies, nothing());
+        let response = fixture
+            .review("/validate", &create("AIProvider", &alice(), &outside))
+            .await;
+        assert_eq!(response["allowed"], true, "{response}");
+        let told = response["warnings"].to_string();
+        assert_eq!(
+            told.contains("no RiskPolicy names api.example.org"),
+            !named,
+            "{told}"
+        );
+    }
 }
 
 #[tokio::test]
