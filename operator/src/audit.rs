@@ -339,7 +339,8 @@ impl Audit {
         Ok(self.store.list(filter).await?)
     }
 
-    /// The intent of a plan's first step that was begun; `None` when none was.
+    /// The intent of a plan's first step that was begun; `None` when none was, or none was sent because the plan was removed
+    /// first.
     ///
     /// # Errors
     /// When the store does not answer.
@@ -350,7 +351,13 @@ impl Audit {
             ..Filter::default()
         };
         let entries = self.store.list(filter).await?;
-        Ok(entries.into_iter().find(|e| e.outcome == Outcome::Intent))
+        let unsent = |intent: &Entry| {
+            let result = |e: &&Entry| e.outcome != Outcome::Intent && e.ids.step_id == intent.ids.step_id;
+            let result = entries.iter().find(result);
+            result.is_some_and(|e| e.reason == kubechat_core::reason::PLAN_GONE)
+        };
+        let mut begun = entries.iter().filter(|e| e.outcome == Outcome::Intent);
+        Ok(begun.find(|e| !unsent(e)).cloned())
     }
 
     /// The payload of an entry; null where it has none.

@@ -160,6 +160,15 @@ impl Removed {
         Ok((all, unread))
     }
 
+    /// Keeps a plan in mind that is begun: whoever removes it before its status says so does not undo what it does.
+    pub fn begun(&self, plan: &CommandPlan, now: Timestamp) {
+        let begun = Past {
+            effect: true,
+            ..Past::of(plan)
+        };
+        self.keep(begun, now);
+    }
+
     /// Keeps a plan in mind that is being removed.
     pub fn note(&self, plan: &CommandPlan, now: Timestamp) {
         self.keep(Past::removed(plan), now);

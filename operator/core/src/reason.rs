@@ -61,6 +61,8 @@ reasons! {
     CANCELLED = "Cancelled";
     /// The turn that asked for it is gone.
     TURN_GONE = "TurnGone";
+    /// The plan was removed between the record of a step and its sending; that step was not sent.
+    PLAN_GONE = "PlanGone";
     /// The turn names another requester than its plan.
     ANOTHER_REQUESTER = "AnotherRequester";
     /// Time ran out.

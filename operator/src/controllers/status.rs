@@ -23,6 +23,17 @@ use crate::metrics::Metrics;
 pub trait Reported: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug {}
 impl<K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug> Reported for K {}
 
+/// What came of writing a status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// There was nothing to change.
+    Unchanged,
+    /// It stands; the version of the object after it.
+    Stands(Option<String>),
+    /// There is no such object any more.
+    Gone,
+}
+
 /// Writes the difference between two statuses of a namespaced object; nothing when there is none.
 ///
 /// # Errors
@@ -51,16 +62,11 @@ where
 }
 
 /// As [`write`], but only onto the very version of the object that was looked at: what was decided on an older cache, or
-/// by a leader whose request was late, must not overwrite a newer status. Returns the version after it, if it was written.
+/// by a leader whose request was late, must not overwrite a newer status.
 ///
 /// # Errors
 /// A conflict when the object has moved on; what the API server said.
-pub async fn write_onto<K, S>(
-    ctx: &Context,
-    object: &K,
-    old: Option<&S>,
-    new: &S,
-) -> Result<Option<String>, Error>
+pub async fn write_onto<K, S>(ctx: &Context, object: &K, old: Option<&S>, new: &S) -> Result<Written, Error>
 where
     K: Reported + Resource<Scope = k8s_openapi::NamespaceResourceScope>,
     S: Serialize,
@@ -89,7 +95,7 @@ async fn patch<K: Reported, S: Serialize>(
     old: Option<&S>,
     new: &S,
     onto: bool,
-) -> Result<Option<String>, Error> {
+) -> Result<Written, Error> {
     let old = old
         .map(serde_json::to_value)
         .transpose()?
@@ -97,7 +103,7 @@ async fn patch<K: Reported, S: Serialize>(
     let mut new = serde_json::to_value(new)?;
     redact(&mut new);
     let Some(change) = difference(&old, &new) else {
-        return Ok(None);
+        return Ok(Written::Unchanged);
     };
     // Another leader's report must not be overwritten by one that lost the lease meanwhile.
     ctx.leadership.check()?;
@@ -114,7 +120,7 @@ async fn patch<K: Reported, S: Serialize>(
         }
         written => written?,
     };
-    if written.is_some() {
+    if matches!(written, Written::Stands(_)) {
         tell(&ctx.events, &ctx.metrics, &object.object_ref(&()), (&old, &new));
     }
     Ok(written)
@@ -160,7 +166,7 @@ async fn send<K: Reported>(
     object: &K,
     metadata: &Value,
     change: &Value,
-) -> Result<Option<String>, Error> {
+) -> Result<Written, Error> {
     let body = json!({ "metadata": metadata, "status": change });
     let params = PatchParams {
         field_manager: Some(kubechat_crds::FIELD_MANAGER.to_owned()),
@@ -172,9 +178,8 @@ async fn send<K: Reported>(
     )
     .await
     {
-        Ok(written) => Ok(written.resource_version()),
-        // Gone, or another object by now: nothing to report on.
-        Err(error) if error.is_not_found() => Ok(None),
+        Ok(written) => Ok(Written::Stands(written.resource_version())),
+        Err(error) if error.is_not_found() => Ok(Written::Gone),
         Err(error) => Err(error),
     }
 }

@@ -7,6 +7,7 @@ use kubechat_crds::{PlanPhase, StepState};
 
 use super::{Progress, Run, did_something, finish};
 use crate::audit::about_plan;
+use crate::controllers::reference;
 use crate::error::Error;
 
 /// Why a plan under way may not go on, by a verdict that is not Go.
@@ -93,6 +94,32 @@ impl Run<'_> {
             text.push_str(&format!(". Undo what was done: kubechat rollback {name}"));
         }
         text
+    }
+
+    /// The plan was removed after a step of it was recorded and before anything of that step was sent. The log is all that is
+    /// left to tell it to.
+    pub(super) async fn removed(&self, index: usize) -> Result<Progress, Error> {
+        let steps = self.status.steps.iter();
+        let done: Vec<&str> = steps
+            .filter(|s| s.state == StepState::Done)
+            .map(|s| s.id.as_str())
+            .collect();
+        let account = if done.is_empty() {
+            "No step was done".to_owned()
+        } else {
+            let done = done.join(", ");
+            format!("Done before: {done}. The plan that says how to undo it is gone: ask for the opposite")
+        };
+        let message = format!(
+            "the plan was removed, by itself or with its turn, before anything of this step was sent; it was not sent. {account}"
+        );
+        self.record_result(index, Outcome::Failure, reason::PLAN_GONE, &message, None)
+            .await?;
+        self.ctx.metrics.refused("CommandPlan", reason::PLAN_GONE);
+        self.ctx
+            .events
+            .tell(reference(self.plan()), true, reason::PLAN_GONE, &message);
+        Ok(Progress::Nothing)
     }
 
     /// Ends the plan: as it says where nothing was begun, else as Interrupted and with what was done and how to undo it.

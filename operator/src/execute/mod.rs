@@ -45,7 +45,7 @@ pub enum Progress {
     Finished(Box<CommandPlanStatus>),
     /// It stands between two steps, where nothing is lost: the process was asked to end, or others have their turn.
     Paused,
-    /// It is gone, or being deleted: nothing to do, and nobody to report to.
+    /// It is gone, or being deleted: nothing to do, and nobody to report to but the audit log.
     Nothing,
 }
 
@@ -377,6 +377,8 @@ mod protocol_tests;
 mod random_tests;
 #[cfg(test)]
 mod refused_tests;
+#[cfg(test)]
+mod removed_tests;
 #[cfg(test)]
 mod scale_tests;
 #[cfg(test)]

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use kube::Client;
+use kube::{Api, Client};
 use kubechat_audit::{EventType, IntentOutcome, Outcome};
+use kubechat_core::backoff::Class;
 use kubechat_core::{authz, plan as plans, reason};
 use kubechat_crds::{CommandPlan, PlanPhase, Step, StepState};
 use serde_json::{Value, json};
@@ -12,8 +13,9 @@ use serde_json::{Value, json};
 use super::send::{self, Sent};
 use super::{Progress, Run, ending, gather, mark};
 use crate::audit::about_plan;
+use crate::cluster::client::call;
 use crate::compile::blast;
-use crate::controllers::status;
+use crate::controllers::status::{self, Written};
 use crate::error::Error;
 use crate::failpoint::{self, Point};
 use kubechat_core::lifecycle::OneShot;
@@ -203,6 +205,8 @@ async fn one(run: &mut Run<'_>, person: &Client, index: usize) -> Result<Option<
         // Somebody was here before: never sent twice. The next reconcile settles it from the log.
         IntentOutcome::AlreadyThere { .. } => return Err(Error::NotLeader),
     };
+    // From here on it counts, whatever its status gets to say before somebody removes it.
+    run.ctx.past.begun(plan, jiff::Timestamp::now());
     failpoint::at(Point::AfterIntent).await;
     // After the intent, which comes once: a step that is tried again is told of once.
     for write in &writes {
@@ -213,9 +217,11 @@ async fn one(run: &mut Run<'_>, person: &Client, index: usize) -> Result<Option<
         status.audit_seq = i64::try_from(seq).ok();
     }
     let progress = format!("sending step {} of {}", index + 1, plan.spec.steps.len());
-    // The log is the authority; a report that fails does not keep a recorded step from being sent.
-    if let Err(problem) = report(run, reason::EXECUTING, &progress).await {
-        tracing::warn!(%problem, "progress was not reported");
+    // The log is the authority: a report that fails does not keep a recorded step from being sent. One that finds no plan
+    // any more does: nobody could stop, see or undo what it does.
+    let reported = report(run, reason::EXECUTING, &progress).await;
+    if is_removed(run, reported).await {
+        return run.removed(index).await.map(Some);
     }
     failpoint::at(Point::AfterReport).await;
     run.ctx.metrics.steps_sent.inc();
@@ -223,6 +229,26 @@ async fn one(run: &mut Run<'_>, person: &Client, index: usize) -> Result<Option<
     let sent = sender.send(writes, &mut last_sent).await;
     failpoint::at(Point::BeforeResult).await;
     settle(run, index, sent, last_sent).await
+}
+
+/// Whether the plan was removed, by what became of a report on it.
+async fn is_removed(run: &Run<'_>, reported: Result<Written, Error>) -> bool {
+    let problem = match reported {
+        Ok(written) => return written == Written::Gone,
+        Err(problem) => problem,
+    };
+    tracing::warn!(%problem, "progress was not reported");
+    if problem.class() != Class::Conflict {
+        return false;
+    }
+    // Somebody wrote to it, or it is another one, or on its way out.
+    let metadata = &run.plan().metadata;
+    let (name, namespace) = (metadata.name.as_deref(), metadata.namespace.as_deref());
+    let api: Api<CommandPlan> = Api::namespaced(run.ctx.client.clone(), namespace.unwrap_or_default());
+    match call("read the plan", api.get_metadata(name.unwrap_or_default())).await {
+        Ok(now) => now.metadata.uid != metadata.uid || now.metadata.deletion_timestamp.is_some(),
+        Err(error) => error.is_not_found(),
+    }
 }
 
 /// Records what came of a sent step, first in the log, then in the status.
@@ -328,7 +354,7 @@ fn intent(run: &Run<'_>, step: &Step, index: usize) -> kubechat_audit::Draft {
 }
 
 /// Reports progress before something is sent.
-async fn report(run: &mut Run<'_>, why: &str, message: &str) -> Result<(), Error> {
+async fn report(run: &mut Run<'_>, why: &str, message: &str) -> Result<Written, Error> {
     let plan = run.plan();
     run.status.phase = Some(PlanPhase::Executing);
     if run.status.start_time.is_none() {
@@ -343,9 +369,10 @@ async fn report(run: &mut Run<'_>, why: &str, message: &str) -> Result<(), Error
     };
     shot.working(why, message);
     let stands = run.stands.status.as_ref();
-    if let Some(version) = status::write_onto(run.ctx, &run.stands, stands, &run.status).await? {
-        run.stands.metadata.resource_version = Some(version);
+    let written = status::write_onto(run.ctx, &run.stands, stands, &run.status).await?;
+    if let Written::Stands(Some(version)) = &written {
+        run.stands.metadata.resource_version = Some(version.clone());
         run.stands.status = Some(run.status.clone());
     }
-    Ok(())
+    Ok(written)
 }
