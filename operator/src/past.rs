@@ -69,13 +69,8 @@ impl Past {
 
     /// A plan that is being removed: what it did not begin, it never will.
     fn removed(plan: &CommandPlan) -> Self {
-        let untouched = |s: StepState| matches!(s, StepState::Pending | StepState::Skipped);
-        let begun = plan
-            .status
-            .as_ref()
-            .is_some_and(|s| s.steps.iter().any(|s| !untouched(s.state)));
         Self {
-            effect: begun,
+            effect: says_begun(plan),
             ..Self::of(plan)
         }
     }
@@ -86,6 +81,14 @@ impl Past {
         }
         self.changed.insert(object);
     }
+}
+
+/// Whether a plan's status says that a step of it was begun.
+#[must_use]
+pub fn says_begun(plan: &CommandPlan) -> bool {
+    let untouched = |s: StepState| matches!(s, StepState::Pending | StepState::Skipped);
+    let mut steps = plan.status.iter().flat_map(|s| &s.steps);
+    steps.any(|s| !untouched(s.state))
 }
 
 fn object(target: &Target) -> Object {
@@ -169,12 +172,12 @@ impl Removed {
         self.keep(begun, now);
     }
 
-    /// Keeps a plan in mind that is being removed.
-    pub fn note(&self, plan: &CommandPlan, now: Timestamp) {
-        self.keep(Past::removed(plan), now);
+    /// Keeps a plan in mind that is being removed. Returns whether it was begun, by its status or by what is in mind of it.
+    pub fn note(&self, plan: &CommandPlan, now: Timestamp) -> bool {
+        self.keep(Past::removed(plan), now)
     }
 
-    fn keep(&self, mut past: Past, now: Timestamp) {
+    fn keep(&self, mut past: Past, now: Timestamp) -> bool {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, plans| {
             plans.retain(|p| is_recent(p, now));
@@ -187,9 +190,11 @@ impl Removed {
             past.effect |= same && p.effect;
             !same
         });
+        let begun = past.effect;
         if plans.len() < MAX_KEPT && is_recent(&past, now) {
             plans.push(past);
         }
+        begun
     }
 
     /// The plans of a person within the hour: those that are there and those that were removed, each once.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -21,24 +22,35 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::leader::LEASE;
 use crate::metrics::GlassLabels;
-use crate::past::{Emergency, REMOVED_UNREVIEWED, Removed, emergencies};
+use crate::past::{Emergency, REMOVED_UNREVIEWED, Removed, emergencies, says_begun};
 
-/// Removed plans that wait to be told of.
-const MAX_WAITING: usize = 4_096;
+/// Removals that wait to be told of. What finds no room is looked for in the log.
+const MAX_WAITING: usize = 256;
 /// Until what happened while nobody led is looked for again, where that could not be done.
 const AGAIN: Duration = Duration::from_secs(5);
+
+/// What is to be done about a removal.
+enum Left {
+    /// It is told.
+    Unreviewed(Box<Unreviewed>),
+    /// The log is asked what was removed unreviewed.
+    Unsaid,
+}
 
 /// Takes what the watches see leave.
 #[derive(Clone)]
 pub struct Leaving {
-    queue: mpsc::Sender<Box<CommandPlan>>,
+    queue: mpsc::Sender<Left>,
+    /// Something found no room.
+    missed: Arc<AtomicBool>,
     /// What is kept in mind.
     pub(crate) past: Arc<Removed>,
 }
 
 /// What has left and was not told of yet.
 pub struct Waiting {
-    queue: mpsc::Receiver<Box<CommandPlan>>,
+    queue: mpsc::Receiver<Left>,
+    missed: Arc<AtomicBool>,
     /// Entries of the last hour of the log that could not be read.
     unread: u64,
 }
@@ -62,19 +74,33 @@ impl std::fmt::Debug for Leaving {
 pub async fn begin(audit: &Audit) -> Result<(Leaving, Waiting), Error> {
     let (past, unread) = Removed::read(audit, Timestamp::now()).await?;
     let (past, (queue, waiting)) = (Arc::new(past), mpsc::channel(MAX_WAITING));
+    let missed: Arc<AtomicBool> = Arc::default();
     let waiting = Waiting {
         queue: waiting,
+        missed: Arc::clone(&missed),
         unread,
     };
-    Ok((Leaving { queue, past }, waiting))
+    Ok((Leaving { queue, missed, past }, waiting))
 }
 
 impl Leaving {
     /// A plan was removed. It is in mind before the cache forgets it: there is no moment in which it does not count.
     pub fn plan(&self, plan: &CommandPlan) {
-        self.past.note(plan, Timestamp::now());
-        if self.queue.try_send(Box::new(plan.clone())).is_err() {
-            tracing::error!("too much is removed at once: of some of it nothing is told");
+        let begun = self.past.note(plan, Timestamp::now());
+        match Unreviewed::of(plan) {
+            Some(unreviewed) => self.leave(Left::Unreviewed(Box::new(unreviewed))),
+            // Its status did not get to say what was begun, nor on whose word.
+            None if begun && !says_begun(plan) => self.leave(Left::Unsaid),
+            None => {}
+        }
+    }
+
+    fn leave(&self, left: Left) {
+        if self.queue.try_send(left).is_err() {
+            self.missed.store(true, Ordering::SeqCst);
+            tracing::error!(
+                "more than {MAX_WAITING} plans that were executed by break-glass are removed at once; the others are looked for in the audit log"
+            );
         }
     }
 }
@@ -89,25 +115,48 @@ impl Waiting {
             );
             damaged(&ctx, many, &what);
         }
-        let told = loop {
-            match meanwhile(&ctx).await {
-                Ok(told) => break told,
-                Err(Error::Audit(kubechat_audit::Error::Integrity { why })) => {
-                    let what = format!(
-                        "{why}, so it cannot be said which plans were removed before their review while no operator led"
-                    );
-                    damaged(&ctx, 1, &what);
-                    break BTreeSet::new();
+        let mut told = look(&ctx, Trusted::Cache).await;
+        while let Some(left) = self.queue.recv().await {
+            let unsaid = match left {
+                Left::Unreviewed(one) if one.uid.as_ref().is_some_and(|uid| told.contains(uid)) => false,
+                Left::Unreviewed(one) => {
+                    one.tell(&ctx).await;
+                    false
                 }
-                Err(problem) => {
-                    tracing::warn!(%problem, "what was removed while no operator led is not known yet; trying again");
-                    tokio::time::sleep(AGAIN).await;
-                }
+                Left::Unsaid => true,
+            };
+            let missed = self.queue.is_empty() && self.missed.swap(false, Ordering::SeqCst);
+            if unsaid || missed {
+                told.extend(look(&ctx, Trusted::Nothing).await);
             }
-        };
-        while let Some(plan) = self.queue.recv().await {
-            if !plan.uid().is_some_and(|uid| told.contains(&uid)) {
-                plan_gone(&plan, &ctx).await;
+        }
+    }
+}
+
+/// What is believed of a plan being there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trusted {
+    /// The cache, and the API server where that has none.
+    Cache,
+    /// The API server alone: the cache has not forgotten yet what the watch has just told of.
+    Nothing,
+}
+
+/// As [`meanwhile`], until it is known.
+async fn look(ctx: &Context, trusted: Trusted) -> BTreeSet<String> {
+    loop {
+        match meanwhile(ctx, trusted).await {
+            Ok(told) => return told,
+            Err(Error::Audit(kubechat_audit::Error::Integrity { why })) => {
+                let what = format!(
+                    "{why}, so it cannot be said which plans were removed before their review while nobody saw it"
+                );
+                damaged(ctx, 1, &what);
+                return BTreeSet::new();
+            }
+            Err(problem) => {
+                tracing::warn!(%problem, "what was removed while nobody saw it is not known yet; trying again");
+                tokio::time::sleep(AGAIN).await;
             }
         }
     }
@@ -130,12 +179,15 @@ fn damaged(ctx: &Context, many: u64, what: &str) {
     ctx.events.tell(lease, true, reason::AUDIT_DAMAGED, &note);
 }
 
-/// Tells of emergencies whose plans were removed while no operator led, as the log and the cluster show it. Returns the UIDs
-/// of those plans.
-pub(crate) async fn meanwhile(ctx: &Context) -> Result<BTreeSet<String>, Error> {
+/// Tells of emergencies whose plans were removed while no operator led, or otherwise unseen, as the log and the cluster show
+/// it. Returns the UIDs of those plans.
+pub(crate) async fn meanwhile(ctx: &Context, trusted: Trusted) -> Result<BTreeSet<String>, Error> {
     let open = emergencies(&ctx.audit).await?;
     ctx.stores.ready().await?;
-    let plans = ctx.stores.plans.state();
+    let plans = match trusted {
+        Trusted::Cache => ctx.stores.plans.state(),
+        Trusted::Nothing => vec![],
+    };
     let there: BTreeSet<String> = plans.iter().filter_map(|plan| plan.uid()).collect();
     let mut told = BTreeSet::new();
     for emergency in open {
@@ -184,22 +236,41 @@ async fn is_there(ctx: &Context, emergency: &Emergency) -> Result<bool, Error> {
     }
 }
 
-/// An emergency that nobody can review any more is told, as loudly as a review that does not come.
-pub(crate) async fn plan_gone(plan: &CommandPlan, ctx: &Context) {
-    let Some(status) = &plan.status else { return };
-    let Some(message) = review::removed(&plan.name_any(), status) else {
-        return;
-    };
-    let mut draft = about_plan(
-        plan,
-        EventType::Approval,
-        REMOVED_UNREVIEWED,
-        Outcome::Denied,
-        reason::REVIEW_OVERDUE,
-    );
-    draft.payload = json!({"digest": plan.spec.digest, "removed": true, "approvals": status.approvals});
-    if let Err(problem) = unreviewed(ctx, reference(plan), message, draft).await {
-        tracing::error!(%problem, plan = %plan.name_any(), "the removal of a plan before its review was not recorded; the next leader finds it in the log");
+/// An emergency that nobody can review any more, as far as that is told.
+struct Unreviewed {
+    uid: Option<String>,
+    plan: ObjectReference,
+    message: String,
+    draft: Draft,
+}
+
+impl Unreviewed {
+    /// What is to be told of a removed plan; `None` where no review was to come.
+    fn of(plan: &CommandPlan) -> Option<Self> {
+        let status = plan.status.as_ref()?;
+        let message = review::removed(&plan.name_any(), status)?;
+        let mut draft = about_plan(
+            plan,
+            EventType::Approval,
+            REMOVED_UNREVIEWED,
+            Outcome::Denied,
+            reason::REVIEW_OVERDUE,
+        );
+        draft.payload = json!({"digest": plan.spec.digest, "removed": true, "approvals": status.approvals});
+        Some(Self {
+            uid: plan.uid(),
+            plan: reference(plan),
+            message,
+            draft,
+        })
+    }
+
+    /// Tells it, as loudly as a review that does not come.
+    async fn tell(self, ctx: &Context) {
+        let name = self.plan.name.clone().unwrap_or_default();
+        if let Err(problem) = unreviewed(ctx, self.plan, self.message, self.draft).await {
+            tracing::error!(%problem, plan = %name, "the removal of a plan before its review was not recorded; the next leader finds it in the log");
+        }
     }
 }
 

@@ -31,6 +31,13 @@ async fn executed_in_an_emergency() -> (World, Process, String) {
     (world, process, path)
 }
 
+/// Tells of a plan that was removed.
+async fn gone(plan: &CommandPlan, ctx: &Context) {
+    if let Some(unreviewed) = Unreviewed::of(plan) {
+        unreviewed.tell(ctx).await;
+    }
+}
+
 fn turn(world: &World) -> ChatRequest {
     serde_json::from_value(world.server.get(&turn_path()).unwrap()).unwrap()
 }
@@ -95,10 +102,10 @@ async fn an_emergency_that_is_removed_before_its_review_is_on_record() {
     let stored = || -> CommandPlan { serde_json::from_value(world.server.get(&path).unwrap()).unwrap() };
     let mut plain = stored();
     plain.status.as_mut().unwrap().approvals = None;
-    plan_gone(&plain, &process.ctx).await;
-    plan_gone(&stored(), &process.ctx).await;
+    gone(&plain, &process.ctx).await;
+    gone(&stored(), &process.ctx).await;
     reviewed(&world, &path, "True");
-    plan_gone(&stored(), &process.ctx).await;
+    gone(&stored(), &process.ctx).await;
     drop(process);
     let entries = world.entries().await;
     let told: Vec<_> = entries.iter().filter(|e| e.reason == "ReviewOverdue").collect();
@@ -129,21 +136,21 @@ async fn an_emergency_that_is_removed_while_nobody_leads_is_told_once_by_the_nex
     world.server.remove(&plan_path());
     approved_by_break_glass(&process, &stored).await;
     // It is there: in the cache, or where that leaves it out because it cannot be read.
-    assert!(meanwhile(&process.ctx).await.unwrap().is_empty());
+    assert!(meanwhile(&process.ctx, Trusted::Cache).await.unwrap().is_empty());
     drop(process);
     world.server.edit(&path, |o| o["spec"]["steps"] = json!(7));
     let blind = world.server.remove(&path).unwrap();
     let process = world.start(Fuse::long()).await;
     assert!(process.ctx.stores.plans.state().is_empty());
     world.server.put(&path, blind);
-    assert!(meanwhile(&process.ctx).await.unwrap().is_empty());
+    assert!(meanwhile(&process.ctx, Trusted::Cache).await.unwrap().is_empty());
     // Another one of its name is not it.
     world
         .server
         .edit(&path, |o| o["metadata"]["uid"] = "another".into());
-    let told = meanwhile(&process.ctx).await.unwrap();
+    let told = meanwhile(&process.ctx, Trusted::Cache).await.unwrap();
     assert_eq!(told, [stored.uid().unwrap()].into());
-    assert!(meanwhile(&process.ctx).await.unwrap().is_empty());
+    assert!(meanwhile(&process.ctx, Trusted::Cache).await.unwrap().is_empty());
     drop(process);
     let entries = world.entries().await;
     let told: Vec<_> = entries.iter().filter(|e| e.reason == "ReviewOverdue").collect();
@@ -162,12 +169,12 @@ async fn an_emergency_that_was_never_begun_or_was_told_already_is_not_told_by_th
     world.server.remove(&path);
     world.server.remove(&plan_path());
     approved_by_break_glass(&process, &stored).await;
-    plan_gone(&stored, &process.ctx).await;
+    gone(&stored, &process.ctx).await;
     stored.metadata.uid = Some("never-begun".into());
     approved_by_break_glass(&process, &stored).await;
     drop(process);
     let process = world.start(Fuse::long()).await;
-    assert!(meanwhile(&process.ctx).await.unwrap().is_empty());
+    assert!(meanwhile(&process.ctx, Trusted::Cache).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -191,4 +198,106 @@ async fn a_damaged_log_keeps_nobody_from_leading_and_is_heard_of() {
     let entries = world.entries().await;
     let told = entries.iter().filter(|e| e.reason == "ReviewOverdue").count();
     assert_eq!(told, 1, "{:?}", World::short(&entries));
+}
+
+/// The log of an emergency: the approval, and that a step was begun.
+async fn on_record(process: &Process, plan: &CommandPlan) {
+    approved_by_break_glass(process, plan).await;
+    let intent = about_plan(
+        plan,
+        EventType::CommandExecution,
+        "label",
+        Outcome::Intent,
+        reason::EXECUTING,
+    );
+    let step = format!("step of {}", plan.uid().unwrap());
+    process.ctx.audit.intent(intent, &step).await.unwrap();
+}
+
+/// Waits until so many emergencies were told.
+async fn told(process: &Process, many: u64) {
+    let what = reason::REVIEW_OVERDUE;
+    let counted = || {
+        let counter = process.ctx.metrics.break_glass.get_or_create(&GlassLabels { what });
+        counter.get()
+    };
+    let all = async {
+        while counted() < many {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), all).await.unwrap();
+}
+
+/// UIDs of the plans whose removal stands in the log, each as often as it does.
+async fn recorded(world: &mut World) -> Vec<String> {
+    let entries = world.entries().await;
+    let told = entries.iter().filter(|e| e.reason == "ReviewOverdue");
+    let mut uids: Vec<String> = told.filter_map(|e| e.ids.plan_uid.clone()).collect();
+    uids.sort();
+    uids
+}
+
+#[tokio::test]
+async fn of_removed_plans_only_emergencies_wait_and_none_is_lost_where_there_is_no_room() {
+    let (mut world, process, path) = executed_in_an_emergency().await;
+    let stored: CommandPlan = serde_json::from_value(world.server.remove(&path).unwrap()).unwrap();
+    let named = |name: String| {
+        let mut one = stored.clone();
+        one.metadata.uid = Some(name);
+        one
+    };
+    let (leaving, waiting) = begin(&process.ctx.audit).await.unwrap();
+    for n in 0..=MAX_WAITING {
+        let mut plain = named(format!("plain-{n}"));
+        plain.status.as_mut().unwrap().approvals = None;
+        leaving.plan(&plain);
+    }
+    assert_eq!(waiting.queue.len(), 0);
+    let telling = tokio::spawn(waiting.tell(Arc::clone(&process.ctx)));
+    // From here on nobody looks into the log by himself.
+    leaving.plan(&named("first".into()));
+    told(&process, 1).await;
+    let emergencies: Vec<CommandPlan> = (0..MAX_WAITING + 3)
+        .map(|n| named(format!("glass-{n:04}")))
+        .collect();
+    for plan in &emergencies {
+        on_record(&process, plan).await;
+    }
+    // At once: nothing is taken from the queue in between.
+    emergencies.iter().for_each(|plan| leaving.plan(plan));
+    assert_eq!(leaving.queue.capacity(), 0);
+    drop(leaving);
+    telling.await.unwrap();
+    drop(process);
+    let mut expected: Vec<String> = emergencies.iter().filter_map(ResourceExt::uid).collect();
+    expected.insert(0, "first".into());
+    assert_eq!(recorded(&mut world).await, expected);
+}
+
+#[tokio::test]
+async fn an_emergency_whose_status_never_got_to_say_what_was_begun_is_found_in_the_log_and_told_once() {
+    let (mut world, process, path) = executed_in_an_emergency().await;
+    let mut stored: CommandPlan = serde_json::from_value(world.server.get(&path).unwrap()).unwrap();
+    world.server.remove(&plan_path());
+    let (leaving, waiting) = begin(&process.ctx.audit).await.unwrap();
+    let telling = tokio::spawn(waiting.tell(Arc::clone(&process.ctx)));
+    stored.metadata.uid = Some("first".into());
+    leaving.plan(&stored);
+    told(&process, 1).await;
+    // The cache still has it when the watch tells that it is gone.
+    let uid = process.ctx.stores.plans.state()[0].uid().unwrap();
+    stored.metadata.uid = Some(uid.clone());
+    stored.status = None;
+    on_record(&process, &stored).await;
+    world.server.remove(&path);
+    leaving.past.begun(&stored, Timestamp::now());
+    leaving.plan(&stored);
+    told(&process, 2).await;
+    drop(leaving);
+    telling.await.unwrap();
+    drop(process);
+    let mut expected = vec!["first".to_owned(), uid];
+    expected.sort();
+    assert_eq!(recorded(&mut world).await, expected);
 }
