@@ -20,7 +20,7 @@ use crate::execute::did_something;
 
 /// How far back a person's changes are added up.
 pub const WINDOW: SignedDuration = SignedDuration::from_hours(1);
-/// Plans of a person that are kept in mind; with so many within an hour every limit is reached.
+/// Plans of a person that are kept in mind one by one; those beyond are added up.
 const MAX_KEPT: usize = 1_000;
 /// Reason of the entry that tells of a plan that was made.
 pub const PLAN_MADE: &str = "PlanMade";
@@ -45,6 +45,31 @@ pub struct Past {
     pub changed: BTreeSet<Object>,
     /// What it removes, by UID: the same name made and removed again and again is removed as often.
     pub deleted: BTreeSet<(Object, Option<String>)>,
+    /// What it stands for, where it is no plan but many that found no room.
+    pub many: Option<Many>,
+}
+
+/// Plans that are added up. An object that several of them change counts as often: rather too much than too little.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Many {
+    /// All of them.
+    pub plans: usize,
+    /// Those that changed something, or still may.
+    pub effects: usize,
+    /// Objects that those change.
+    pub changed: usize,
+    /// Objects that those remove.
+    pub deleted: usize,
+}
+
+impl Many {
+    /// And those.
+    pub fn add(&mut self, other: Self) {
+        self.plans = self.plans.saturating_add(other.plans);
+        self.effects = self.effects.saturating_add(other.effects);
+        self.changed = self.changed.saturating_add(other.changed);
+        self.deleted = self.deleted.saturating_add(other.deleted);
+    }
 }
 
 impl Past {
@@ -73,6 +98,18 @@ impl Past {
             effect: says_begun(plan),
             ..Self::of(plan)
         }
+    }
+
+    /// What it adds up to.
+    #[must_use]
+    pub fn sum(&self) -> Many {
+        let of = |set: usize| if self.effect { set } else { 0 };
+        self.many.unwrap_or(Many {
+            plans: 1,
+            effects: of(1),
+            changed: of(self.changed.len()),
+            deleted: of(self.deleted.len()),
+        })
     }
 
     fn touches(&mut self, object: Object, uid: Option<String>, removes: bool) {
@@ -178,6 +215,8 @@ impl Removed {
     }
 
     fn keep(&self, mut past: Past, now: Timestamp) -> bool {
+        // What was made at no time would be of this hour for ever.
+        past.made.get_or_insert(now);
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, plans| {
             plans.retain(|p| is_recent(p, now));
@@ -191,8 +230,8 @@ impl Removed {
             !same
         });
         let begun = past.effect;
-        if plans.len() < MAX_KEPT && is_recent(&past, now) {
-            plans.push(past);
+        if is_recent(&past, now) {
+            push(plans, past);
         }
         begun
     }
@@ -212,10 +251,36 @@ impl Removed {
         let removed = all.get(username).into_iter().flatten();
         found.extend(
             removed
-                .filter(|p| is_recent(p, now) && !known.contains(&p.plan))
+                .filter(|p| is_recent(p, now) && (p.many.is_some() || !known.contains(&p.plan)))
                 .cloned(),
         );
         found
+    }
+}
+
+/// Adds a plan to those of its person. Where they are too many, it is added up with the others that were: it counts for as
+/// long as the newest of them.
+fn push(plans: &mut Vec<Past>, past: Past) {
+    if plans.iter().filter(|p| p.many.is_none()).count() < MAX_KEPT {
+        plans.push(past);
+        return;
+    }
+    let sum = past.sum();
+    match plans
+        .iter_mut()
+        .find_map(|p| Some((&mut p.made, p.many.as_mut()?)))
+    {
+        Some((made, many)) => {
+            many.add(sum);
+            *made = (*made).max(past.made);
+        }
+        None => plans.push(Past {
+            username: past.username,
+            made: past.made,
+            effect: true,
+            many: Some(sum),
+            ..Past::default()
+        }),
     }
 }
 

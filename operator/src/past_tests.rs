@@ -80,6 +80,13 @@ fn of_a_plan_removed_before_its_first_step_only_the_number_counts() {
     }
 }
 
+/// What all of them add up to.
+fn sum(found: &[Past]) -> Many {
+    let mut all = Many::default();
+    found.iter().for_each(|p| all.add(p.sum()));
+    all
+}
+
 #[test]
 fn so_many_removed_plans_of_one_person_push_out_nobodys() {
     let removed = Removed::default();
@@ -91,8 +98,57 @@ fn so_many_removed_plans_of_one_person_push_out_nobodys() {
         removed.note(&plan(&format!("p{i}"), 1, StepState::Done), now());
     }
     let of = |who: &str| removed.with(std::iter::empty(), who, now());
-    assert_eq!((of("alice").len(), of("bob").len()), (MAX_KEPT, 1));
+    assert_eq!((of("alice").len(), of("bob").len()), (MAX_KEPT + 1, 1));
     assert!(uids(&of("alice")).contains(&"first"));
+    // Those that found no room count all the same.
+    assert_eq!(sum(&of("alice")).plans, MAX_KEPT + 11);
+}
+
+#[test]
+fn whatever_came_before_them_the_newest_of_too_many_plans_count_until_their_own_hour_is_over() {
+    let removed = Removed::default();
+    // A thousand that never began, which count for no change, and then what matters.
+    for i in 0..MAX_KEPT {
+        removed.note(&plan(&format!("idle{i}"), 50, StepState::Pending), now());
+    }
+    let mut deletes = plan("newest", 1, StepState::Done);
+    deletes.spec.steps[0].effect = Effect::Delete;
+    removed.note(&plan("newer", 2, StepState::Done), now());
+    removed.note(&deletes, now());
+    let at = |minutes: i64| now().checked_add(SignedDuration::from_mins(minutes)).unwrap();
+    let counted = |minutes: i64| sum(&removed.with(std::iter::empty(), "alice", at(minutes)));
+    let many = |plans: usize, effects: usize| Many {
+        plans,
+        effects,
+        changed: effects,
+        deleted: usize::from(effects > 0),
+    };
+    assert_eq!(counted(0), many(MAX_KEPT + 2, 2));
+    // The hour of the first thousand is over; what was added up is told apart no more and stays for the newest one's.
+    assert_eq!(counted(15), many(2, 2));
+    assert_eq!(counted(58), many(2, 2));
+    assert_eq!(counted(60), many(0, 0));
+    // Then there is room again.
+    let mut later = plan("later", 0, StepState::Done);
+    later.metadata.creation_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(60)));
+    removed.note(&later, at(60));
+    assert_eq!(
+        uids(&removed.with(std::iter::empty(), "alice", at(61))),
+        ["later"]
+    );
+}
+
+#[test]
+fn a_plan_of_no_known_time_counts_for_an_hour_and_not_for_ever() {
+    let removed = Removed::default();
+    let mut timeless = plan("p", 0, StepState::Done);
+    timeless.metadata.creation_timestamp = None;
+    removed.note(&timeless, now());
+    let after = |minutes: i64| {
+        let then = now().checked_add(SignedDuration::from_mins(minutes)).unwrap();
+        removed.with(std::iter::empty(), "alice", then).len()
+    };
+    assert_eq!((after(0), after(59), after(60)), (1, 1, 0));
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ use serde_json::Value;
 use super::{Stop, Turn};
 use crate::cluster::objects::{ClientDebug, Objects};
 use crate::error::Error;
-use crate::past::Past;
+use crate::past::{Many, Past};
 
 /// How long an emergency that nobody reviewed counts as under way.
 const EMERGENCY: SignedDuration = SignedDuration::from_hours(24);
@@ -133,16 +133,20 @@ fn is_untrusted(request: &ChatRequest) -> bool {
 /// What one person changed, or still may change, by these plans. Objects changed twice count once: many small changes of
 /// one object reach no further than one.
 fn window(plans: &[Past]) -> WindowFact {
-    let (mut count, mut changed, mut deleted) = (0_i32, BTreeSet::new(), BTreeSet::new());
+    let (mut all, mut changed, mut deleted) = (Many::default(), BTreeSet::new(), BTreeSet::new());
     for plan in plans.iter().filter(|plan| plan.effect) {
-        count = count.saturating_add(1);
+        match plan.many {
+            Some(many) => all.add(many),
+            None => all.effects += 1,
+        }
         changed.extend(&plan.changed);
         deleted.extend(&plan.deleted);
     }
+    let whole = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
     WindowFact {
-        plans: count,
-        objects: i64::try_from(changed.len()).unwrap_or(i64::MAX),
-        deleted: i64::try_from(deleted.len()).unwrap_or(i64::MAX),
+        plans: i32::try_from(all.effects).unwrap_or(i32::MAX),
+        objects: whole(all.changed.saturating_add(changed.len())),
+        deleted: whole(all.deleted.saturating_add(deleted.len())),
     }
 }
 

@@ -84,6 +84,24 @@ fn the_window_adds_up_what_one_person_changed_within_the_hour() {
 }
 
 #[test]
+fn plans_that_were_too_many_to_keep_one_by_one_count_in_the_window() {
+    let many = Many {
+        plans: 5,
+        effects: 3,
+        changed: 7,
+        deleted: 2,
+    };
+    let rest = Past {
+        effect: true,
+        many: Some(many),
+        ..Past::default()
+    };
+    let one = Past::of(&plan(5, &["a"], Effect::Update));
+    let found = window(&[one, rest]);
+    assert_eq!((found.plans, found.objects, found.deleted), (4, 8, 2));
+}
+
+#[test]
 fn a_name_removed_again_and_again_is_counted_as_often() {
     let removed = |uid: &str| {
         let mut plan = plan(5, &["a"], Effect::Delete);
