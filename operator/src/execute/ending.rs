@@ -19,7 +19,7 @@ pub(super) fn halting(verdict: Verdict) -> Option<Ending> {
             if [reason::AWAITING_APPROVAL, reason::REQUIREMENT_CHANGED].contains(&reason) =>
         {
             let message =
-                "its approvals do not suffice any more (one was taken back, or a policy asks for more)";
+                "its approvals do not suffice any more (one was taken back or has expired, or a policy asks for more)";
             Some(Ending::new(PlanPhase::Interrupted, reason, message))
         }
         // The policies hold it. One that was not begun would wait; this one does not come back.

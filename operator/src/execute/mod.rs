@@ -368,6 +368,8 @@ mod crash_tests;
 #[cfg(test)]
 mod evict_tests;
 #[cfg(test)]
+mod expiry_tests;
+#[cfg(test)]
 mod joined_tests;
 #[cfg(test)]
 mod judged_tests;
