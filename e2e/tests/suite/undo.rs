@@ -18,15 +18,19 @@ use serde_json::json;
 
 use super::cli::Caller;
 use super::crash::short_lease;
-use super::tools::{at, freeze, nginx, undo_plan};
+use super::tools::{at, freeze, nginx, undo_of, undo_plan};
 use super::turn::{
-    LATER, SOON, approve, approve_as_asked, ended_as, leads, plan_for, read, says, steps, verdict,
+    LATER, SOON, approve, approve_as_asked, ask_with, ended_as, ended_turn, leads, plan_for, read, says,
+    steps, verdict,
 };
 use crate::runner::{Ctx, Test, own, shared, with_product};
 
 pub(crate) fn tests() -> Vec<Test> {
     [
-        shared![what_a_plan_did_before_it_failed_is_undone_in_reverse_and_nothing_else],
+        shared![
+            what_a_plan_did_before_it_failed_is_undone_in_reverse_and_nothing_else,
+            what_a_plan_made_is_undone_though_kubechat_changed_it_since_and_another_one_is_left_alone,
+        ],
         own![what_undoes_a_plan_outlives_the_operator_and_goes_with_the_turn_whoever_deletes_it],
     ]
     .concat()
@@ -115,6 +119,44 @@ async fn what_a_plan_did_before_it_failed_is_undone_in_reverse_and_nothing_else(
         "/spec/template/metadata/annotations/kubectl.kubernetes.io~1restartedAt",
     );
     ensure!(restarted.is_null(), "it was restarted");
+    Ok(())
+}
+
+async fn what_a_plan_made_is_undone_though_kubechat_changed_it_since_and_another_one_is_left_alone(
+    ctx: Arc<Ctx>,
+) -> Result<()> {
+    ctx.product().await?;
+    let namespace = ctx.namespace("made").await?;
+    let (alice, bob) = (ctx.client("alice").await?, ctx.client("bob").await?);
+    let carol = ctx.client("carol").await?;
+    let maps: Api<ConfigMap> = Api::namespaced(alice.clone(), &namespace);
+    let done = async |prompt: &str| {
+        let plan = plan_for(&alice, &namespace, prompt).await?;
+        approve_as_asked(&[&alice, &bob, &carol], &plan).await?;
+        ended_as(&alice, &plan, PlanPhase::Succeeded).await
+    };
+    let made = done("create configmap settings with mode=fast").await?;
+    let uid = maps.get("settings").await?.uid();
+    let status = made.status.as_ref().context("no status")?;
+    ensure!(
+        uid.is_some() && status.steps[0].made == uid,
+        "{status:?} and not {uid:?}"
+    );
+    done("label configmap settings tier=web").await?;
+    ensure!(maps.get("settings").await?.labels().contains_key("tier"));
+
+    let undo = undo_plan(&alice, &made).await?;
+    ensure!(undo.spec.steps.len() == 1, "{:?}", undo.spec.steps);
+    ensure!(undo.spec.steps[0].action.as_str() == "delete" && undo.spec.steps[0].targets[0].uid == uid);
+    approve_as_asked(&[&bob, &carol], &undo).await?;
+    ended_as(&alice, &undo, PlanPhase::Succeeded).await?;
+    ensure!(maps.get_opt("settings").await?.is_none(), "it is still there");
+
+    // One that somebody made again under the name is not the plan's.
+    config_map(&alice, &namespace, "settings", 1).await?;
+    let again = ended_turn(&alice, &ask_with(&alice, &namespace, undo_of(&made)).await?).await?;
+    says(&format!("{:?}", again.status), &["another object by now"])?;
+    ensure!(maps.get_opt("settings").await?.is_some(), "it was removed");
     Ok(())
 }
 

@@ -445,36 +445,6 @@ fn a_step_says_by_which_selector_its_objects_were_found() {
 }
 
 #[test]
-fn an_object_that_was_replaced_under_its_name_is_not_the_one_that_was_changed_or_made() {
-    let found = deployment("web", 2);
-    let scale = IntentParams {
-        replicas: Some(5),
-        ..Default::default()
-    };
-    let step = one(Action::Scale, scale).unwrap().step;
-    assert!(is_the_one(&step, &step.targets[0], &found.object, "id"));
-    let mut other = found.object.clone();
-    other["metadata"]["uid"] = json!("another");
-    assert!(!is_the_one(&step, &step.targets[0], &other, "id"));
-
-    let made = actions::create_namespace::draft("team", 0).step;
-    let namespace = |id: &str| json!({"metadata": {"name": "team", "uid": "u", "annotations": {"kubechat.io/step-id": id}}});
-    assert!(is_the_one(&made, &made.targets[0], &namespace("id"), "id"));
-    assert!(!is_the_one(
-        &made,
-        &made.targets[0],
-        &namespace("of another plan"),
-        "id"
-    ));
-    assert!(!is_the_one(
-        &made,
-        &made.targets[0],
-        &json!({"metadata": {"name": "team"}}),
-        "id"
-    ));
-}
-
-#[test]
 fn what_differs_in_the_undoing_of_one_write_is_told_of_each_and_bounded() {
     let to = |from: &[i32]| {
         let params = IntentParams {

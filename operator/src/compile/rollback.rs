@@ -4,7 +4,7 @@ use kube::Api;
 use kubechat_core::plan::actions::recreate;
 use kubechat_core::plan::object::masked;
 use kubechat_core::plan::reach::{Reached, reached};
-use kubechat_core::plan::{self, Draft, Found, KindRef, Sidecar};
+use kubechat_core::plan::{self, Draft, Found, KindRef, Same, Sidecar};
 use kubechat_core::reason;
 use kubechat_crds::command_plan::{RequestRef, RollbackKind, StepStatus, Target, Undo};
 use kubechat_crds::condition::{clip, is_finished};
@@ -78,6 +78,7 @@ pub(super) async fn plan(turn: &Turn<'_>, name: &str) -> Result<Outcome, Stop> {
                 step,
                 index,
                 target,
+                made: state.made.as_deref(),
                 undo: &undo,
                 reached,
             };
@@ -159,6 +160,8 @@ struct Back<'a> {
     step: &'a Step,
     index: usize,
     target: &'a Target,
+    /// UID of what the step made.
+    made: Option<&'a str>,
     undo: &'a Undo,
     reached: Reached,
 }
@@ -171,6 +174,7 @@ impl Back<'_> {
             step,
             index,
             target,
+            made,
             undo,
             reached,
         } = *self;
@@ -204,11 +208,9 @@ impl Back<'_> {
             notes.push(format!("{what} is gone, so {} of it is not undone", step.id));
             return Ok(vec![]);
         };
-        if !plan::is_the_one(step, target, &object, &step_id(undone, step)) {
-            notes.push(format!(
-            "{what} is another object by now (it was deleted and created again), so {} of it is not undone",
-            step.id
-        ));
+        let same = plan::is_the_one(step, target, &object, &step_id(undone, step), made);
+        if let Some(why) = not_this_one(same, step, target) {
+            notes.push(why);
             return Ok(vec![]);
         }
         let found = Found { kind, object };
@@ -249,6 +251,22 @@ impl Back<'_> {
             }
             Err(refusal) => Err(refusal.into()),
         }
+    }
+}
+
+/// Why an object is left alone that may not be the one that the step changed or made.
+fn not_this_one(same: Same, step: &Step, target: &Target) -> Option<String> {
+    let (what, id) = (mark::label(target), &step.id);
+    match same {
+        Same::Yes => None,
+        Same::No => Some(format!(
+            "{what} is another object by now (it was deleted and created again), so {id} of it is not undone"
+        )),
+        Same::Unknown => Some(format!(
+            "whether {what} is the object of {id} is not known: its UID was not recorded, and it bears no mark of {id} by now. It was changed since, or deleted and created again. So {id} of it is not undone. If it is to go, look at it and ask: delete {} {}",
+            target.kind.to_lowercase(),
+            target.name
+        )),
     }
 }
 
@@ -392,6 +410,31 @@ mod tests {
             (json!({"metadata": {"uid": "u"}}), "was not deleted"),
         ] {
             assert!(still_there(&target, &there).contains(said), "{there}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_another_object_is_left_alone_and_only_what_is_known_is_said() {
+        let step = step(vec![]);
+        let target = Target {
+            kind: "ConfigMap".into(),
+            name: "settings".into(),
+            ..Target::default()
+        };
+        assert_eq!(not_this_one(Same::Yes, &step, &target), None);
+        let other = not_this_one(Same::No, &step, &target).unwrap();
+        assert!(
+            other.contains("configmap/settings is another object by now"),
+            "{other}"
+        );
+        let unknown = not_this_one(Same::Unknown, &step, &target).unwrap();
+        assert!(!unknown.contains("is another object"), "{unknown}");
+        for words in [
+            "is not known",
+            "was changed since, or deleted and created again",
+            "delete configmap settings",
+        ] {
+            assert!(unknown.contains(words), "{words:?} is not in {unknown}");
         }
     }
 

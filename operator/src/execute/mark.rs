@@ -3,8 +3,9 @@
 use kube::Client;
 use kubechat_core::plan::{self, KindRef, Trace, scaling};
 use kubechat_crds::Step;
-use kubechat_crds::command_plan::Target;
+use kubechat_crds::command_plan::{Effect, Target};
 use kubechat_crds::intent::Action;
+use serde_json::Value;
 
 use crate::cluster::objects::{ClientDebug, Objects};
 use crate::error::Error;
@@ -40,6 +41,22 @@ pub(super) fn key(target: &Target) -> Key {
 /// `configmap/settings`.
 pub(crate) fn label(target: &Target) -> String {
     format!("{}/{}", target.kind.to_lowercase(), target.name)
+}
+
+/// The UID of an object.
+pub(super) fn uid(object: &Value) -> Option<String> {
+    let uid = object.pointer("/metadata/uid").and_then(Value::as_str);
+    uid.map(str::to_owned)
+}
+
+/// UID of the object that a step made, as far as it bears the step's mark. Who may not look, or gets no answer, cannot know.
+pub(super) async fn made(client: &ClientDebug, step: &Step, step_id: &str) -> Option<String> {
+    let target = step.targets.first().filter(|_| step.effect == Effect::Create)?;
+    let kind = kind_of(target);
+    let api = Objects::new(client, &kind, target.namespace.as_deref());
+    let object = api.find(&target.name).await.ok()??;
+    let marked = plan::trace(step, target, Some(&object), None, step_id) == Trace::Done;
+    uid(&object).filter(|_| marked)
 }
 
 /// Targets that do not bear the step's mark.

@@ -22,7 +22,7 @@ use kubechat_core::lifecycle::command_plan::{Ending, Verdict, decide};
 use kubechat_core::lifecycle::decisions::united;
 use kubechat_core::plan::access_needed;
 use kubechat_core::{plan as plans, reason, risk};
-use kubechat_crds::command_plan::StepStatus;
+use kubechat_crds::command_plan::{Effect, StepStatus};
 use kubechat_crds::condition::is_finished;
 use kubechat_crds::{ApprovalSummary, CommandPlan, CommandPlanStatus, PlanPhase, StepState};
 
@@ -277,6 +277,9 @@ impl<'a> Run<'a> {
         if let Some(step) = self.plan().spec.steps.get(index) {
             draft.verb = step.action.as_str().to_owned();
             draft.target = step.targets.first().map(crate::audit::target);
+            if let Some(target) = draft.target.as_mut().filter(|_| step.effect == Effect::Create) {
+                target.uid = self.status.steps.get(index).and_then(|s| s.made.clone());
+            }
         }
         self.ctx.audit.result(draft).await?;
         Ok(())
@@ -373,6 +376,8 @@ mod expiry_tests;
 mod joined_tests;
 #[cfg(test)]
 mod judged_tests;
+#[cfg(test)]
+mod made_tests;
 #[cfg(test)]
 mod protocol_tests;
 #[cfg(test)]

@@ -5,8 +5,8 @@
 use kube::Client;
 use kubechat_audit::{EventType, Outcome};
 use kubechat_core::{authz, reason};
-use kubechat_crds::command_plan::Target;
-use kubechat_crds::{PlanPhase, StepState};
+use kubechat_crds::command_plan::{Effect, Target};
+use kubechat_crds::{PlanPhase, Step, StepState};
 
 use super::{Progress, Run, mark};
 use crate::audit::about_plan;
@@ -45,6 +45,7 @@ impl Run<'_> {
             let (state, message) = match record.result {
                 Some(result) => {
                     let ended = settled(result.outcome);
+                    self.made(index, result.target.as_ref().and_then(|t| t.uid.clone()));
                     if ended != StepState::Done {
                         // What was done of many targets is what can be undone.
                         self.count(index).await?;
@@ -162,10 +163,23 @@ impl Run<'_> {
         Ok(lost)
     }
 
+    /// Notes which object a step made, as the log or the object shows it.
+    fn made(&mut self, index: usize, uid: Option<String>) {
+        let creates = |s: &Step| s.effect == Effect::Create;
+        let creates = self.plan().spec.steps.get(index).is_some_and(creates);
+        if let Some(status) = self.status.steps.get_mut(index).filter(|_| creates) {
+            status.made = uid;
+        }
+    }
+
     /// A recorded intent (entry `seq`) without result: only the object can tell.
     async fn settle_by_trace(&mut self, index: usize, seq: u64) -> Result<(StepState, String), Error> {
         let lost = self.count(index).await?;
         let (state, outcome, message) = if lost.is_empty() {
+            if let (Some(step), Some(person)) = (self.plan().spec.steps.get(index), self.reader().await?) {
+                let uid = mark::made(&ClientDebug(person), step, &self.step_id(index)).await;
+                self.made(index, uid);
+            }
             (
                 StepState::Done,
                 Outcome::Success,

@@ -11,7 +11,7 @@ use kubechat_crds::command_plan::{Effect, Target};
 use kubechat_crds::intent::Action;
 use serde_json::Value;
 
-use super::mark::{Key, MAX_NAMED, bears_mark, key, kind_of, label};
+use super::mark::{self, Key, MAX_NAMED, bears_mark, key, kind_of, label};
 use super::patience::{MAX_CONFLICTS, Patience};
 use super::recover::look_there;
 use crate::cluster::objects::{ClientDebug, Earnest, Objects};
@@ -27,7 +27,10 @@ const ASKED_TO_END: &str = "the operator was asked to end";
 #[derive(Debug)]
 pub(super) enum Sent {
     /// All targets were accepted.
-    Done,
+    Done {
+        /// UID of the object that was made.
+        made: Option<String>,
+    },
     /// The API server refused one.
     Failed {
         /// Reason constant.
@@ -187,7 +190,7 @@ impl<'a> Sender<'a> {
                 Err(not_ready) => return Ok(Err(not_ready)),
             };
             let error = match execute(&self.client, self.step, &write, Earnest::No).await {
-                Ok(()) => return Ok(Ok(write)),
+                Ok(_) => return Ok(Ok(write)),
                 Err(error) => error,
             };
             match error
@@ -269,6 +272,7 @@ impl<'a> Sender<'a> {
     /// `last_sent` is the id of the last one in the API server's own audit log.
     pub(super) async fn send(&self, writes: Vec<Write<'a>>, last_sent: &mut Option<String>) -> Sent {
         let names: Vec<String> = writes.iter().map(|w| label(w.target)).collect();
+        let mut made = None;
         for (index, write) in writes.into_iter().enumerate() {
             let failed: Vec<String> = names.iter().skip(index).take(MAX_NAMED).cloned().collect();
             let done = i32::try_from(index).unwrap_or(i32::MAX);
@@ -286,7 +290,7 @@ impl<'a> Sender<'a> {
             let sent = self.one(index, write, last_sent).await;
             failpoint::at(Point::AfterSend).await;
             match sent {
-                Ok(()) => {}
+                Ok(object) => made = mark::uid(&object).filter(|_| self.step.effect == Effect::Create),
                 Err(Refusal::Answered { reason, message }) => {
                     return Sent::Failed {
                         reason,
@@ -322,25 +326,28 @@ impl<'a> Sender<'a> {
                 },
             }
         }
-        Sent::Done
+        if made.is_none() {
+            made = mark::made(&self.client, self.step, &self.step_id).await;
+        }
+        Sent::Done { made }
     }
 
     /// One write. A conflict means by definition that nothing was written, so it is built anew while the object still is
     /// what was approved; too many requests are waited for, bounded. An object that bears the mark has had this very write:
-    /// something on the way repeated it.
+    /// something on the way repeated it. Returns the object after it, where there was an answer.
     async fn one(
         &self,
         index: usize,
         mut write: Write<'a>,
         last_sent: &mut Option<String>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Value, Refusal> {
         let name = label(write.target);
         let mut last = None;
         let mut patience = Patience::of(self.step);
         for attempt in 0..patience.tries() {
             let audit_id = last_sent.insert(audit_id(&self.step_id, index, attempt));
             let error = match execute(&self.client, self.step, &write, Earnest::Yes { audit_id }).await {
-                Ok(()) => return Ok(()),
+                Ok(object) => return Ok(object),
                 Err(error) => error,
             };
             let answered = |reason, error: &Error| Refusal::Answered {
@@ -354,10 +361,10 @@ impl<'a> Sender<'a> {
                 ),
             };
             match error.status().map(|s| s.code) {
-                Some(404) if self.step.effect == Effect::Delete => return Ok(()),
+                Some(404) if self.step.effect == Effect::Delete => return Ok(Value::Null),
                 Some(409) => {
                     match bears_mark(&self.client, self.step, write.target, &self.step_id).await {
-                        Ok(true) => return Ok(()),
+                        Ok(true) => return Ok(Value::Null),
                         Ok(false) if self.step.effect == Effect::Create => {
                             return Err(answered(reason::STALE, &error));
                         }
@@ -471,25 +478,25 @@ async fn execute(
     step: &Step,
     write: &Write<'_>,
     earnest: Earnest<'_>,
-) -> Result<(), Error> {
+) -> Result<Value, Error> {
     let target = write.target;
     let api = Objects::new(client, &write.kind, target.namespace.as_deref());
     match step.effect {
-        Effect::Update => api
-            .patch(&target.name, step.subresource.as_deref(), &write.body, earnest)
-            .await
-            .map(drop),
-        Effect::Create => api.create(&write.body, earnest).await.map(drop),
+        Effect::Update => {
+            api.patch(&target.name, step.subresource.as_deref(), &write.body, earnest)
+                .await
+        }
+        Effect::Create => api.create(&write.body, earnest).await,
         Effect::Delete => {
             let uid = target.uid.as_deref().unwrap_or_default();
             let grace = step.params.grace_period_seconds;
             if step.subresource.is_some() {
-                return api.evict(&target.name, uid, grace, earnest).await;
+                let evicted = api.evict(&target.name, uid, grace, earnest).await;
+                return evicted.map(|()| Value::Null);
             }
             api.delete(&target.name, uid, write.version.as_deref(), grace, earnest)
                 .await
-                .map(drop)
         }
-        Effect::Read => Ok(()),
+        Effect::Read => Ok(Value::Null),
     }
 }

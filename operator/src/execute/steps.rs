@@ -259,7 +259,12 @@ async fn settle(
     last_sent: Option<String>,
 ) -> Result<Option<Progress>, Error> {
     let (state, outcome, why, message) = match sent {
-        Sent::Done => (StepState::Done, Outcome::Success, reason::EXECUTED, String::new()),
+        Sent::Done { made } => {
+            if let Some(status) = run.status.steps.get_mut(index) {
+                status.made = made;
+            }
+            (StepState::Done, Outcome::Success, reason::EXECUTED, String::new())
+        }
         Sent::Failed {
             reason,
             message,

@@ -22,7 +22,7 @@ use serde_json::Value;
 use crate::authz::Question;
 use crate::risk;
 pub use join::{MAX_EVICTIONS, join};
-pub use trace::{Trace, is_the_one, trace};
+pub use trace::{Same, Trace, is_the_one, trace};
 
 /// A kind as discovery describes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -56,13 +56,35 @@ pub fn trace(
     if done { Trace::Done } else { Trace::Unknown }
 }
 
+/// Whether an object read later is the one that a step changed or made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Same {
+    /// It is.
+    Yes,
+    /// It is another one under its name.
+    No,
+    /// Nobody can know.
+    Unknown,
+}
+
 /// Whether an object read now is the one that a step changed or made: what was replaced under its name since is not undone.
+/// `made` is the UID of what the step made. Where that is not known, the step's mark shows it until something is written over
+/// it, which KubeChat itself does with each further change.
 #[must_use]
-pub fn is_the_one(step: &Step, target: &Target, object: &Value, step_id: &str) -> bool {
-    match step.effect {
-        Effect::Create => object::annotation(object, STEP_ID_ANNOTATION) == Some(step_id),
-        Effect::Update | Effect::Delete | Effect::Read => {
-            object.pointer("/metadata/uid").and_then(Value::as_str) == target.uid.as_deref()
-        }
+pub fn is_the_one(step: &Step, target: &Target, object: &Value, step_id: &str, made: Option<&str>) -> Same {
+    let (creates, wanted) = match step.effect {
+        Effect::Create => (true, made),
+        Effect::Update | Effect::Delete | Effect::Read => (false, target.uid.as_deref()),
+    };
+    let uid = object.pointer("/metadata/uid").and_then(Value::as_str);
+    match wanted {
+        Some(wanted) if uid == Some(wanted) => Same::Yes,
+        Some(_) => Same::No,
+        None if creates && object::annotation(object, STEP_ID_ANNOTATION) == Some(step_id) => Same::Yes,
+        None => Same::Unknown,
     }
 }
+
+#[cfg(test)]
+#[path = "trace_tests.rs"]
+mod tests;
