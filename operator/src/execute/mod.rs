@@ -4,6 +4,7 @@
 //! is sent, and an intent that is there already is never sent again; leadership is checked right before every send; the
 //! first failure stops the plan; what cannot be known is Unknown and stays so.
 
+mod brakes;
 pub mod effect;
 mod ending;
 pub mod gather;
@@ -366,6 +367,8 @@ pub fn finish(
     shot.finish(succeeded, reason, message);
 }
 
+#[cfg(test)]
+mod brakes_tests;
 #[cfg(test)]
 mod crash_tests;
 #[cfg(test)]

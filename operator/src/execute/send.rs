@@ -11,17 +11,13 @@ use kubechat_crds::command_plan::{Effect, Target};
 use kubechat_crds::intent::Action;
 use serde_json::Value;
 
+use super::brakes::{ASKED_TO_END, Brakes};
 use super::mark::{self, Key, MAX_NAMED, bears_mark, key, kind_of, label};
 use super::patience::{MAX_CONFLICTS, Patience};
 use super::recover::look_there;
 use crate::cluster::objects::{ClientDebug, Earnest, Objects};
 use crate::error::Error;
 use crate::failpoint::{self, Point};
-use crate::leader::Leadership;
-use crate::pace::Pace;
-
-/// Why nothing more is sent at shutdown.
-const ASKED_TO_END: &str = "the operator was asked to end";
 
 /// What came of a send.
 #[derive(Debug)]
@@ -139,8 +135,7 @@ pub(super) struct Sender<'a> {
     step_id: String,
     /// Targets that an earlier step of the plan changed: their own precondition is void by design.
     touched: BTreeSet<Key>,
-    leadership: &'a Leadership,
-    pace: &'a Pace,
+    brakes: Brakes<'a>,
 }
 
 impl<'a> Sender<'a> {
@@ -151,8 +146,7 @@ impl<'a> Sender<'a> {
         text: Option<String>,
         step_id: String,
         touched: BTreeSet<Key>,
-        leadership: &'a Leadership,
-        pace: &'a Pace,
+        brakes: Brakes<'a>,
     ) -> Self {
         Self {
             client: ClientDebug(client.clone()),
@@ -160,8 +154,7 @@ impl<'a> Sender<'a> {
             text: text.unwrap_or_default(),
             step_id,
             touched,
-            leadership,
-            pace,
+            brakes,
         }
     }
 
@@ -169,7 +162,7 @@ impl<'a> Sender<'a> {
     pub(super) async fn prepare(&self) -> Result<Result<Vec<Write<'a>>, NotReady>, Error> {
         let mut writes = vec![];
         for target in &self.step.targets {
-            if self.pace.stopping() {
+            if self.brakes.stopping() {
                 return Ok(Err(NotReady::Stopping));
             }
             match self.ready(target).await? {
@@ -259,16 +252,8 @@ impl<'a> Sender<'a> {
         })
     }
 
-    /// Why nothing more may be sent, if so.
-    fn halted(&self) -> Option<&'static str> {
-        if self.leadership.check().is_err() {
-            Some("leadership was lost")
-        } else {
-            self.pace.must_stop().then_some(ASKED_TO_END)
-        }
-    }
-
-    /// Sends the writes one after the other; the first refusal stops. Leadership is asked before each, and whether to stop.
+    /// Sends the writes one after the other; the first refusal stops. Leadership is asked before each, and whether to stop;
+    /// before all but the first, which comes right after everything was read, also whether somebody stopped the plan.
     /// `last_sent` is the id of the last one in the API server's own audit log.
     pub(super) async fn send(&self, writes: Vec<Write<'a>>, last_sent: &mut Option<String>) -> Sent {
         let names: Vec<String> = writes.iter().map(|w| label(w.target)).collect();
@@ -278,7 +263,11 @@ impl<'a> Sender<'a> {
             let done = i32::try_from(index).unwrap_or(i32::MAX);
             let tail = format!("{index} of {} target(s) were done before", names.len());
             failpoint::at(Point::BeforeSend).await;
-            if let Some(why) = self.halted() {
+            let stopped = match index {
+                0 => self.brakes.process(),
+                _ => self.brakes.pulled(),
+            };
+            if let Some(why) = stopped {
                 let message = format!("{why}; {} was not sent. {tail}", label(write.target));
                 return Sent::Failed {
                     reason: reason::INTERRUPTED,
@@ -390,8 +379,8 @@ impl<'a> Sender<'a> {
                     let Some(pause) = patience.pause(&error, attempt) else {
                         return Err(answered(reason::STEP_FAILED, &error));
                     };
-                    self.pace.sleep(pause).await;
-                    if self.pace.stopping() {
+                    self.brakes.sleep(pause).await;
+                    if self.brakes.stopping() {
                         return Err(interrupted(ASKED_TO_END, &error));
                     }
                 }
@@ -403,8 +392,8 @@ impl<'a> Sender<'a> {
                 }
                 _ => return Err(Refusal::Silent(error)),
             }
-            if let Some(why) = self.halted() {
-                return Err(interrupted(why, &error));
+            if let Some(why) = self.brakes.pulled() {
+                return Err(interrupted(&why, &error));
             }
             last = Some(error);
         }

@@ -10,6 +10,7 @@ use kubechat_core::{authz, plan as plans, reason};
 use kubechat_crds::{CommandPlan, PlanPhase, Step, StepState};
 use serde_json::{Value, json};
 
+use super::brakes::Brakes;
 use super::send::{self, Sent};
 use super::{Progress, Run, ending, gather, mark};
 use crate::audit::about_plan;
@@ -173,8 +174,7 @@ async fn one(run: &mut Run<'_>, person: &Client, index: usize) -> Result<Option<
         body,
         step_id.clone(),
         touched_before(plan, index),
-        &run.ctx.leadership,
-        &run.ctx.pace,
+        Brakes::new(run.ctx, plan),
     );
     let writes = match sender.prepare().await? {
         Ok(writes) => writes,

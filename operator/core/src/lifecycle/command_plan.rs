@@ -53,7 +53,9 @@ pub enum Withdrawn {
 }
 
 impl Withdrawn {
-    fn ending(self) -> Ending {
+    /// How a plan ends by it.
+    #[must_use]
+    pub fn ending(self) -> Ending {
         use kubechat_crds::PlanPhase::{Blocked, Cancelled};
         let (phase, reason, what) = match self {
             Self::Cancelled => (Cancelled, reason::CANCELLED, "withdrawn (spec.cancel)"),
@@ -156,7 +158,7 @@ const WAITS_FOR_IT: &str = ". The plan waits until that is taken back";
 
 /// What denies or holds a plan says of one that was not begun that nothing was done and that it waits; of one that was,
 /// that is not said.
-fn without_claim(text: &str) -> String {
+pub(super) fn without_claim(text: &str) -> String {
     const CLAIM: &str = "Nothing was done";
     let mut left = text.replace(WAITS_FOR_IT, "").replace(HOLDS_ALL, "");
     while let Some(at) = left.find(CLAIM) {

@@ -5,6 +5,7 @@ pub mod ai_provider;
 pub mod approval;
 pub mod approver_key;
 pub mod audit_policy;
+pub mod brakes;
 pub mod chat_request;
 pub mod chat_session;
 pub mod command_plan;

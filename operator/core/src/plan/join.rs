@@ -5,8 +5,7 @@ use kubechat_crds::intent::Action;
 
 use super::{Draft, MAX_WHY};
 
-/// Evictions of one step at most. Whether to go on (cancel, deny, kill switch, policies) is asked between steps, and each
-/// eviction may wait for a budget.
+/// Evictions of one step at most. Between steps everything is read anew and judged, and each eviction may wait for a budget.
 pub const MAX_EVICTIONS: usize = 10;
 
 /// Adds a draft, to the last one where both need the same write.
