@@ -24,7 +24,7 @@ use crate::audit::{self, Audit};
 use crate::cluster::client::{self, call};
 use crate::cluster::discovery::Discovery;
 use crate::cluster::impersonate::Impersonator;
-use crate::cluster::watch::{reflect, reflect_seen, reflect_telling};
+use crate::cluster::watch::{Gone, reflect, reflect_seen, reflect_telling};
 use crate::context::{Context, Events, Stores};
 use crate::controllers;
 use crate::controllers::lane::{Lane, forward, look_again, watch};
@@ -223,7 +223,10 @@ async fn lead(
             }
         });
     let (plans, has_plans, plan_stream) =
-        reflect_telling::<CommandPlan>(client.clone(), move |plan| plans_left.plan(plan));
+        reflect_telling::<CommandPlan>(client.clone(), move |gone| match gone {
+            Gone::Read(plan) => plans_left.plan(plan),
+            Gone::Unread(_) => plans_left.unread(),
+        });
     let (approvals, has_approvals, approval_stream) = reflect::<Approval>(client.clone());
     let (sessions, has_sessions, session_stream) = reflect::<ChatSession>(client.clone());
     let (policies, has_policies, policy_stream) = reflect::<RiskPolicy>(client.clone());

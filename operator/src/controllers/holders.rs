@@ -39,7 +39,7 @@ enum Changed {
 }
 
 /// The kinds that are watched.
-trait Rbac: Watched {
+trait Rbac: Watched + Default {
     const KIND: Kind;
     fn row(&self) -> Row;
 }

@@ -95,6 +95,11 @@ impl Leaving {
         }
     }
 
+    /// A plan was removed that could not be read: only the log tells what became of it.
+    pub fn unread(&self) {
+        self.leave(Left::Unsaid);
+    }
+
     fn leave(&self, left: Left) {
         if self.queue.try_send(left).is_err() {
             self.missed.store(true, Ordering::SeqCst);

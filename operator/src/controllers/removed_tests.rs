@@ -218,7 +218,11 @@ async fn on_record(process: &Process, plan: &CommandPlan) {
 async fn told(process: &Process, many: u64) {
     let what = reason::REVIEW_OVERDUE;
     let counted = || {
-        let counter = process.ctx.metrics.break_glass.get_or_create(&GlassLabels { what });
+        let counter = process
+            .ctx
+            .metrics
+            .break_glass
+            .get_or_create(&GlassLabels { what });
         counter.get()
     };
     let all = async {
@@ -298,6 +302,29 @@ async fn an_emergency_whose_status_never_got_to_say_what_was_begun_is_found_in_t
     telling.await.unwrap();
     drop(process);
     let mut expected = vec!["first".to_owned(), uid];
+    expected.sort();
+    assert_eq!(recorded(&mut world).await, expected);
+}
+
+#[tokio::test]
+async fn an_emergency_whose_plan_could_not_be_read_is_found_in_the_log_when_it_is_removed() {
+    let (mut world, process, path) = executed_in_an_emergency().await;
+    let stored: CommandPlan = serde_json::from_value(world.server.get(&path).unwrap()).unwrap();
+    world.server.remove(&plan_path());
+    approved_by_break_glass(&process, &stored).await;
+    let (leaving, waiting) = begin(&process.ctx.audit).await.unwrap();
+    let telling = tokio::spawn(waiting.tell(Arc::clone(&process.ctx)));
+    let mut first = stored.clone();
+    first.metadata.uid = Some("first".into());
+    leaving.plan(&first);
+    told(&process, 1).await;
+    world.server.remove(&path);
+    leaving.unread();
+    told(&process, 2).await;
+    drop(leaving);
+    telling.await.unwrap();
+    drop(process);
+    let mut expected = vec!["first".to_owned(), stored.uid().unwrap()];
     expected.sort();
     assert_eq!(recorded(&mut world).await, expected);
 }
