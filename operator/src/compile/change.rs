@@ -278,9 +278,12 @@ fn limits(turn: &Turn<'_>, drafts: &[Draft]) -> Result<(), Stop> {
     );
     let over = |n: usize, limit: i32| i32::try_from(n).map_or(true, |n| n > limit);
     if over(drafts.len(), steps) {
+        let all: Vec<&Step> = drafts.iter().map(|draft| &draft.step).collect();
+        let less = plan::actions::drain::fewer(&all, usize::try_from(steps).unwrap_or_default());
+        let less = less.unwrap_or_else(|| "Ask for less at a time".to_owned());
         let message = format!(
-            "the change needs {} steps, the limit is {steps}. Nothing was done. Ask for less at a time",
-            drafts.len()
+            "the change needs {} steps, the limit is {steps}. Nothing was done. {less}",
+            all.len()
         );
         return Err(Stop::blocked(
             reason::LIMIT_EXCEEDED,

@@ -1,6 +1,7 @@
 //! drain: a cordon of the node, then an eviction of each of its pods. The steps are those of [`super::cordon`] and
 //! [`super::evict`], so that a plan says what it does; no step is called drain.
 
+use kubechat_crds::Step;
 use kubechat_crds::intent::{Action, Intent, IntentParams};
 
 use super::change::{Asked, Beside, Change, Make, NODE, Reads};
@@ -132,4 +133,50 @@ pub fn parts(
         ));
     }
     Ok(Drained { drafts, notes })
+}
+
+/// Nodes that are named in an example.
+const MAX_EXAMPLE: usize = 8;
+
+/// What to ask for instead of a drain that needs more steps than a plan may have; `None` where nothing is drained.
+#[must_use]
+pub fn fewer(steps: &[&Step], limit: usize) -> Option<String> {
+    let drained = |step: &Step| Some(step.params.from.as_deref()?.strip_prefix("node/")?.to_owned());
+    let node = |step: &Step| {
+        let cordoned = step.targets.first().filter(|_| step.action == Action::Cordon);
+        cordoned.map_or_else(|| drained(step), |target| Some(target.name.clone()))
+    };
+    // The steps of a node stand together.
+    let mut nodes: Vec<(String, usize)> = vec![];
+    for name in steps.iter().filter_map(|step| node(step)) {
+        match nodes.last_mut().filter(|(last, _)| *last == name) {
+            Some((_, count)) => *count += 1,
+            None => nodes.push((name, 1)),
+        }
+    }
+    steps.iter().find_map(|step| drained(step))?;
+    let mut room = limit.saturating_sub(steps.len() - nodes.iter().map(|(_, n)| n).sum::<usize>());
+    let fitting: Vec<&str> = nodes
+        .iter()
+        .take(MAX_EXAMPLE)
+        .map_while(|(name, count)| {
+            room = room.checked_sub(*count)?;
+            Some(name.as_str())
+        })
+        .collect();
+    let few = plan::MAX_EVICTIONS;
+    let Some((last, others)) = fitting.split_last() else {
+        let (name, count) = nodes.first()?;
+        return Some(format!(
+            "A step evicts {few} pods at most, so {name} alone needs {count} steps. Evict a part of its pods first, by their labels (kubectl kubechat ask \"evict pods labelled KEY=VALUE\"), then drain it"
+        ));
+    };
+    let named = if others.is_empty() {
+        (*last).to_owned()
+    } else {
+        format!("{} and {last}", others.join(", "))
+    };
+    Some(format!(
+        "A step evicts {few} pods at most. Drain fewer nodes at a time; these fit: kubectl kubechat ask \"drain {named}\""
+    ))
 }

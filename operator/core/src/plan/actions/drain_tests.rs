@@ -248,3 +248,54 @@ fn pods_that_are_evicted_without_grace_weigh_as_pods_that_are_deleted_so() {
     assert_eq!(weight(Some(1)), crate::risk::weights::EVICT);
     assert_eq!(weight(None), crate::risk::weights::EVICT);
 }
+
+/// The steps that drain nodes with so many pods each.
+fn of_nodes(pods: &[usize]) -> Vec<kubechat_crds::Step> {
+    let mut all = vec![];
+    for (n, many) in pods.iter().enumerate() {
+        let node = found(kind("", "v1", "Node", "nodes"), &format!("n{n}"), json!({}));
+        let pods: Vec<Found> = (0..*many)
+            .map(|p| pod(&format!("p{n}-{p:03}"), "one", Some("ReplicaSet"), json!([])))
+            .collect();
+        let done = drained(IntentParams::default(), &node, &pods).unwrap();
+        all.extend(done.drafts.into_iter().map(|d| d.step));
+    }
+    all
+}
+
+#[test]
+fn who_drains_more_than_a_plan_holds_is_told_which_nodes_fit() {
+    let said = |pods: &[usize], limit: usize| {
+        let steps = of_nodes(pods);
+        super::drain::fewer(&steps.iter().collect::<Vec<_>>(), limit).unwrap()
+    };
+    // Six full nodes: each a cordon and eleven steps of ten pods.
+    let six = [110; 6];
+    assert_eq!(of_nodes(&six).len(), 72);
+    let told = said(&six, 64);
+    assert!(told.contains("evicts 10 pods at most"), "{told}");
+    assert!(told.contains("fewer nodes"), "{told}");
+    assert!(told.ends_with("ask \"drain n0, n1, n2, n3 and n4\""), "{told}");
+    assert!(said(&six, 24).ends_with("\"drain n0 and n1\""));
+    assert!(said(&six, 23).ends_with("\"drain n0\""));
+    let alone = said(&six, 11);
+    assert!(alone.contains("n0 alone needs 12 steps"), "{alone}");
+    assert!(alone.contains("evict pods labelled KEY=VALUE"), "{alone}");
+    assert!(said(&[1; 40], 64).ends_with("n6 and n7\""), "not all of them are named");
+}
+
+#[test]
+fn what_else_a_plan_does_takes_room_of_its_nodes_and_what_drains_none_is_told_nothing_of_nodes() {
+    let steps = of_nodes(&[10, 10]);
+    let other = crate::plan::actions::create_namespace::draft("x", 0).step;
+    let said = |steps: &[&kubechat_crds::Step], limit: usize| super::drain::fewer(steps, limit);
+    let mut all: Vec<_> = steps.iter().collect();
+    assert!(said(&all, 4).unwrap().ends_with("drain n0 and n1\""));
+    all.push(&other);
+    assert!(said(&all, 4).unwrap().ends_with("drain n0\""));
+    assert_eq!(said(&[&other], 0), None);
+    // A cordon alone is no drain.
+    assert_eq!(said(&[&steps[0], &other], 0), None);
+    // Nor is a plan of nothing.
+    assert_eq!(said(&[], 0), None);
+}
