@@ -113,13 +113,13 @@ async fn one_intent(
     }
     let found = resolve::objects(turn, intent).await?;
     if intent.action == Action::Drain {
-        let mut all = vec![];
+        let mut each = vec![];
         for node in &found {
-            let (drafts, said) = drain::drafts(turn, intent, node).await?;
-            all.extend(drafts);
-            notes.extend(said);
+            each.push(drain::of_node(turn, intent, node).await?);
         }
-        return Ok(all);
+        let drained = plan::actions::drain::together(each)?;
+        notes.extend(drained.notes);
+        return Ok(drained.drafts);
     }
     if catalogue::change(intent.action).is_none_or(|c| c.reads == Reads::Nothing) {
         return Ok(plan::draft(intent, &found, &[], turn.now)?);

@@ -1,7 +1,7 @@
 //! What a drain needs: the pods of a node, wherever they are, as the requester.
 
-use kubechat_core::plan::actions::drain;
-use kubechat_core::plan::{Draft, Found, object};
+use kubechat_core::plan::actions::drain::{self, Drained};
+use kubechat_core::plan::{Found, Refusal, object};
 use kubechat_core::reason;
 use kubechat_crds::intent::Intent;
 use serde_json::Value;
@@ -9,12 +9,12 @@ use serde_json::Value;
 use super::{Stop, Turn};
 use crate::cluster::objects::{Objects, Query};
 
-/// The steps that drain a node, and what a reviewer should know beside them.
-pub(super) async fn drafts(
+/// The steps that drain a node, and what a reviewer should know beside them; or why there are none.
+pub(super) async fn of_node(
     turn: &Turn<'_>,
     intent: &Intent,
     node: &Found,
-) -> Result<(Vec<Draft>, Vec<String>), Stop> {
+) -> Result<Result<Drained, Refusal>, Stop> {
     let name = object::name(&node.object);
     let Some(kind) = turn.kinds.known("", "Pod") else {
         return Err(Stop::failed(reason::INVALID, "this cluster has no pods"));
@@ -44,11 +44,12 @@ pub(super) async fn drafts(
             object,
         })
         .collect();
-    let drained = drain::parts(intent, node, &pods, turn.now)?;
-    for target in drained.drafts.iter().flat_map(|d| &d.step.targets) {
+    let drained = drain::parts(intent, node, &pods, turn.now);
+    let drafts = drained.iter().flat_map(|drained| &drained.drafts);
+    for target in drafts.flat_map(|d| &d.step.targets) {
         let what = format!("{}/{}", target.kind.to_lowercase(), target.name);
         turn.bounds
             .check(turn.request, target.namespace.as_deref(), &what)?;
     }
-    Ok((drained.drafts, drained.notes))
+    Ok(drained)
 }

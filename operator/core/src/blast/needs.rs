@@ -151,15 +151,25 @@ fn targets(question: &Question<'_>, graph: &Graph, all: &mut BTreeSet<Need>) {
                 all.insert(Need::CountNodes);
             }
         }
-        // The evictions of a drain: the selector is that of the node they record.
-        let of_a_node = step.action == Action::Evict && step.params.from.is_some();
-        let first = step.targets.first().filter(|_| question.again && !of_a_node);
-        if let (Some(selector), Some(first)) = (&step.selector, first) {
+        let (Some(selector), Some(first)) = (&step.selector, step.targets.first()) else {
+            continue;
+        };
+        let labels = Some(selector.clone()).filter(|s| s != "*");
+        // The selector of a drain is that of its nodes. Those that were cordoned, or empty, are no targets, so the plan counts
+        // them too: what matches by then is measured by what matched when it was made.
+        if step.action == Action::Evict && step.params.from.is_some() {
+            all.insert(Need::Matches {
+                group: String::new(),
+                kind: "Node".to_owned(),
+                namespace: None,
+                labels,
+            });
+        } else if question.again {
             all.insert(Need::Matches {
                 group: first.group.clone(),
                 kind: first.kind.clone(),
                 namespace: first.namespace.clone(),
-                labels: Some(selector.clone()).filter(|s| s != "*"),
+                labels,
             });
         }
     }

@@ -322,16 +322,23 @@ fn before_execution_what_matches_the_selector_by_now_is_asked_for() {
         ["matches ConfigMap app=web"]
     );
     assert!(reads(vec![map], &[labelled.clone()], false).is_empty());
-    // A drain chose its node by it, not its pods.
     let mut evicted = step(Action::Evict, &[Key::new("", "Pod", Some("demo"), "p")]);
     evicted.selector = Some("*".into());
-    let matches = |step: &Step| {
-        let all = reads(vec![], std::slice::from_ref(step), true);
-        all.iter().any(|read| read.starts_with("matches"))
+    let matches = |step: &Step, again: bool| {
+        let mut all = reads(vec![], std::slice::from_ref(step), again);
+        all.retain(|read| read.starts_with("matches"));
+        all
     };
-    assert!(matches(&evicted));
+    assert_eq!(matches(&evicted, true), ["matches Pod *"]);
+    assert!(matches(&evicted, false).is_empty());
+    // A drain chose its nodes by it, not its pods; and those that it need not cordon are looked for all the same.
     evicted.params.from = Some("node/n1".into());
-    assert!(!matches(&evicted));
+    evicted.selector = Some("pool=old".into());
+    for again in [false, true] {
+        assert_eq!(matches(&evicted, again), ["matches Node pool=old"]);
+    }
+    evicted.selector = None;
+    assert!(matches(&evicted, true).is_empty());
     labelled.selector = Some("*".into());
     assert_eq!(reads(vec![], &[labelled], true), ["matches ConfigMap *"]);
 }

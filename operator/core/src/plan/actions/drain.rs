@@ -135,6 +135,29 @@ pub fn parts(
     Ok(Drained { drafts, notes })
 }
 
+/// The steps that drain several nodes. One on which there is nothing to do holds up none of the others.
+///
+/// # Errors
+/// The first that cannot be drained; or that there is nothing to do on any.
+pub fn together(each: Vec<Result<Drained, Refusal>>) -> Result<Drained, Refusal> {
+    let (mut drafts, mut notes, mut nothing) = (vec![], vec![], vec![]);
+    for one in each {
+        match one {
+            Ok(drained) => {
+                drafts.extend(drained.drafts);
+                notes.extend(drained.notes);
+            }
+            Err(Refusal::Nothing(why)) => nothing.push(why),
+            Err(refusal) => return Err(refusal),
+        }
+    }
+    if drafts.is_empty() {
+        return Err(Refusal::Nothing(nothing.join("\n")));
+    }
+    notes.extend(nothing);
+    Ok(Drained { drafts, notes })
+}
+
 /// Nodes that are named in an example.
 const MAX_EXAMPLE: usize = 8;
 

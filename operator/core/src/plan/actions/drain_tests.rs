@@ -281,7 +281,10 @@ fn who_drains_more_than_a_plan_holds_is_told_which_nodes_fit() {
     let alone = said(&six, 11);
     assert!(alone.contains("n0 alone needs 12 steps"), "{alone}");
     assert!(alone.contains("evict pods labelled KEY=VALUE"), "{alone}");
-    assert!(said(&[1; 40], 64).ends_with("n6 and n7\""), "not all of them are named");
+    assert!(
+        said(&[1; 40], 64).ends_with("n6 and n7\""),
+        "not all of them are named"
+    );
 }
 
 #[test]
@@ -298,4 +301,34 @@ fn what_else_a_plan_does_takes_room_of_its_nodes_and_what_drains_none_is_told_no
     assert_eq!(said(&[&steps[0], &other], 0), None);
     // Nor is a plan of nothing.
     assert_eq!(said(&[], 0), None);
+}
+
+#[test]
+fn a_node_on_which_there_is_nothing_to_do_holds_up_none_of_the_others_and_is_named() {
+    let cordoned = |name: &str| {
+        found(
+            kind("", "v1", "Node", "nodes"),
+            name,
+            json!({"unschedulable": true}),
+        )
+    };
+    let web = [pod("web", "one", Some("ReplicaSet"), json!([]))];
+    let alone = [pod("alone", "one", None, json!([]))];
+    let of = |name: &str, pods: &[Found]| drained(IntentParams::default(), &cordoned(name), pods);
+    let done = super::drain::together(vec![of("n1", &[]), of("n2", &web)]).unwrap();
+    assert_eq!(done.drafts.len(), 1);
+    assert_eq!(done.drafts[0].step.params.from.as_deref(), Some("node/n2"));
+    assert!(
+        done.notes.iter().any(|n| n.contains("node/n1 is cordoned")),
+        "{:?}",
+        done.notes
+    );
+    let none = super::drain::together(vec![of("n1", &[]), of("n3", &[])]);
+    assert!(
+        matches!(&none, Err(Refusal::Nothing(why)) if why.contains("node/n1") && why.contains("node/n3")),
+        "{none:?}"
+    );
+    // What stands in the way of one of them stands in the way of all.
+    let refused = super::drain::together(vec![of("n1", &[]), of("n2", &web), of("n4", &alone)]);
+    assert!(matches!(&refused, Err(Refusal::Invalid(_))), "{refused:?}");
 }
