@@ -61,7 +61,7 @@ reasons! {
     CANCELLED = "Cancelled";
     /// The turn that asked for it is gone.
     TURN_GONE = "TurnGone";
-    /// The plan was removed between the record of a step and its sending; that step was not sent.
+    /// The plan was removed while it was executed; what was not sent by then is not.
     PLAN_GONE = "PlanGone";
     /// The turn names another requester than its plan.
     ANOTHER_REQUESTER = "AnotherRequester";

@@ -99,27 +99,52 @@ impl Run<'_> {
     /// The plan was removed after a step of it was recorded and before anything of that step was sent. The log is all that is
     /// left to tell it to.
     pub(super) async fn removed(&self, index: usize) -> Result<Progress, Error> {
-        let steps = self.status.steps.iter();
-        let done: Vec<&str> = steps
-            .filter(|s| s.state == StepState::Done)
-            .map(|s| s.id.as_str())
-            .collect();
-        let account = if done.is_empty() {
-            "No step was done".to_owned()
-        } else {
-            let done = done.join(", ");
-            format!("Done before: {done}. The plan that says how to undo it is gone: ask for the opposite")
-        };
         let message = format!(
-            "the plan was removed, by itself or with its turn, before anything of this step was sent; it was not sent. {account}"
+            "the plan was removed, by itself or with its turn, before anything of this step was sent; it was not sent. {}",
+            self.legacy()
         );
         self.record_result(index, Outcome::Failure, reason::PLAN_GONE, &message, None)
             .await?;
-        self.ctx.metrics.refused("CommandPlan", reason::PLAN_GONE);
-        self.ctx
-            .events
-            .tell(reference(self.plan()), true, reason::PLAN_GONE, &message);
-        Ok(Progress::Nothing)
+        Ok(self.gone(&message))
+    }
+
+    /// The plan was removed between two steps, or before the first one.
+    pub(super) async fn left(&self) -> Result<Progress, Error> {
+        if !self.begun() {
+            return Ok(Progress::Nothing);
+        }
+        let message = format!(
+            "the plan was removed, by itself or with its turn, while it was executed; no further step was sent. {}",
+            self.legacy()
+        );
+        let mut draft = about_plan(
+            self.plan(),
+            EventType::CommandExecution,
+            "execute",
+            Outcome::Denied,
+            reason::PLAN_GONE,
+        );
+        draft.message.clone_from(&message);
+        self.ctx.audit.record(draft).await?;
+        Ok(self.gone(&message))
+    }
+
+    fn gone(&self, message: &str) -> Progress {
+        let why = reason::PLAN_GONE;
+        self.ctx.metrics.refused("CommandPlan", why);
+        self.ctx.events.tell(reference(self.plan()), true, why, message);
+        Progress::Nothing
+    }
+
+    /// What a plan leaves behind that is gone.
+    fn legacy(&self) -> String {
+        let done = self.status.steps.iter().filter(|s| s.state == StepState::Done);
+        let done: Vec<&str> = done.map(|s| s.id.as_str()).collect();
+        if done.is_empty() {
+            return "No step was done".to_owned();
+        }
+        let done = done.join(", ");
+        format!("Done before: {done}. The plan that says how to undo it is gone: ask for the opposite")
     }
 
     /// Ends the plan: as it says where nothing was begun, else as Interrupted and with what was done and how to undo it.

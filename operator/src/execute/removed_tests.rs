@@ -29,23 +29,26 @@ async fn of_steps(world: &mut World) -> Vec<(Outcome, String, String)> {
     steps.map(|e| (e.outcome, e.reason, e.message)).collect()
 }
 
+type Removal = fn(&World);
+
+/// What becomes of a plan that somebody removes.
+const REMOVALS: [(&str, Removal); 3] = [
+    ("gone", |world| drop(world.server.remove(&plan_path()))),
+    ("another one under its name", |world| {
+        let mut other = world.server.remove(&plan_path()).unwrap();
+        other["metadata"].as_object_mut().unwrap().remove("uid");
+        world.server.put(&plan_path(), other);
+    }),
+    ("on its way out", |world| {
+        world.server.edit(&plan_path(), |o| {
+            o["metadata"]["deletionTimestamp"] = "2026-05-01T10:00:00Z".into();
+        });
+    }),
+];
+
 #[tokio::test]
 async fn a_plan_that_is_removed_between_its_intent_and_its_first_report_is_not_sent_and_the_log_says_so() {
-    type Removal = fn(&World);
-    let removals: [(&str, Removal); 3] = [
-        ("gone", |world| drop(world.server.remove(&plan_path()))),
-        ("another one under its name", |world| {
-            let mut other = world.server.remove(&plan_path()).unwrap();
-            other["metadata"].as_object_mut().unwrap().remove("uid");
-            world.server.put(&plan_path(), other);
-        }),
-        ("on its way out", |world| {
-            world.server.edit(&plan_path(), |o| {
-                o["metadata"]["deletionTimestamp"] = "2026-05-01T10:00:00Z".into();
-            });
-        }),
-    ];
-    for (what, remove) in removals {
+    for (what, remove) in REMOVALS {
         let mut world = World::new();
         let step = world.propose(&[Verb::LabelMany]).await.remove(0);
         let seen = world.plan();
@@ -134,4 +137,36 @@ async fn what_was_sent_counts_though_the_status_never_got_to_say_so_before_the_p
     let found = hour(&process, &seen);
     assert_eq!((found.len(), found[0].changed.len()), (1, 1));
     assert!(found[0].effect, "{found:?}");
+}
+
+#[tokio::test]
+async fn a_plan_that_is_removed_between_two_steps_goes_no_further_and_the_log_says_what_was_done() {
+    for (what, remove) in REMOVALS {
+        let mut world = World::new();
+        let steps = world.propose(&[Verb::Label, Verb::Scale]).await;
+        let process = world.start(Fuse::at(Point::AfterResult)).await;
+        let Ran::Stopped(stopped) = process.reconcile(world.plan()).await else {
+            panic!("{what}: not passed");
+        };
+        remove(&world);
+        stopped.resume().await.unwrap();
+        drop(process);
+        let writes = [world.writes(&steps[0]), world.writes(&steps[1])];
+        assert_eq!(writes, [[1], [0]], "{what}");
+        let entries = world.entries().await;
+        let last = entries.last().unwrap();
+        assert_eq!(
+            (last.outcome, last.reason.as_str()),
+            (Outcome::Denied, "PlanGone"),
+            "{what}"
+        );
+        for words in ["no further step was sent", "Done before: s1"] {
+            assert!(
+                last.message.contains(words),
+                "{what}: {words:?} is not in {last:?}"
+            );
+        }
+        let intents = entries.iter().filter(|e| e.outcome == Outcome::Intent).count();
+        assert_eq!(intents, 1, "{what}");
+    }
 }

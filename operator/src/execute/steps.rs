@@ -137,10 +137,12 @@ async fn may_go_on(run: &mut Run<'_>, index: usize) -> Result<Option<Progress>, 
     let plan = run.plan();
     let name = plan.metadata.name.as_deref().unwrap_or_default();
     let namespace = plan.metadata.namespace.as_deref().unwrap_or_default();
-    let fresh = gather::fresh(run.ctx, name, namespace).await?;
+    let fresh = match gather::fresh(run.ctx, name, namespace).await {
+        Err(error) if error.is_not_found() => return run.left().await.map(Some),
+        fresh => fresh?,
+    };
     if fresh.plan.metadata.uid != plan.metadata.uid || fresh.plan.metadata.deletion_timestamp.is_some() {
-        // Nobody is left to report to.
-        return Ok(Some(Progress::Nothing));
+        return run.left().await.map(Some);
     }
     super::clock(&fresh)?;
     let (verdict, approvals) = decide(&fresh.observed());

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use kubechat_audit::Outcome;
 use kubechat_crds::condition::is_finished;
-use kubechat_crds::{CommandPlan, PlanPhase, StepState};
+use kubechat_crds::{CommandPlan, DecisionKind, PlanPhase, StepState};
 
 use crate::failpoint::Point;
 use crate::testing::plans::{Verb, path_of, plan_path, turn_path};
@@ -287,7 +287,7 @@ async fn halfway(restarted: bool, meanwhile: impl Fn(&World, &[kubechat_crds::St
 #[tokio::test]
 async fn a_plan_that_ends_midway_is_interrupted_and_says_what_was_done_and_how_to_undo_it() {
     type Meanwhile = fn(&World, &[kubechat_crds::Step]);
-    let cases: [(&str, Meanwhile, &str); 7] = [
+    let cases: [(&str, Meanwhile, &str); 9] = [
         (
             "the identity grew too old",
             |world, _| {
@@ -315,6 +315,16 @@ async fn a_plan_that_ends_midway_is_interrupted_and_says_what_was_done_and_how_t
                 }
             },
             "do not suffice any more",
+        ),
+        (
+            "the turn removed",
+            |world, _| drop(world.server.remove(&turn_path())),
+            "the turn that asked for it is gone",
+        ),
+        (
+            "denied",
+            |world, _| world.decide("dave", &world.plan().spec.digest, DecisionKind::Deny),
+            "dave denied it",
         ),
         (
             "put back from a backup",

@@ -362,10 +362,15 @@ impl World {
     }
 
     fn approve(&self, who: &str, digest: &str) {
+        self.decide(who, digest, DecisionKind::Approve);
+    }
+
+    /// Stores somebody's decision on the plan with this digest, as admission leaves it.
+    pub(crate) fn decide(&self, who: &str, digest: &str, decision: DecisionKind) {
         let spec = ApprovalSpec {
             plan_ref: LocalRef { name: "plan".into() },
             plan_digest: digest.to_owned(),
-            decision: DecisionKind::Approve,
+            decision,
             ..ApprovalSpec::default()
         };
         let approval = json!({"apiVersion": "kubechat.io/v1beta1", "kind": "Approval",
