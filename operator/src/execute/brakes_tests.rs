@@ -22,7 +22,8 @@ fn says(plan: &CommandPlan) -> String {
 
 /// A Deny of the plan with these conditions.
 fn denied(world: &World, conditions: &Value) {
-    let spec = json!({"planRef": {"name": "plan"}, "planDigest": world.plan().spec.digest, "decision": "Deny"});
+    let spec =
+        json!({"planRef": {"name": "plan"}, "planDigest": world.plan().spec.digest, "decision": "Deny"});
     let path = "/apis/kubechat.io/v1beta1/namespaces/demo/approvals/dave";
     let object = json!({"apiVersion": "kubechat.io/v1beta1", "kind": "Approval", "metadata": {"name": "dave", "namespace": "demo"},
         "spec": spec, "status": {"conditions": conditions}});
@@ -44,7 +45,8 @@ async fn in_the_middle(world: &mut World, verb: Verb, meanwhile: impl Fn(&World)
 }
 
 #[tokio::test]
-async fn who_stops_a_plan_in_the_middle_of_a_step_stops_it_before_the_next_target_and_is_told_what_was_done() {
+async fn who_stops_a_plan_in_the_middle_of_a_step_stops_it_before_the_next_target_and_is_told_what_was_done()
+{
     type Meanwhile = fn(&World);
     let accepted = |world: &World| {
         let condition = json!({"type": "Accepted", "status": "True", "reason": "Accepted", "message": "",
@@ -53,7 +55,11 @@ async fn who_stops_a_plan_in_the_middle_of_a_step_stops_it_before_the_next_targe
     };
     let cases: [(Meanwhile, &str); 5] = [
         (
-            |world| world.server.edit(BASELINE, |o| o["spec"]["suspend"] = true.into()),
+            |world| {
+                world
+                    .server
+                    .edit(BASELINE, |o| o["spec"]["suspend"] = true.into());
+            },
             "RiskPolicy baseline suspends all execution",
         ),
         (
@@ -67,7 +73,11 @@ async fn who_stops_a_plan_in_the_middle_of_a_step_stops_it_before_the_next_targe
             "There is no RiskPolicy",
         ),
         (
-            |world| world.server.edit(&turn_path(), |o| o["spec"]["cancel"] = true.into()),
+            |world| {
+                world
+                    .server
+                    .edit(&turn_path(), |o| o["spec"]["cancel"] = true.into());
+            },
             "spec.cancel",
         ),
         (
@@ -76,7 +86,7 @@ async fn who_stops_a_plan_in_the_middle_of_a_step_stops_it_before_the_next_targe
         ),
         (accepted, "denied it"),
     ];
-    for verb in [Verb::LabelMany, Verb::DeleteMany] {
+    for verb in [Verb::LabelMany, Verb::DeleteMany, Verb::EvictMany] {
         for (meanwhile, because) in cases {
             let mut world = World::new();
             let writes = in_the_middle(&mut world, verb, meanwhile).await;
@@ -88,9 +98,19 @@ async fn who_stops_a_plan_in_the_middle_of_a_step_stops_it_before_the_next_targe
             let step = &status.steps[0];
             assert_eq!((step.state, step.done), (StepState::Failed, 1), "{told}");
             assert_eq!(step.failed.len(), 2, "{told}");
-            for words in [because, "was not sent", "1 of 3 target(s)", "kubechat rollback plan"] {
+            let undo = if verb == Verb::EvictMany {
+                "It cannot be undone"
+            } else {
+                "kubechat rollback plan"
+            };
+            for words in [because, "was not sent", "1 of 3 target(s)", undo] {
                 assert!(told.contains(words), "{words:?} is not in {told}");
             }
+            assert_eq!(
+                status.rollback_available,
+                told.contains("rollback plan"),
+                "{told}"
+            );
             let entries = world.entries().await;
             let of_step = entries.iter().filter(|e| e.ids.step_id.is_some());
             let outcomes: Vec<Outcome> = of_step.map(|e| e.outcome).collect();
@@ -118,10 +138,7 @@ async fn a_deny_that_does_not_count_stops_no_step() {
     let mut world = World::new();
     let writes = in_the_middle(&mut world, Verb::LabelMany, |world| denied(world, &json!([]))).await;
     assert_eq!(writes, [1, 1, 1]);
-    assert_eq!(
-        world.plan().status.unwrap().phase,
-        Some(PlanPhase::Succeeded)
-    );
+    assert_eq!(world.plan().status.unwrap().phase, Some(PlanPhase::Succeeded));
 }
 
 #[tokio::test]

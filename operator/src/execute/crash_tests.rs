@@ -137,7 +137,7 @@ const fn rows(action: Action) -> &'static [Verb] {
         Action::ExpandPvc => &[Verb::ExpandPvc],
         Action::Taint => &[Verb::Taint],
         Action::Untaint => &[Verb::Untaint],
-        Action::Evict => &[Verb::Evict],
+        Action::Evict => &[Verb::Evict, Verb::EvictMany],
         Action::Expose => &[Verb::Expose],
         Action::CreateDeployment => &[Verb::Make(Action::CreateDeployment)],
         Action::CreateConfigMap => &[Verb::Make(Action::CreateConfigMap)],

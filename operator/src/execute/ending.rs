@@ -5,7 +5,7 @@ use kubechat_core::lifecycle::command_plan::{Ending, Verdict};
 use kubechat_core::reason;
 use kubechat_crds::{PlanPhase, StepState};
 
-use super::{Progress, Run, did_something, finish};
+use super::{Progress, Run, can_be_undone, did_something, finish};
 use crate::audit::about_plan;
 use crate::controllers::reference;
 use crate::error::Error;
@@ -18,8 +18,7 @@ pub(super) fn halting(verdict: Verdict) -> Option<Ending> {
         Verdict::Wait { reason, .. }
             if [reason::AWAITING_APPROVAL, reason::REQUIREMENT_CHANGED].contains(&reason) =>
         {
-            let message =
-                "its approvals do not suffice any more (one was taken back or has expired, or a policy asks for more)";
+            let message = "its approvals do not suffice any more (one was taken back or has expired, or a policy asks for more)";
             Some(Ending::new(PlanPhase::Interrupted, reason, message))
         }
         // The policies hold it. One that was not begun would wait; this one does not come back.
@@ -89,9 +88,11 @@ impl Run<'_> {
         if unsent > 0 {
             text.push_str(&format!("; {unsent} later step(s) were not sent"));
         }
-        if steps.iter().any(did_something) {
+        if can_be_undone(self.plan(), &self.status) {
             let name = self.plan().metadata.name.as_deref().unwrap_or_default();
             text.push_str(&format!(". Undo what was done: kubechat rollback {name}"));
+        } else if steps.iter().any(did_something) {
+            text.push_str(". It cannot be undone");
         }
         text
     }

@@ -23,7 +23,7 @@ use kubechat_core::lifecycle::command_plan::{Ending, Verdict, decide};
 use kubechat_core::lifecycle::decisions::united;
 use kubechat_core::plan::access_needed;
 use kubechat_core::{plan as plans, reason, risk};
-use kubechat_crds::command_plan::{Effect, StepStatus};
+use kubechat_crds::command_plan::{Effect, RollbackKind, StepStatus};
 use kubechat_crds::condition::is_finished;
 use kubechat_crds::{ApprovalSummary, CommandPlan, CommandPlanStatus, PlanPhase, StepState};
 
@@ -340,6 +340,12 @@ pub fn did_something(step: &StepStatus) -> bool {
     }
 }
 
+/// Whether anything of what was done can be undone.
+fn can_be_undone(plan: &CommandPlan, status: &CommandPlanStatus) -> bool {
+    let mut steps = plan.spec.steps.iter().zip(&status.steps);
+    steps.any(|(step, state)| did_something(state) && step.rollback.kind != RollbackKind::None)
+}
+
 /// Puts a plan's status into its final form.
 pub fn finish(
     status: &mut CommandPlanStatus,
@@ -352,12 +358,7 @@ pub fn finish(
     status.phase = Some(phase);
     status.observed_generation = plan.metadata.generation;
     status.completion_time = Some(Time(now));
-    let undoable = plan
-        .spec
-        .steps
-        .iter()
-        .any(|s| s.rollback.kind != kubechat_crds::command_plan::RollbackKind::None);
-    status.rollback_available = undoable && status.steps.iter().any(did_something);
+    status.rollback_available = can_be_undone(plan, status);
     let succeeded = matches!(phase, PlanPhase::Succeeded | PlanPhase::PlanOnly);
     let mut shot = OneShot {
         conditions: &mut status.conditions,

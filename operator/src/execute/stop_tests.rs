@@ -460,3 +460,43 @@ async fn how_an_object_stood_before_is_told_once_however_often_its_step_was_trie
     let name = &step.targets[0].name;
     assert_eq!(before.matches(name.as_str()).count(), 1, "{before}");
 }
+
+#[tokio::test]
+async fn what_cannot_be_undone_is_not_told_to_be_undone_and_what_can_is() {
+    // Pods that are evicted do not come back; labels can be taken off.
+    for (verbs, undone) in [
+        ([Verb::Evict, Verb::Scale], false),
+        ([Verb::Label, Verb::Scale], true),
+    ] {
+        let mut world = World::new();
+        let steps = world.propose(&verbs).await;
+        let second = path_of(&steps[1].targets[0]);
+        world.server.fates(move |asked: &Asked| {
+            if asked.is_write() && asked.path.starts_with(&second) {
+                Fate::Refused(403)
+            } else {
+                Fate::Answered
+            }
+        });
+        let plan = world.start(Fuse::long()).await.finish(&world).await;
+        assert_eq!(
+            states(&plan),
+            [StepState::Done, StepState::Failed],
+            "{}",
+            says(&plan)
+        );
+        assert_eq!(
+            says(&plan).contains("kubechat rollback plan"),
+            undone,
+            "{}",
+            says(&plan)
+        );
+        assert_ne!(
+            says(&plan).contains("It cannot be undone"),
+            undone,
+            "{}",
+            says(&plan)
+        );
+        assert_eq!(plan.status.unwrap().rollback_available, undone);
+    }
+}

@@ -110,7 +110,7 @@ impl World {
         )
     }
 
-    fn pod(&self, name: &str) -> Found {
+    pub(super) fn pod(&self, name: &str) -> Found {
         let owner = json!([{"kind": "ReplicaSet", "name": "web-1", "controller": true}]);
         let object = json!({"metadata": {"ownerReferences": owner}, "spec": {"containers": []}});
         self.stored(kind("", "Pod", "pods", true), name, object)

@@ -60,6 +60,7 @@ pub(crate) enum Verb {
     Taint,
     Untaint,
     Evict,
+    EvictMany,
     Expose,
     Make(Action),
 }
@@ -70,7 +71,7 @@ const fn made(action: Action) -> Verb {
 }
 
 impl Verb {
-    pub(crate) const ALL: [Self; 38] = [
+    pub(crate) const ALL: [Self; 39] = [
         Self::Scale,
         Self::Restart,
         Self::SetImage,
@@ -97,6 +98,7 @@ impl Verb {
         Self::Taint,
         Self::Untaint,
         Self::Evict,
+        Self::EvictMany,
         Self::Expose,
         made(Action::CreateDeployment),
         made(Action::CreateConfigMap),
@@ -234,6 +236,10 @@ impl World {
             Verb::Uncordon => (Action::Uncordon, vec![self.node(&format!("idle-{n}"), true)]),
             Verb::Delete => (Action::Delete, vec![self.config_map(&format!("doomed-{n}"))]),
             Verb::DeleteMany => (Action::Delete, many("doomed")),
+            Verb::EvictMany => {
+                let pods = (0..3).map(|i| self.pod(&format!("pod-{n}-{i}")));
+                (Action::Evict, pods.collect())
+            }
             Verb::CreateNamespace => return vec![create_namespace::draft(&format!("team-{n}"), n)],
             Verb::Recreate => return vec![recreated(n)],
             Verb::SetEnv
