@@ -9,7 +9,7 @@ use kubechat_crds::{CommandPlan, Level, PlanPhase, Step, StepState};
 use serde_json::{Value, json};
 
 use crate::failpoint::Point;
-use crate::testing::plans::{Verb, plan_path};
+use crate::testing::plans::{Verb, path_of, plan_path};
 use crate::testing::process::{Fuse, Ran, World};
 use crate::testing::server::{Asked, Fate};
 use crate::testing::store::Luck;
@@ -307,5 +307,41 @@ async fn a_refusal_that_the_log_could_not_take_at_first_still_ends_the_plan_with
         let entries = world.entries().await;
         let told = entries.iter().filter(|e| e.reason == "DryRunFailed");
         assert_eq!(told.count(), 1, "{:?}", World::short(&entries));
+    }
+}
+
+#[tokio::test]
+async fn what_a_controller_wrote_since_makes_no_plan_stale_and_what_anybody_else_wrote_does() {
+    type Change = fn(&mut Value);
+    let stale = PlanPhase::Stale;
+    let cases: [(&str, Change, PlanPhase); 5] = [
+        (
+            "status",
+            |o| o["status"]["conditions"] = json!([{"type": "Progressing", "status": "True"}]),
+            PlanPhase::Succeeded,
+        ),
+        (
+            "its own annotation",
+            |o| o["metadata"]["annotations"] = json!({"deployment.kubernetes.io/revision": "7"}),
+            PlanPhase::Succeeded,
+        ),
+        (
+            "annotation",
+            |o| o["metadata"]["annotations"] = json!({"note": "hands off"}),
+            stale,
+        ),
+        ("label", |o| o["metadata"]["labels"]["team"] = "x".into(), stale),
+        ("spec", |o| o["spec"]["minReadySeconds"] = 5.into(), stale),
+    ];
+    for verb in [Verb::Scale, Verb::Restart, Verb::SetImage] {
+        for (what, change, expected) in cases {
+            let mut world = World::new();
+            let step = world.propose(&[verb]).await.remove(0);
+            world.server.edit(&path_of(&step.targets[0]), change);
+            let (phase, _, said) = ended(&executed(&mut world).await);
+            assert_eq!(phase, expected, "{verb:?} {what}: {said}");
+            let sent = usize::from(expected != stale);
+            assert_eq!(world.writes(&step), [sent], "{verb:?} {what}");
+        }
     }
 }
