@@ -4,6 +4,8 @@
 //! **Invariant:** an answer counts for the very identity it was asked for (all groups and extra), once, at most
 //! [`FRESH`] after it was asked, and only for exactly the questions of the plan as it was then read. Whatever is missing
 //! is asked anew.
+//! **Invariant:** no more than [`MAX_BEGUN`] tasks ask, however slow the answers are; one whose answers nobody can take any
+//! more ends.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,7 +14,7 @@ use futures::future::join_all;
 use k8s_openapi::api::authentication::v1::UserInfo;
 use kube::core::admission::Operation;
 use kubechat_core::authz::Question;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::Instant;
 
 use crate::access;
@@ -22,14 +24,27 @@ use crate::state::State;
 
 /// Longest time between asking and judging: both sides of one admission follow each other in milliseconds.
 const FRESH: Duration = Duration::from_secs(1);
-/// Most decisions between their two sides; of more, rights are asked when they are judged.
+/// Most decisions between their two sides, and most tasks that ask for them; of more, rights are asked when they are judged.
 const MAX_BEGUN: usize = 256;
 /// Longest digest, as the schema bounds it: what is stamped has not been held against the schema yet.
 const MAX_DIGEST: usize = 71;
 
 /// The decisions that were stamped and not yet judged.
-#[derive(Debug, Default)]
-pub(crate) struct Early(Mutex<Vec<Begun>>);
+#[derive(Debug)]
+pub(crate) struct Early {
+    begun: Mutex<Vec<Begun>>,
+    /// Places of the tasks: where the API server is slow, a task may outlive its decision's place among those above.
+    asking: Arc<Semaphore>,
+}
+
+impl Default for Early {
+    fn default() -> Self {
+        Self {
+            begun: Mutex::default(),
+            asking: Arc::new(Semaphore::new(MAX_BEGUN)),
+        }
+    }
+}
 
 #[derive(Debug)]
 struct Begun {
@@ -54,31 +69,40 @@ impl Early {
             return;
         }
         let (user, digest) = (review.user().clone(), digest.to_owned());
-        let (answer, answers) = oneshot::channel();
+        let (mut answer, answers) = oneshot::channel();
         let at = Instant::now();
-        {
-            let mut begun = state.early.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = {
+            let mut begun = state.early.begun.lock().unwrap_or_else(PoisonError::into_inner);
             begun.retain(|one| one.at.elapsed() < FRESH);
             if begun.len() >= MAX_BEGUN {
                 return;
             }
+            let Ok(place) = state.early.asking.clone().try_acquire_owned() else {
+                return;
+            };
             begun.push(Begun {
                 user: user.clone(),
                 digest: digest.clone(),
                 at,
                 answers,
             });
-        }
+            place
+        };
         let (state, namespace) = (state.clone(), review.namespace().to_owned());
         tokio::spawn(async move {
-            // Nobody waits for it where the object was refused in between.
-            let _ = answer.send(Asked::of(&state, &user, &digest, &namespace).await);
+            let asked = tokio::select! {
+                asked = Asked::of(&state, &user, &digest, &namespace) => asked,
+                // The object was refused in between, or its place was given to another.
+                () = answer.closed() => return,
+            };
+            drop(place);
+            let _ = answer.send(asked);
         });
     }
 
     /// The answers begun for this person's decision, once.
     fn take(&self, user: &UserInfo, digest: &str) -> Option<oneshot::Receiver<Asked>> {
-        let mut begun = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
         let same = |one: &Begun| one.digest == digest && one.user == *user && one.at.elapsed() < FRESH;
         let at = begun.iter().position(same)?;
         Some(begun.swap_remove(at).answers)

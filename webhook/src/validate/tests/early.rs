@@ -69,6 +69,53 @@ async fn more_decisions_than_are_remembered_are_judged_all_the_same() {
     assert_eq!(reviews.lock().unwrap().len(), 300);
 }
 
+/// Tasks of this runtime that have not ended.
+fn tasks() -> usize {
+    tokio::runtime::Handle::current().metrics().num_alive_tasks()
+}
+
+#[tokio::test(start_paused = true)]
+async fn however_slow_the_answers_no_more_tasks_ask_than_decisions_are_kept() {
+    let spec = destructive();
+    let silent: Answer = Arc::new(|_, _, _| (0, Value::Null));
+    let fixture = Fixture::new(&[baseline()], silent);
+    seen(&fixture, &spec);
+    let request = decision(&bob(), &spec, "Approve");
+    let before = tasks();
+    for round in 0..3 {
+        let mut most = 0;
+        for _ in 0..300 {
+            fixture.review("/mutate", &request).await;
+            most = most.max(tasks() - before);
+        }
+        assert!(most <= 256, "{most} in round {round}");
+        // The clock stands until no task has anything left to do: those whose places were given away have ended.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        fixture.review("/mutate", &request).await;
+        assert!(tasks() > before, "places come back in round {round}");
+        // Past the time for which an answer counts, not past that for which one is waited for.
+        tokio::time::advance(Duration::from_millis(1100)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_goes_on_asking_for_a_decision_that_was_refused() {
+    let spec = destructive();
+    let no_plan: Answer = Arc::new(|method, _, _| match method {
+        "POST" => (0, Value::Null),
+        _ => not_found(),
+    });
+    let fixture = Fixture::new(&[baseline()], no_plan);
+    seen(&fixture, &spec);
+    let request = decision(&bob(), &spec, "Approve");
+    let before = tasks();
+    fixture.review("/mutate", &request).await;
+    assert_eq!(tasks(), before + 1);
+    assert_eq!(fixture.reason(&request).await, "PlanNotFound");
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(tasks(), before);
+}
+
 #[tokio::test]
 async fn nobody_is_refused_by_what_the_api_server_remembers_and_past_plans_take_no_decision() {
     let spec = destructive();
