@@ -5,7 +5,6 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::time::Duration;
 
-use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::authentication::v1::UserInfo;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
 use kube::api::{GetParams, ListParams, PostParams};
@@ -20,7 +19,7 @@ use crate::state::State;
 /// Longest wait for one answer; several run at once, and the whole review has its own deadline.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(2);
 /// Questions under way at once for one review.
-const CONCURRENT: usize = 16;
+pub(crate) const CONCURRENT: usize = 16;
 /// Most namespaces that are asked about one by one. A plan that touches more needs the right cluster-wide.
 const MAX_NAMESPACES: usize = 64;
 
@@ -120,28 +119,8 @@ pub(crate) async fn allowed(state: &State, user: &UserInfo, question: &Question)
         .is_some_and(|status| status.allowed && !status.denied.unwrap_or(false)))
 }
 
-/// Asks all questions; `Err` inside names the first right that is missing.
-pub(crate) async fn all_allowed(
-    state: &State,
-    user: &UserInfo,
-    questions: Vec<Question>,
-) -> Result<Result<(), String>, Refusal> {
-    let questions = bounded(questions);
-    let ask = |question: Question| async move {
-        let yes = allowed(state, user, &question).await?;
-        Ok::<_, Refusal>((!yes).then(|| question.describe()))
-    };
-    let mut answers = futures::stream::iter(questions).map(ask).buffered(CONCURRENT);
-    while let Some(missing) = answers.try_next().await? {
-        if let Some(right) = missing {
-            return Ok(Err(right));
-        }
-    }
-    Ok(Ok(()))
-}
-
 /// Many namespaces become one question about all of them.
-fn bounded(mut questions: Vec<Question>) -> Vec<Question> {
+pub(crate) fn bounded(mut questions: Vec<Question>) -> Vec<Question> {
     if questions.len() <= MAX_NAMESPACES {
         return questions;
     }

@@ -1,7 +1,7 @@
 //! The rights that a decision will be asked about, asked of the API server before they are needed: when the decision is
 //! stamped, or at the latest while its plan is read.
 //!
-//! **Invariant:** an answer counts for the very identity it was asked for (all groups and extra), once, at most
+//! **Invariant:** an answer counts for the very identity it was asked for (all groups and extra), for one decision, at most
 //! [`FRESH`] after it was asked, and only for exactly the questions of the plan as it was then read. Whatever is missing
 //! is asked anew.
 //! **Invariant:** no more than [`MAX_BEGUN`] tasks ask, however slow the answers are; one whose answers nobody can take any
@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::join_all;
+use futures::{StreamExt as _, stream};
 use k8s_openapi::api::authentication::v1::UserInfo;
 use kube::core::admission::Operation;
 use kubechat_core::authz::Question;
@@ -130,19 +131,45 @@ impl Asked {
         Self(join_all(state.hints.of(digest, by, namespace).into_iter().map(ask)).await)
     }
 
-    /// The answer to all of these, if each was asked; `Err` inside names the first right that is missing.
-    pub(crate) fn answer_to(&self, questions: &[Question]) -> Option<Result<Result<(), String>, Refusal>> {
-        let answers: Option<Vec<_>> = questions
+    /// The answer to all of these; what was not asked yet is asked now, and kept. `Err` inside names the first right that is
+    /// missing.
+    pub(crate) async fn all(
+        &mut self,
+        state: &State,
+        user: &UserInfo,
+        questions: Vec<Question>,
+    ) -> Result<Result<(), String>, Refusal> {
+        let questions = access::bounded(questions);
+        let open: Vec<Question> = questions
             .iter()
-            .map(|question| self.0.iter().find(|(asked, _)| asked == question))
+            .filter(|question| self.answer(question).is_none())
+            .cloned()
             .collect();
-        for (question, answer) in answers? {
-            match answer {
-                Ok(true) => {}
-                Ok(false) => return Some(Ok(Err(question.describe()))),
-                Err(refusal) => return Some(Err(refusal.clone())),
+        let ask = |question: Question| async move {
+            let answer = access::allowed(state, user, &question).await;
+            (question, answer)
+        };
+        let mut answers = stream::iter(open).map(ask).buffered(access::CONCURRENT);
+        while let Some(one) = answers.next().await {
+            let go_on = matches!(one.1, Ok(true));
+            self.0.push(one);
+            if !go_on {
+                break;
             }
         }
-        Some(Ok(Ok(())))
+        for question in &questions {
+            match self.answer(question) {
+                Some(Ok(true)) => {}
+                // Only what comes after a right that is missing stays unasked.
+                Some(Ok(false)) | None => return Ok(Err(question.describe())),
+                Some(Err(refusal)) => return Err(refusal.clone()),
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    fn answer(&self, question: &Question) -> Option<&Result<bool, Refusal>> {
+        let found = self.0.iter().find(|(asked, _)| asked == question);
+        found.map(|(_, answer)| answer)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::body::to_bytes;
 use http::{Request, Response};
@@ -23,6 +24,8 @@ pub(crate) struct Fixture {
     pub(crate) background: Background,
     /// `METHOD path` of every question, in order.
     pub(crate) asked: Arc<Mutex<VecDeque<String>>>,
+    /// How long the API server takes for each answer.
+    pub(crate) pause: Arc<Mutex<Duration>>,
 }
 
 pub(crate) fn keys() -> SealKeys {
@@ -54,6 +57,7 @@ impl Fixture {
             state,
             mut background,
             asked,
+            pause,
         } = fixture;
         state.set_keys(keys());
         background.policies.apply_watcher_event(&Event::Init);
@@ -67,15 +71,18 @@ impl Fixture {
             state,
             background,
             asked,
+            pause,
         }
     }
 
     /// As after start: no keys, no policies.
     pub(crate) fn unready(answer: Answer) -> Self {
         let asked = Arc::new(Mutex::new(VecDeque::new()));
-        let seen = asked.clone();
+        let pause = Arc::new(Mutex::new(Duration::ZERO));
+        let (seen, slow) = (asked.clone(), pause.clone());
         let service = tower::service_fn(move |request: Request<Body>| {
             let (answer, seen) = (answer.clone(), seen.clone());
+            let pause = *slow.lock().unwrap();
             async move {
                 let (parts, body) = request.into_parts();
                 let bytes = body.collect_bytes().await.unwrap();
@@ -87,6 +94,9 @@ impl Fixture {
                 if status == 0 {
                     std::future::pending::<()>().await;
                 }
+                if !pause.is_zero() {
+                    tokio::time::sleep(pause).await;
+                }
                 let body = Body::from(serde_json::to_vec(&body).unwrap());
                 Ok::<_, std::convert::Infallible>(Response::builder().status(status).body(body).unwrap())
             }
@@ -96,6 +106,7 @@ impl Fixture {
             state,
             background,
             asked,
+            pause,
         }
     }
 

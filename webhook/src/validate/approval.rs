@@ -1,6 +1,7 @@
 //! CREATE Approval: who may decide on what. The judgement is the operator's own ([`judge`]); here the plan is read and
 //! rights are asked of the API server, so that the person hears at once why a decision would not count.
-//! **Invariant:** nobody is refused by a plan that was not read fresh.
+//! **Invariant:** nobody is refused by a plan that was not read fresh, and nothing is asked twice for that: the plan is read
+//! again, and judged again only if it is another by then.
 
 use kube::Api;
 use kubechat_core::decider::{Origin, decider, trusted_applier, untrusted};
@@ -36,53 +37,84 @@ pub(super) async fn create(state: &State, review: &Review) -> Verdict {
             ),
         ));
     }
-    spec.submitted_by = Some(by.clone());
-    match judged(state, review, (spec.clone(), &by), Age::Recent).await {
-        Err(refusal) if refusal.code != Refusal::UNAVAILABLE => {
-            judged(state, review, (spec, &by), Age::Fresh).await
+    spec.submitted_by = Some(by);
+    let plan = async {
+        match waiting(state, review, &spec, Age::Recent).await {
+            Err(refusal) if refusal.code != Refusal::UNAVAILABLE => {
+                Ok((waiting(state, review, &spec, Age::Fresh).await?, Age::Fresh))
+            }
+            found => Ok::<_, Refusal>((found?, Age::Recent)),
+        }
+    };
+    // At the same time; what is wrong with the plan is said first.
+    let asked = async { Ok::<_, Refusal>(Asked::early(state, review, &spec.plan_digest).await) };
+    let keys = async { Ok::<_, Refusal>(keys(state, &spec).await) };
+    let ((plan, age), mut asked, keys) = futures::try_join!(plan, asked, keys)?;
+    let keys = keys?;
+    match judged(state, review, (&spec, &plan, &keys), &mut asked).await {
+        Err(refusal) if refusal.code != Refusal::UNAVAILABLE && age == Age::Recent => {
+            let fresh = waiting(state, review, &spec, Age::Fresh).await?;
+            if same(&plan, &fresh) {
+                return Err(refusal);
+            }
+            judged(state, review, (&spec, &fresh, &keys), &mut asked).await
         }
         verdict => verdict,
     }
 }
 
-/// Judges by the plan of this age. Its spec never changes, and a plan of the same name has another digest; what was done
-/// with it since is judged where the decision counts.
-async fn judged(state: &State, review: &Review, (spec, by): (ApprovalSpec, &Identity), age: Age) -> Verdict {
-    let plan = async {
-        let plan = stored_plan(state, review.namespace(), &spec, age).await?;
-        if spec.decision != DecisionKind::Review {
-            waits(&plan)?;
-        }
-        Ok(plan)
-    };
-    // At the same time; what is wrong with the plan is said first.
-    let asked = async { Ok::<_, Refusal>(Asked::early(state, review, &spec.plan_digest).await) };
-    let keys = async { Ok::<_, Refusal>(keys(state, &spec).await) };
-    let (plan, asked, keys) = futures::try_join!(plan, asked, keys)?;
-    let keys = keys?;
+/// Whether these are one state of one object, so that a judgement by the one is a judgement by the other.
+fn same(one: &CommandPlan, other: &CommandPlan) -> bool {
+    let version = |plan: &CommandPlan| (plan.metadata.uid.clone(), plan.metadata.resource_version.clone());
+    one.metadata.resource_version.is_some() && version(one) == version(other)
+}
+
+/// The plan that the decision names, if it waits for such a decision. Of a recent one the spec is what is stored, for it never
+/// changes, and a plan of the same name has another digest; what was done with it since is judged where the decision counts.
+async fn waiting(
+    state: &State,
+    review: &Review,
+    spec: &ApprovalSpec,
+    age: Age,
+) -> Result<CommandPlan, Refusal> {
+    let plan = stored_plan(state, review.namespace(), spec, age).await?;
+    if spec.decision != DecisionKind::Review {
+        waits(&plan)?;
+    }
+    Ok(plan)
+}
+
+/// Judges by this plan. What is asked of the API server stays in `asked`.
+async fn judged(
+    state: &State,
+    review: &Review,
+    (spec, plan, keys): (&ApprovalSpec, &CommandPlan, &Keyring),
+    asked: &mut Asked,
+) -> Verdict {
+    let by = identity(review.user());
     let policies = state.effective()?;
     let now = State::now();
     let origin = Origin {
         namespace: review.namespace(),
         policies: policies.as_ref(),
-        keys: &keys,
+        keys,
         now,
     };
-    let decider = decider(&plan.spec, &spec, by, &origin);
+    let decider = decider(&plan.spec, spec, &by, &origin);
     let terms = Terms::of(&plan.spec, policies.as_ref(), now);
     let facts = Facts {
         refused: None,
         name: review.name().to_owned(),
         uid: String::new(),
-        spec,
+        spec: spec.clone(),
         created: now,
         sealed: true,
         decider,
         right: None,
     };
-    let facts = with_right(state, review, &plan, &terms, (facts, asked)).await?;
+    let facts = with_right(state, review, plan, &terms, (facts, asked)).await?;
     if facts.spec.decision != DecisionKind::Review {
-        needed(&plan, &terms, &facts)?;
+        needed(plan, &terms, &facts)?;
     }
     Ok(Allowed::default())
 }
@@ -184,7 +216,7 @@ async fn with_right(
     review: &Review,
     plan: &CommandPlan,
     terms: &Terms,
-    (mut facts, asked): (Facts, Asked),
+    (mut facts, asked): (Facts, &mut Asked),
 ) -> Result<Facts, Refusal> {
     let judged = |facts: &Facts| match facts.spec.decision {
         DecisionKind::Review => {
@@ -203,10 +235,7 @@ async fn with_right(
         Err(NotCounted { reason, message, .. }) => return Err(refusal(reason, &message)),
     }
     let questions = authz::approver_questions(&plan.spec);
-    facts.right = Some(match asked.answer_to(&questions) {
-        Some(answer) => answer?,
-        None => access::all_allowed(state, review.user(), questions).await?,
-    });
+    facts.right = Some(asked.all(state, review.user(), questions).await?);
     match judged(&facts) {
         Ok(_) => Ok(facts),
         Err(NotCounted { reason, message, .. }) => Err(refusal(reason, &message)),

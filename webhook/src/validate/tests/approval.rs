@@ -1,4 +1,5 @@
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -283,7 +284,7 @@ async fn every_registered_key_is_looked_at_however_many_pages_they_fill() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn more_keys_than_can_be_looked_through_are_no_proof() {
     let spec = plan();
     let (answer, _) = cluster(&spec, json!({}), &["demo"]);
@@ -300,6 +301,11 @@ async fn more_keys_than_can_be_looked_through_are_no_proof() {
     request["object"]["spec"]["signature"] = json!({"format": "sshsig", "value": SIGNATURE});
     let fixture = Fixture::new(&[baseline()], endless);
     assert_eq!(fixture.reason(&request).await, "LimitExceeded");
+    // Nor does anybody wait for all of them longer than the API server waits.
+    *fixture.pause.lock().unwrap() = Duration::from_millis(1_500);
+    let began = tokio::time::Instant::now();
+    assert_eq!(fixture.reason(&request).await, "Timeout");
+    assert!(began.elapsed() < Duration::from_secs(5));
 }
 
 #[tokio::test]

@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::approval::{alice, bob, cluster, decision, seen};
-use super::command_plan::{destructive, plan};
+use super::command_plan::{destructive, digested, plan};
+use super::emergency::executed;
 use crate::testing::{Answer, Fixture, access, baseline, create, not_found};
 
 #[tokio::test(start_paused = true)]
@@ -114,6 +115,151 @@ async fn nobody_goes_on_asking_for_a_decision_that_was_refused() {
     assert_eq!(fixture.reason(&request).await, "PlanNotFound");
     tokio::time::sleep(Duration::from_millis(1)).await;
     assert_eq!(tasks(), before);
+}
+
+#[tokio::test]
+async fn for_a_refusal_the_plan_is_read_again_and_nothing_else_is_asked_twice() {
+    let spec = destructive();
+    let carol = json!({"username": "carol"});
+    let (waiting, executing) = (json!({}), json!({"phase": "Executing"}));
+    let of = |status: &Value, version: &'static str, held: &'static [&'static str]| -> Answer {
+        let stored = cluster(&spec, status.clone(), held).0;
+        Arc::new(move |method, path, body| {
+            let (code, mut found) = stored(method, path, body);
+            if found["kind"] == "CommandPlan" {
+                found["metadata"]["resourceVersion"] = json!(version);
+            }
+            (code, found)
+        })
+    };
+    // What is remembered, what is stored (status and version), what carol decides, where she holds the right, whether it is
+    // signed with nonsense, and what she hears.
+    for (recent, fresh, what, held, signed, expected) in [
+        (
+            (&waiting, "7"),
+            (&waiting, "7"),
+            "Approve",
+            [].as_slice(),
+            false,
+            "Forbidden",
+        ),
+        (
+            (&waiting, "7"),
+            (&waiting, "8"),
+            "Approve",
+            &[],
+            false,
+            "Forbidden",
+        ),
+        (
+            (&waiting, "7"),
+            (&waiting, "7"),
+            "Approve",
+            &["demo"],
+            true,
+            "SignatureInvalid",
+        ),
+        (
+            (&waiting, "7"),
+            (&waiting, "8"),
+            "Approve",
+            &["demo"],
+            true,
+            "SignatureInvalid",
+        ),
+        (
+            (&waiting, "7"),
+            (&executing, "8"),
+            "Approve",
+            &[],
+            false,
+            "Executing",
+        ),
+        (
+            (&executing, "7"),
+            (&waiting, "8"),
+            "Approve",
+            &["demo"],
+            false,
+            "",
+        ),
+        (
+            (&waiting, "7"),
+            (&waiting, "7"),
+            "Review",
+            &["demo"],
+            false,
+            "Executing",
+        ),
+        (
+            (&waiting, "7"),
+            (&executed(), "8"),
+            "Review",
+            &["demo"],
+            false,
+            "",
+        ),
+    ] {
+        let (remembered, stored) = (of(recent.0, recent.1, held), of(fresh.0, fresh.1, held));
+        let answer: Answer = Arc::new(move |method, path, body| {
+            let recent = body
+                .as_str()
+                .is_some_and(|query| query.contains("resourceVersion=0"));
+            match path {
+                "/apis/kubechat.io/v1beta1/approverkeys" => (200, json!({"metadata": {}, "items": []})),
+                _ if recent => remembered(method, path, body),
+                _ => stored(method, path, body),
+            }
+        });
+        let fixture = Fixture::new(&[baseline()], answer);
+        seen(&fixture, &spec);
+        let mut request = decision(&carol, &spec, what);
+        if signed {
+            request["object"]["spec"]["signature"] = json!({"format": "sshsig", "value": "nonsense"});
+        }
+        let case = format!("{what} {recent:?} {fresh:?}");
+        assert_eq!(fixture.reason(&request).await, expected, "{case}");
+        let asked = fixture.asked.lock().unwrap();
+        let count = |of: &str| asked.iter().filter(|one| one.contains(of)).count();
+        assert_eq!(count("subjectaccessreviews"), 1, "{case}");
+        assert_eq!(count("approverkeys"), usize::from(signed), "{case}");
+        assert_eq!(count("commandplans/it"), 2, "{case}");
+    }
+}
+
+/// A plan in two namespaces.
+fn wide() -> Value {
+    let mut wide = destructive();
+    let mut other = wide["steps"][0]["targets"][0].clone();
+    other["namespace"] = json!("other");
+    wide["steps"][0]["targets"].as_array_mut().unwrap().push(other);
+    digested(wide)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_heard_in_time_where_the_api_server_is_slow() {
+    let wide = wide();
+    let fixture = Fixture::new(&[baseline()], cluster(&wide, json!({}), &["demo"]).0);
+    *fixture.pause.lock().unwrap() = Duration::from_millis(1_200);
+    let heard = fixture.reason(&decision(&bob(), &wide, "Approve")).await;
+    assert_eq!(heard, "Forbidden");
+}
+
+#[tokio::test]
+async fn of_many_rights_only_those_are_asked_that_were_not_asked_early() {
+    let wide = wide();
+    for (held, expected) in [
+        (["demo", "other"].as_slice(), ""),
+        (&["demo"], "Forbidden"),
+        (&["other"], "Forbidden"),
+    ] {
+        let (answer, reviews) = cluster(&wide, json!({}), held);
+        // This webhook has not seen the plan: the rights of both levels in its namespace are asked early.
+        let fixture = Fixture::new(&[baseline()], answer);
+        let heard = fixture.reason(&decision(&bob(), &wide, "Approve")).await;
+        assert_eq!(heard, expected, "{held:?}");
+        assert_eq!(reviews.lock().unwrap().len(), 3, "{held:?}");
+    }
 }
 
 #[tokio::test]

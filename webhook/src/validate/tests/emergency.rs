@@ -5,7 +5,7 @@ use super::command_plan::destructive;
 use crate::testing::{Fixture, baseline};
 
 /// A plan that bob approved by break-glass and that was executed.
-fn executed() -> Value {
+pub(super) fn executed() -> Value {
     json!({
         "phase": "Succeeded",
         "conditions": [{"type": "Succeeded", "status": "True", "reason": "Executed", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}],
