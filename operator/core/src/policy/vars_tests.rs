@@ -152,7 +152,7 @@ fn the_costliest_expressions_are_judged_on_the_largest_plan() {
         "plan.factors.exists(f, step.command.contains('ccccccccd'))",
         "requester.username.matches('^(u?){30}u{30}x$')",
         "step.command.matches('(c+)+(c+)+(c+)+x') || step.command.matches('(.*)(.*)(.*)(.*)(.*)(.*)[xyz]$')",
-        "requester.username.matches('^([a-z]?){99}[a-z]{99}[0-9]$') || step.command.matches('[0-9]+$')",
+        "requester.username.matches('^([a-z]?){97}[a-z]{97}[0-9]$') || step.command.matches('[0-9]+$')",
         "now.getHours('America/Argentina/Buenos_Aires') == 25 || timestamp('2026-07-01T12:00:00Z') < now - duration('4h')",
         "plan.factors.all(f, now.getHours('Asia/Kolkata') < 25)",
         "string(plan.score) == '7' || int('7') == 8 || double('1.5') > 2.0 || size(step.command) == 3",
