@@ -202,11 +202,20 @@ mod tests {
     fn privileged_groups_are_dropped_and_named() {
         let acting = acting(&person(
             "admin",
-            &["system:masters", "team", "system:authenticated", "system:kube-x"],
+            &[
+                "system:masters",
+                "team",
+                "system:authenticated",
+                "system:kube-x",
+                "system:nodes",
+            ],
         ))
         .unwrap();
         assert_eq!(acting.groups, ["team"]);
-        assert_eq!(acting.dropped, ["system:kube-x", "system:masters"]);
+        assert_eq!(
+            acting.dropped,
+            ["system:kube-x", "system:masters", "system:nodes"]
+        );
     }
 
     #[test]

@@ -175,19 +175,25 @@ pub(super) async fn assemble(
             vec![],
         ));
     }
-    let size = serde_json::to_vec(&spec).map_or(usize::MAX, |text| text.len());
-    if size > MAX_PLAN {
-        let message = format!(
-            "the plan would be {size} bytes, the limit is {MAX_PLAN}. Nothing was done. Ask for less at a time"
-        );
-        return Err(Stop::blocked(
-            reason::LIMIT_EXCEEDED,
-            "kubechat",
-            "planSize",
-            message,
-        ));
-    }
+    fits(&spec)?;
     Ok((spec, sidecars))
+}
+
+/// Whether an object may be as large as this plan.
+fn fits(spec: &CommandPlanSpec) -> Result<(), Stop> {
+    let size = serde_json::to_vec(spec).map_or(usize::MAX, |text| text.len());
+    if size <= MAX_PLAN {
+        return Ok(());
+    }
+    let message = format!(
+        "the plan would be {size} bytes, the limit is {MAX_PLAN}. Nothing was done. Ask for less at a time"
+    );
+    Err(Stop::blocked(
+        reason::LIMIT_EXCEEDED,
+        "kubechat",
+        "planSize",
+        message,
+    ))
 }
 
 fn limit_of_steps(turn: &Turn<'_>) -> i32 {
@@ -421,3 +427,7 @@ fn seal(turn: &Turn<'_>, spec: &mut CommandPlanSpec) -> Result<(), Stop> {
         .to_string();
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "change_tests.rs"]
+mod tests;

@@ -220,6 +220,8 @@ fn owns(fields: &Value, path: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -246,5 +248,52 @@ mod tests {
             said("etcdserver: request timed out", 500),
             Stop::Retry(_)
         ));
+    }
+
+    /// Who owns these fields of an object that such managers wrote.
+    fn owned(managers: &Value, paths: &[&str]) -> Vec<(String, String, bool)> {
+        let diff: Vec<Value> = paths
+            .iter()
+            .map(|path| json!({"target": 0, "path": path}))
+            .collect();
+        let step = json!({
+            "id": "s1", "action": "scale", "effect": "update", "command": "", "level": "caution", "targets": [], "diff": diff,
+            "rollback": {"kind": "None", "why": ""}
+        });
+        let draft = Draft {
+            step: serde_json::from_value(step).unwrap(),
+            sidecars: vec![],
+            before: vec![json!({"metadata": {"managedFields": managers}})],
+        };
+        let found = owners(&draft).into_iter();
+        found.map(|o| (o.field, o.manager, o.will_be_undone)).collect()
+    }
+
+    #[test]
+    fn who_else_owns_a_changed_field_is_named_and_whether_he_puts_it_back() {
+        let number = json!({"f:spec": {"f:replicas": {}}});
+        let by = |manager: &str| json!([{"manager": manager, "operation": "Apply", "fieldsV1": number}]);
+        for (manager, undone) in [
+            ("kustomize-controller", true),
+            ("helm-controller", true),
+            ("argocd-controller", true),
+            ("horizontal-pod-autoscaler", true),
+            ("kubectl-edit", false),
+            ("", false),
+        ] {
+            let found = owned(&by(manager), &["/spec/replicas"]);
+            assert_eq!(found, [("/spec/replicas".to_owned(), manager.to_owned(), undone)]);
+        }
+        assert_eq!(owned(&by(kubechat_crds::FIELD_MANAGER), &["/spec/replicas"]), []);
+        assert_eq!(owned(&by("kubectl-edit"), &["/spec/paused", ""]), []);
+        assert_eq!(owned(&Value::Null, &["/spec/replicas"]), []);
+        let escaped =
+            json!([{"manager": "me", "fieldsV1": {"f:metadata": {"f:annotations": {"f:a.b/c~d": {}}}}}]);
+        assert_eq!(owned(&escaped, &["/metadata/annotations/a.b~1c~0d"]).len(), 1);
+        // Each manager of each field once, and a bounded number of them.
+        let twice = json!([by("a")[0], by("a")[0], by("b")[0]]);
+        assert_eq!(owned(&twice, &["/spec/replicas"; 3]).len(), 2);
+        let many: Vec<Value> = (0..50).map(|n| by(&format!("m{n}"))[0].clone()).collect();
+        assert_eq!(owned(&json!(many), &["/spec/replicas"]).len(), 20);
     }
 }

@@ -145,3 +145,7 @@ fn changed(labels: &Labels, draft: &Draft) -> Labels {
     }
     after
 }
+
+#[cfg(test)]
+#[path = "selected_tests.rs"]
+mod tests;

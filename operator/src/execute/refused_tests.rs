@@ -345,3 +345,80 @@ async fn what_a_controller_wrote_since_makes_no_plan_stale_and_what_anybody_else
         }
     }
 }
+
+/// Has the API server fail each such request.
+fn broken(world: &World, these: impl Fn(&Asked) -> bool + Send + 'static) {
+    world.server.fates(move |asked: &Asked| {
+        if these(asked) {
+            Fate::Refused(500)
+        } else {
+            Fate::Answered
+        }
+    });
+}
+
+#[tokio::test]
+async fn nothing_is_sent_while_something_it_rests_on_cannot_be_read_and_it_goes_on_when_it_can() {
+    let reads = [
+        "/commandplans/plan",
+        "/approvals",
+        "/riskpolicies",
+        "/chatrequests/turn",
+        "/subjectaccessreviews",
+        "/selfsubjectreviews",
+        "/api/v1/namespaces/demo/configmaps/",
+    ];
+    for path in reads {
+        let mut world = World::new();
+        let step = world.propose(&[Verb::Label]).await.remove(0);
+        let review = path.ends_with("reviews");
+        broken(&world, move |asked| {
+            asked.path.contains(path) && (asked.method == "GET" || review)
+        });
+        let process = world.start(Fuse::long()).await;
+        for _ in 0..3 {
+            let error = process.look(&world).await.unwrap_err();
+            assert_eq!(error.reason(), "Unreachable", "{path}: {error}");
+        }
+        assert_eq!(world.server.written(), [], "{path}");
+        let ended = |plan: CommandPlan| plan.status.is_some_and(|s| is_finished(&s.conditions));
+        assert!(!ended(world.plan()), "{path}");
+        world.server.fates(|_| Fate::Answered);
+        assert_eq!(
+            ended_as(&process.finish(&world).await),
+            PlanPhase::Succeeded,
+            "{path}"
+        );
+        assert_eq!(world.writes(&step), [1], "{path}");
+    }
+}
+
+fn ended_as(plan: &CommandPlan) -> PlanPhase {
+    ended(plan).0
+}
+
+#[tokio::test]
+async fn more_decisions_or_policies_than_can_be_read_execute_nothing() {
+    const OURS: &str = "/apis/kubechat.io/v1beta1";
+    for (collection, kind, spec) in [
+        (
+            format!("{OURS}/namespaces/demo/approvals"),
+            "Approval",
+            json!({"planRef": {"name": "plan"}, "planDigest": "sha256:other", "decision": "Approve"}),
+        ),
+        (format!("{OURS}/riskpolicies"), "RiskPolicy", json!({})),
+    ] {
+        let mut world = World::new();
+        let step = world.propose(&[Verb::Label]).await.remove(0);
+        let process = world.start(Fuse::long()).await;
+        for n in 0..5_001 {
+            let name = format!("more-{n}");
+            let one = json!({"apiVersion": "kubechat.io/v1beta1", "kind": kind, "metadata": {"name": name}, "spec": spec});
+            world.server.put(&format!("{collection}/{name}"), one);
+        }
+        let error = process.look(&world).await.unwrap_err();
+        assert_eq!(error.reason(), "LimitExceeded", "{kind}: {error}");
+        assert!(error.to_string().contains("nothing is executed"), "{error}");
+        assert_eq!(world.writes(&step), [0], "{kind}");
+    }
+}

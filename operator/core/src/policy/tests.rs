@@ -152,6 +152,8 @@ fn every_pack_adds_an_entry_and_the_smallest_limit_binds() {
     assert_eq!((all.max_targets(), all.max_steps()), (3, 64));
     assert_eq!(all.max_plan_age(Level::Caution), Duration::from_secs(600));
     assert_eq!(all.max_plan_age(Level::Destructive), DESTRUCTIVE_AGE);
+    let hours = |level| all.max_identity_age(level).as_secs() / 3600;
+    assert_eq!((hours(Level::Caution), hours(Level::Destructive)), (8, 4));
 }
 
 #[test]

@@ -1,6 +1,6 @@
-use kubechat_crds::Step;
 use kubechat_crds::command_plan::Effect;
 use kubechat_crds::intent::Action;
+use kubechat_crds::{Level, Step};
 
 use super::judge;
 use super::kinds::guard_keys;
@@ -74,4 +74,43 @@ fn a_patch_that_takes_a_guard_away_and_what_that_guarded_are_told_together() {
     let namespace = patch("Namespace", "demo", r#"{"metadata":{"labels":{"team":null}}}"#);
     let risk = judge(&plan(vec![namespace, restart("web")]));
     assert_eq!(weight(&risk, "guard-then-use"), 60);
+}
+
+#[test]
+fn whatever_is_changed_of_a_node_a_namespace_a_secret_or_storage_is_destructive_and_so_is_every_removal() {
+    const STORAGE: &str = "storage.k8s.io";
+    const NETWORK: &str = "networking.k8s.io";
+    let update = Effect::Update;
+    for (action, effect, group, kind, floor) in [
+        (Action::Label, update, "", "Node", "node-change"),
+        (Action::Annotate, update, "", "Node", "node-change"),
+        (Action::Patch, update, "", "Node", "node-change"),
+        (Action::Label, update, "", "Namespace", "namespace-change"),
+        (Action::Patch, update, "", "Namespace", "namespace-change"),
+        (Action::Annotate, update, "", "Secret", "secret-change"),
+        (Action::Patch, update, "", "Secret", "secret-change"),
+        (
+            Action::Annotate,
+            update,
+            "",
+            "PersistentVolumeClaim",
+            "storage-change",
+        ),
+        (
+            Action::Annotate,
+            update,
+            STORAGE,
+            "StorageClass",
+            "storage-change",
+        ),
+        (Action::Delete, Effect::Delete, NETWORK, "NetworkPolicy", "delete"),
+        (Action::Delete, Effect::Delete, "", "PersistentVolume", "delete"),
+        (Action::Delete, Effect::Delete, "", "Pod", "delete"),
+        (Action::Evict, Effect::Delete, "", "Pod", "evict"),
+    ] {
+        let risk = judge(&plan(vec![step(action, effect, group, kind, "web")]));
+        assert_eq!(risk.level, Level::Destructive, "{action:?} {kind}");
+        let told = risk.factors.iter().any(|f| f.id == format!("floor-{floor}"));
+        assert!(told, "{action:?} {kind}: {risk:?}");
+    }
 }

@@ -220,3 +220,7 @@ async fn session(
     }
     Ok(Ok(Some(session)))
 }
+
+#[cfg(test)]
+#[path = "admit_tests.rs"]
+mod tests;
