@@ -125,6 +125,7 @@ async fn readers(world: &mut World, draft: &Draft) -> Result<Vec<String>, Stop> 
         policies: process.ctx.policies(),
         bounds: Bounds::own("demo"),
         default_namespace: "demo".into(),
+        given: None,
         now: jiff::Timestamp::UNIX_EPOCH,
     };
     by(&turn, draft).await

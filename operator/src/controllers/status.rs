@@ -58,7 +58,7 @@ where
 {
     let api: Api<K> = Api::namespaced(ctx.client.clone(), &object.namespace().unwrap_or_default());
     let written = patch(ctx, &api, object, old, new, false).await?;
-    Ok(written.is_some())
+    Ok(matches!(written, Written::Stands(_)))
 }
 
 /// As [`write`], but only onto the very version of the object that was looked at: what was decided on an older cache, or
