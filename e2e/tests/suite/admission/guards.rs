@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
-use kube::{Client, ResourceExt};
-use kubechat_crds::{CommandPlan, DecisionKind};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::{Api, Client, ResourceExt};
+use kubechat_crds::{CommandPlan, CommandPlanSpec, DecisionKind, Level};
+use kubechat_e2e::cluster::client_for;
 use serde_json::{Value, json};
 
 use super::super::tools::{POLICY, PUBLIC_KEY, WORK, change, dry_run, impersonating, object, raw, refused};
@@ -15,6 +16,7 @@ use crate::runner::{Ctx, Test, shared};
 pub(super) fn tests() -> Vec<Test> {
     shared![
         a_plan_created_by_a_person_is_refused_whoever_it_is,
+        a_plan_of_the_operator_is_judged_again_and_refused_where_it_is_below_its_steps_or_the_policies,
         status_written_by_a_person_is_refused_for_every_kind,
         a_write_made_by_a_plan_is_refused_for_every_kind,
     ]
@@ -48,6 +50,83 @@ async fn a_plan_created_by_a_person_is_refused_whoever_it_is(ctx: Arc<Ctx>) -> R
             &["only KubeChat's operator", "Create a ChatRequest"],
         )?;
     }
+    Ok(())
+}
+
+/// What a broken or captured operator could change of a plan. Whether the digest is made anew for it; the answer.
+type Lowered = (&'static str, fn(&mut CommandPlanSpec), bool, u16, &'static str);
+
+async fn a_plan_of_the_operator_is_judged_again_and_refused_where_it_is_below_its_steps_or_the_policies(
+    ctx: Arc<Ctx>,
+) -> Result<()> {
+    let product = ctx.product().await?;
+    let namespace = ctx.namespace("lowered").await?;
+    let alice = ctx.client("alice").await?;
+    let plan = plan_for(&alice, &namespace, "scale nginx to 3 replicas").await?;
+    let operator = client_for(&product.kubeconfig("kubechat-operator"), None).await?;
+    let plans: Api<CommandPlan> = Api::namespaced(operator, &namespace);
+    // As it is, it would be taken: what is refused below is refused for what was changed.
+    plans
+        .create(&dry_run(), &CommandPlan::new("copied", plan.spec.clone()))
+        .await?;
+    let content = "but the digest of the plan's content is";
+    let cases: [Lowered; 6] = [
+        (
+            "a made up digest",
+            |plan| plan.digest = format!("sha256:{}", "0".repeat(64)),
+            false,
+            422,
+            content,
+        ),
+        (
+            "other content under the digest",
+            |plan| plan.steps[0].params.replicas = Some(50),
+            false,
+            422,
+            content,
+        ),
+        (
+            "a lower score",
+            |plan| plan.risk.score -= 1,
+            true,
+            403,
+            "but the steps amount to",
+        ),
+        (
+            "a lower level",
+            |plan| plan.risk.level = Level::Safe,
+            true,
+            403,
+            "spec.risk.level is safe, but the steps are caution",
+        ),
+        (
+            "no requirement",
+            |plan| plan.requirement.clear(),
+            true,
+            403,
+            "spec.requirement is below what the RiskPolicies ask",
+        ),
+        (
+            "a service account that does not sign",
+            |plan| plan.requester.username = "system:serviceaccount:flux-system:flux".to_owned(),
+            true,
+            403,
+            "is no service account of namespace",
+        ),
+    ];
+    for (what, lower, digested, code, words) in cases {
+        let mut spec = plan.spec.clone();
+        lower(&mut spec);
+        if digested {
+            spec.digest = spec.compute_digest()?.to_string();
+        }
+        let made = plans
+            .create(&PostParams::default(), &CommandPlan::new("copied", spec))
+            .await;
+        refused(what, made, code, &["judge.kubechat.io", words])?;
+    }
+    let stored = plans.list(&ListParams::default()).await?.items;
+    ensure!(stored.len() == 1, "{} plans are stored", stored.len());
     Ok(())
 }
 
