@@ -1,22 +1,16 @@
-//! The harness itself: a cluster that behaves like a real one, people with the right rights, and no process
-//! left behind.
+//! The harness itself: a cluster that behaves like a real one. What `make run` makes of it is in [`super::make_run`].
 
-use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, ensure};
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, PodTemplate};
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Client, ResourceExt};
-use kubechat_e2e::cluster::{Cluster, Component, Options};
+use kubechat_e2e::cluster::{Cluster, Options};
 use kubechat_e2e::demo::{self, DEPLOYMENT};
-use kubechat_e2e::process::Program;
 use kubechat_e2e::wait::eventually;
-use nix::sys::signal::Signal;
-use serde::Deserialize;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -36,9 +30,6 @@ pub(crate) fn tests() -> Vec<Test> {
         an_etcd_restore_brings_back_the_old_state,
         controllers_act_under_their_own_service_accounts,
         a_given_folder_keeps_state_ports_and_tokens,
-        make_run_says_where_everything_is_and_starts_what_was_killed_unless_told_not_to,
-        a_killed_harness_leaves_no_process,
-        ctrl_c_stops_everything_and_removes_the_folder,
     ];
     [shared, own].concat()
 }
@@ -273,163 +264,4 @@ async fn a_given_folder_keeps_state_ports_and_tokens() -> Result<()> {
         demo::wait_ready(&alice, "demo", DEPLOYMENT, 3).await
     })
     .await
-}
-
-/// The part of the ready file these tests read.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Ready {
-    kubeconfig: std::path::PathBuf,
-    bin: std::path::PathBuf,
-    pids: BTreeMap<String, u32>,
-    audit_db: Option<std::path::PathBuf>,
-    audit_key: Option<std::path::PathBuf>,
-}
-
-/// Starts the dev runner with a cluster alone and returns it once it is ready.
-async fn start_dev(folder: &Path) -> Result<(kubechat_e2e::process::Process, Ready)> {
-    start_dev_with(folder, &["--cluster-only"], "1").await
-}
-
-/// Starts the dev runner and returns it once it is ready.
-async fn start_dev_with(
-    folder: &Path,
-    args: &[&str],
-    restart: &str,
-) -> Result<(kubechat_e2e::process::Process, Ready)> {
-    let file = folder.join("ready.json");
-    let program = Program::new(
-        "kubechat-dev",
-        env!("CARGO_BIN_EXE_kubechat-dev"),
-        folder.join("dev.log"),
-    )
-    .args(args.iter().copied())
-    .args(["--ready"])
-    .args([file.as_os_str()])
-    .env("KUBECHAT_DEV_RESTART", restart)
-    .env("TMPDIR", folder.to_string_lossy());
-    let dev = program.start()?;
-    let ready = eventually(Duration::from_secs(120), "kubechat-dev is ready", || async {
-        let text = std::fs::read_to_string(&file).with_context(|| dev.log_tail())?;
-        Ok(serde_json::from_str::<Ready>(&text)?)
-    })
-    .await?;
-    for component in Component::ALL {
-        let pid = ready
-            .pids
-            .get(component.program())
-            .with_context(|| format!("{} has no pid", component.program()))?;
-        ensure!(is_alive(*pid), "{} does not run", component.program());
-    }
-    Ok((dev, ready))
-}
-
-async fn make_run_says_where_everything_is_and_starts_what_was_killed_unless_told_not_to() -> Result<()> {
-    kubechat_e2e::product::build_binary(!cfg!(debug_assertions)).await?;
-    for restart in ["1", "0"] {
-        let folder = TempDir::new()?;
-        let (dev, ready) = start_dev_with(folder.path(), &[], restart).await?;
-        for file in [&ready.audit_db, &ready.audit_key] {
-            let file = file.as_ref().context("the ready file names no audit log")?;
-            ensure!(file.is_file(), "{} is not there", file.display());
-        }
-        for program in ["kubectl", "kubechat", "kubectl-kubechat"] {
-            ensure!(
-                ready.bin.join(program).exists(),
-                "{program} is not in the folder for PATH"
-            );
-        }
-        let pid = |ready: &Ready, part: &str| {
-            let pid = ready.pids.get(part).copied();
-            pid.with_context(|| format!("the ready file has no {part}: {:?}", ready.pids))
-        };
-        let (operator, webhook) = (pid(&ready, "operator")?, pid(&ready, "webhook")?);
-        ensure!(is_alive(operator) && is_alive(webhook));
-        let killed = nix::unistd::Pid::from_raw(i32::try_from(operator)?);
-        nix::sys::signal::kill(killed, Signal::SIGKILL)?;
-        let written = || -> Result<Ready> {
-            Ok(serde_json::from_str(&std::fs::read_to_string(
-                folder.path().join("ready.json"),
-            )?)?)
-        };
-        if restart == "1" {
-            eventually(SOON, "the operator runs again, and the file says so", || async {
-                let now = pid(&written()?, "operator")?;
-                ensure!(now != operator && is_alive(now), "it is {now}");
-                Ok(())
-            })
-            .await?;
-        } else {
-            eventually(SOON, "the operator is gone", || async {
-                ensure!(!is_alive(operator), "it runs");
-                Ok(())
-            })
-            .await?;
-            // It would be back after two seconds.
-            tokio::time::sleep(Duration::from_secs(5)).await;
-            let now = written()?.pids.get("operator").copied();
-            ensure!(
-                now.is_none_or(|pid| !is_alive(pid)),
-                "the operator was started again"
-            );
-        }
-        ensure!(is_alive(webhook), "the webhook went with it");
-        dev.signal(Signal::SIGINT)?;
-        let ended = dev.exit().within(Duration::from_secs(30)).await;
-        ensure!(ended.is_some_and(|status| status.success()), "{}", dev.log_tail());
-    }
-    Ok(())
-}
-
-async fn a_killed_harness_leaves_no_process() -> Result<()> {
-    let folder = TempDir::new()?;
-    let (dev, ready) = start_dev(folder.path()).await?;
-    dev.signal(Signal::SIGKILL)?;
-    wait_until_gone(&ready).await
-}
-
-async fn ctrl_c_stops_everything_and_removes_the_folder() -> Result<()> {
-    let folder = TempDir::new()?;
-    let (dev, ready) = start_dev(folder.path()).await?;
-    let state = ready
-        .kubeconfig
-        .parent()
-        .context("the kubeconfig has no folder")?;
-    ensure!(state.exists());
-    dev.signal(Signal::SIGINT)?;
-    match dev.exit().within(Duration::from_secs(10)).await {
-        Some(status) => ensure!(status.success(), "{}", dev.obituary(status)),
-        None => bail!("it did not end in 10 s:\n{}", dev.log_tail()),
-    }
-    ensure!(!state.exists(), "{} is still there", state.display());
-    ensure!(
-        !folder.path().join("ready.json").exists(),
-        "the ready file is still there"
-    );
-    wait_until_gone(&ready).await
-}
-
-async fn wait_until_gone(ready: &Ready) -> Result<()> {
-    eventually(
-        Duration::from_secs(5),
-        "every process of the cluster is gone",
-        || async {
-            let left: Vec<&String> = ready
-                .pids
-                .iter()
-                .filter(|(_, pid)| is_alive(**pid))
-                .map(|(name, _)| name)
-                .collect();
-            ensure!(left.is_empty(), "still there: {left:?}");
-            Ok(())
-        },
-    )
-    .await
-}
-
-/// Dead, or dead and waiting to be collected, is the same here.
-fn is_alive(pid: u32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(')')
-        .is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
 }

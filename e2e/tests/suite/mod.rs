@@ -18,6 +18,7 @@ mod harness;
 mod kills;
 mod leader;
 mod models;
+mod make_run;
 mod policy;
 mod product;
 mod reads;
@@ -55,6 +56,7 @@ pub(crate) fn all() -> Vec<Test> {
         harness::tests(),
         leader::tests(),
         models::tests(),
+        make_run::tests(),
         policy::tests(),
         product::tests(),
         reads::tests(),
