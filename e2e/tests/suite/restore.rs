@@ -10,6 +10,7 @@ use kubechat_e2e::product::{Part, Product};
 use kubechat_e2e::wait::eventually;
 
 use super::crash::short_lease;
+use super::tools::recorded_refusal_of;
 use super::turn::{
     LATER, approve, ask, audit_entries, ended_as, ended_turn, leads, plan_for, says, step_entries, steps,
     verdict,
@@ -84,6 +85,7 @@ async fn not_again(alice: &Client, product: &Product, plan: &CommandPlan) -> Res
     );
     let found = step_entries(&audit_entries(product).await?, &plan);
     ensure!(found.len() == 2, "{found:?}");
+    recorded_refusal_of(product, &plan, "Interrupted").await?;
     // KubeChat works on: the same sentence is a new plan.
     let again = eventually(LATER, "the same can be asked again", || {
         plan_for(alice, DEMO, "scale nginx to 3 replicas")

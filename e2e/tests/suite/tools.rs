@@ -175,11 +175,14 @@ pub(crate) fn texts(output: &Output) -> (String, String) {
 
 /// Entries of the audit log about one turn. The log is not verified; see [`super::turn::audit_entries`].
 pub(crate) async fn entries_of(product: &Product, turn: &ChatRequest) -> Result<Vec<Value>> {
+    entries_about(product, &turn.uid().unwrap_or_default()).await
+}
+
+async fn entries_about(product: &Product, turn_uid: &str) -> Result<Vec<Value>> {
     let db = product.audit_db().display().to_string();
-    let uid = turn.uid().unwrap_or_default();
     let output = run(
         product,
-        ["audit", "list", "--db", &db, "-o", "json", "--request", &uid],
+        ["audit", "list", "--db", &db, "-o", "json", "--request", turn_uid],
     )
     .await?;
     let (out, err) = texts(&output);
@@ -189,7 +192,18 @@ pub(crate) async fn entries_of(product: &Product, turn: &ChatRequest) -> Result<
 
 /// Fails unless the audit log holds a refusal of the turn with this reason.
 pub(crate) async fn recorded_refusal(product: &Product, turn: &ChatRequest, reason: &str) -> Result<()> {
-    let entries = entries_of(product, turn).await?;
+    is_refused_in(&entries_of(product, turn).await?, reason)
+}
+
+/// Fails unless the audit log holds that this plan was not executed, for this reason.
+pub(crate) async fn recorded_refusal_of(product: &Product, plan: &CommandPlan, reason: &str) -> Result<()> {
+    let mut entries = entries_about(product, &plan.spec.chat_request_ref.uid).await?;
+    let uid = plan.uid().unwrap_or_default();
+    entries.retain(|entry| entry["ids"]["planUid"] == uid.as_str());
+    is_refused_in(&entries, reason)
+}
+
+fn is_refused_in(entries: &[Value], reason: &str) -> Result<()> {
     let found = entries
         .iter()
         .any(|entry| entry["outcome"] == "denied" && entry["reason"] == reason);

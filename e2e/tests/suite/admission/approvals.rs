@@ -16,7 +16,7 @@ use kubechat_e2e::wait::eventually;
 use serde_json::{Value, json};
 
 use super::super::tools::{
-    at, dry_run, ended_unsent, impersonating, nginx, object, raw, refused, says_prompt,
+    at, dry_run, ended_unsent, impersonating, nginx, object, raw, recorded_refusal_of, refused, says_prompt,
 };
 use super::super::turn::{SOON, approve, ask_with, decide, ended, ended_as, plan_for, waiting_plan};
 use crate::runner::{Ctx, Test, shared};
@@ -179,11 +179,12 @@ async fn short_lived(alice: &Client, namespace: &str) -> Result<CommandPlan> {
 }
 
 async fn a_plan_past_its_time_is_not_executed_and_takes_no_approval(ctx: Arc<Ctx>) -> Result<()> {
-    ctx.product().await?;
+    let product = ctx.product().await?;
     let namespace = ctx.namespace("late").await?;
     let (alice, bob) = (ctx.client("alice").await?, ctx.client("bob").await?);
     let plan = short_lived(&alice, &namespace).await?;
     let plan = ended_unsent(&alice, &plan, PlanPhase::Expired).await?;
+    recorded_refusal_of(product, &plan, "Expired").await?;
     for person in [&alice, &bob] {
         let late = raw(person, "Approval", &namespace)
             .create(&PostParams::default(), &approval(&plan, |_| {})?)

@@ -11,6 +11,7 @@ use kubechat_crds::chat_request::Scope;
 use kubechat_crds::condition::{find, types};
 use kubechat_crds::{ChatRequest, ChatRequestSpec, CommandPlan, LocalRef, RequestPhase};
 use kubechat_e2e::accounts::OPS;
+use kubechat_e2e::product::Product;
 use kubechat_e2e::wait::eventually;
 use serde_json::{Value, json};
 
@@ -73,19 +74,25 @@ async fn an_unknown_kind_or_unclear_sentence_asks_what_is_meant(ctx: Arc<Ctx>) -
             .answer
             .with_context(|| format!("{prompt}: no answer"))?;
         ensure!(!answer.text.is_empty(), "{prompt}: {answer:?}");
-        let entries = entries_of(product, &turn).await?;
-        ensure!(
-            entries
-                .iter()
-                .any(|entry| entry["reason"] == "NeedsInput" && entry["actor"]["username"] == "alice"),
-            "{prompt}: the audit log says {entries:#?}"
-        );
+        asked_back_is_on_record(product, &turn).await?;
     }
     no_plan_in(&alice, &namespace).await
 }
 
+/// The question back to alice stands in the audit log.
+async fn asked_back_is_on_record(product: &Product, turn: &ChatRequest) -> Result<()> {
+    let entries = entries_of(product, turn).await?;
+    let asked = |entry: &Value| entry["reason"] == "NeedsInput" && entry["actor"]["username"] == "alice";
+    ensure!(
+        entries.iter().any(asked),
+        "{:?}: the audit log says {entries:#?}",
+        turn.spec.prompt
+    );
+    Ok(())
+}
+
 async fn a_missing_object_is_answered_with_candidates_and_nothing_is_changed(ctx: Arc<Ctx>) -> Result<()> {
-    ctx.product().await?;
+    let product = ctx.product().await?;
     let namespace = ctx.namespace("missing").await?;
     let alice = ctx.client("alice").await?;
     for (prompt, candidate) in [
@@ -109,6 +116,7 @@ async fn a_missing_object_is_answered_with_candidates_and_nothing_is_changed(ctx
             "{prompt}: the candidates are {:?}",
             answer.candidates
         );
+        asked_back_is_on_record(product, &turn).await?;
     }
     no_plan_in(&alice, &namespace).await
 }
