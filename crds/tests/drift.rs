@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use kubechat_crds::install::{Options, crds::crds, manifests};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests")
@@ -117,4 +117,22 @@ fn kinds_have_the_names_scopes_and_categories_of_the_design() {
     ]
     .map(|(a, b, c, d)| (a.to_owned(), b.to_owned(), c.to_owned(), d.to_owned()));
     assert_eq!(got, want);
+}
+
+#[test]
+fn conditions_are_merged_by_type_and_an_object_nobody_has_seen_says_so() {
+    for crd in crds().unwrap() {
+        let kind = crd.spec.names.kind.clone();
+        let value = serde_json::to_value(&crd).unwrap();
+        let schema = value.pointer("/spec/versions/0/schema/openAPIV3Schema").unwrap();
+        let status = &schema["properties"]["status"];
+        assert_eq!(status["default"], json!({"observedGeneration": -1}), "{kind}");
+        let conditions = &status["properties"]["conditions"];
+        assert_eq!(conditions["x-kubernetes-list-type"], "map", "{kind}");
+        assert_eq!(
+            conditions["x-kubernetes-list-map-keys"],
+            json!(["type"]),
+            "{kind}"
+        );
+    }
 }

@@ -1,6 +1,7 @@
 //! The tests, one file per subject. A new file gets a `tests()` and a line here.
 
 mod admission;
+mod api;
 mod approvals;
 mod audit;
 mod bad_input;
@@ -40,6 +41,7 @@ pub(crate) fn all() -> Vec<Test> {
         // The longest one first, so that nothing waits for it alone at the end.
         kills::tests(),
         admission::tests(),
+        api::tests(),
         approvals::tests(),
         audit::tests(),
         bad_input::tests(),

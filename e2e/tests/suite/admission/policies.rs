@@ -27,7 +27,7 @@ async fn policies_that_contradict_themselves_or_switch_the_record_off_are_refuse
     let always = "command_execution, approval, outbound and configuration_change are always recorded";
     // Put together here, so that no scanner takes this file for a leak.
     let token = format!("ghp_{}", "a1B2".repeat(9));
-    let cases: [(&str, &str, &str, Value, &[&str]); 20] = [
+    let cases: [(&str, &str, &str, Value, &[&str]); 25] = [
         (
             "a second one",
             "AuditPolicy",
@@ -116,6 +116,35 @@ async fn policies_that_contradict_themselves_or_switch_the_record_off_are_refuse
             &["freeze 1: cron", "cannot be read"],
         ),
         (
+            "a freeze of both forms",
+            "RiskPolicy",
+            "r",
+            json!({"freezes": [{"cron": "0 0 * * *", "duration": "1h", "from": "2030-01-01T00:00:00Z",
+                "to": "2030-01-02T00:00:00Z", "effect": "Deny"}]}),
+            &["a freeze has either cron and duration, or from and to"],
+        ),
+        (
+            "a freeze of no form",
+            "RiskPolicy",
+            "r",
+            json!({"freezes": [{"effect": "Deny"}]}),
+            &["a freeze has either cron and duration, or from and to"],
+        ),
+        (
+            "a freeze without an end",
+            "RiskPolicy",
+            "r",
+            json!({"freezes": [{"from": "2030-01-01T00:00:00Z", "effect": "Deny"}]}),
+            &["from goes with to, cron goes with duration"],
+        ),
+        (
+            "a freeze without a length",
+            "RiskPolicy",
+            "r",
+            json!({"freezes": [{"cron": "0 0 * * *", "effect": "Deny"}]}),
+            &["from goes with to, cron goes with duration"],
+        ),
+        (
             "no time zone",
             "RiskPolicy",
             "r",
@@ -163,6 +192,13 @@ async fn policies_that_contradict_themselves_or_switch_the_record_off_are_refuse
             "k",
             json!({"username": "bob", "publicKey": "-----BEGIN OPENSSH PRIVATE KEY-----\nx"}),
             &["publicKey"],
+        ),
+        (
+            "a user of the control plane",
+            "ApproverKey",
+            "k",
+            json!({"username": "system:admin", "publicKey": PUBLIC_KEY}),
+            &["an ApproverKey belongs to a person, not to a system user"],
         ),
         (
             "no key",

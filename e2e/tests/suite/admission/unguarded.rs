@@ -49,6 +49,9 @@ async fn without_the_webhook_forged_stamps_are_refused_and_without_any_admission
             unsealed_sessions_take_no_turns(&alice)
                 .await
                 .context("without any admission")?;
+            stamps_are_changed_by_nobody(&admin, &sealed)
+                .await
+                .context("without any admission")?;
             forged_plans_are_not_executed(&admin, &alice, &sealed)
                 .await
                 .context("without any admission")?;
@@ -252,6 +255,19 @@ async fn unsealed_sessions_take_no_turns(alice: &Client) -> Result<()> {
         Ok(())
     })
     .await
+}
+
+/// The rule of the kind itself, which needs no admission of ours.
+async fn stamps_are_changed_by_nobody(admin: &Client, sealed: &CommandPlan) -> Result<()> {
+    let turn = sealed.spec.chat_request_ref.name.as_str();
+    for (kind, name) in [("ChatRequest", turn), ("ChatSession", "unsealed")] {
+        for stamp in [json!({"username": "erin"}), Value::Null] {
+            let changed = change(&raw(admin, kind, DEMO), name, &json!({"requester": stamp})).await;
+            let words = ["spec.requester is stamped once and never changes"];
+            refused(&format!("{kind} with {stamp}"), changed, 422, &words)?;
+        }
+    }
+    Ok(())
 }
 
 /// A plan that an administrator made, of a turn that alice really asked, in her name, for something else.

@@ -4,6 +4,7 @@ mod changed;
 mod policies;
 mod sentences;
 mod sessions;
+mod sizes;
 
 use crate::runner::Test;
 
@@ -13,6 +14,7 @@ pub(crate) fn tests() -> Vec<Test> {
         policies::tests(),
         sentences::tests(),
         sessions::tests(),
+        sizes::tests(),
     ]
     .concat()
 }

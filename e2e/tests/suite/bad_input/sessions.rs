@@ -6,10 +6,12 @@ use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::PostParams;
 use kube::{Api, Client};
+use kubechat_crds::chat_request::Scope;
 use kubechat_crds::condition::{find, types};
 use kubechat_crds::{
     ChatRequestSpec, ChatSession, ChatSessionStatus, LocalRef, PlanPhase, RequestPhase, SessionPhase,
 };
+use kubechat_e2e::accounts::OPS;
 use kubechat_e2e::demo::{self, DEPLOYMENT};
 use kubechat_e2e::wait::eventually;
 use serde_json::{Value, json};
@@ -24,6 +26,7 @@ pub(super) fn tests() -> Vec<Test> {
         a_session_expires_after_its_time_without_a_turn,
         undo_that_means_the_last_change_of_the_session,
         a_session_gives_its_turns_a_namespace_and_no_right_to_it,
+        a_session_gives_its_turns_a_provider_that_is_there_and_for_them,
         a_conversation_is_understood_from_its_earlier_turns,
         turns_that_come_at_once_are_read_in_their_order,
     ]
@@ -192,6 +195,60 @@ async fn a_session_gives_its_turns_a_namespace_and_no_right_to_it(ctx: Arc<Ctx>)
     )
     .await?;
     ensure!(status_of(&refused).answer.is_none(), "{:?}", refused.status);
+    // Where the scope may be wider, and is, the turn is about that namespace.
+    let (erin, talk) = (ctx.client("erin").await?, format!("talk-about-{other}"));
+    open(&erin, OPS, &talk, &json!({"defaults": {"namespace": other}})).await?;
+    let wide = ChatRequestSpec {
+        scope: Some(Scope {
+            namespaces: vec![OPS.to_owned(), other.clone()],
+            cluster_scoped: false,
+        }),
+        ..turn(&talk, "list configmaps")
+    };
+    let (answered, _) = ends_as(&erin, OPS, wide, RequestPhase::Succeeded, "Answered").await?;
+    let answer = serde_json::to_string(&status_of(&answered).answer)?;
+    ensure!(answer.contains("settings"), "it is about another place: {answer}");
+    Ok(())
+}
+
+async fn a_session_gives_its_turns_a_provider_that_is_there_and_for_them(ctx: Arc<Ctx>) -> Result<()> {
+    ctx.product().await?;
+    let namespace = ctx.namespace("provider").await?;
+    let (admin, alice) = (ctx.client("admin").await?, ctx.client("alice").await?);
+    let others = format!("others-of-{namespace}");
+    let spec = json!({"type": "Rules", "allowedNamespaces": ["no-such-namespace"]});
+    raw(&admin, "AIProvider", "")
+        .create(&PostParams::default(), &object("AIProvider", &others, &spec)?)
+        .await?;
+    let (done, failed) = (RequestPhase::Succeeded, RequestPhase::Failed);
+    for (session, provider, phase, reason, words) in [
+        ("built-in", "rules", done, "Answered", String::new()),
+        (
+            "of-others",
+            others.as_str(),
+            failed,
+            "ProviderNotAllowed",
+            format!("AIProvider {others} does not serve namespace {namespace}"),
+        ),
+        (
+            "missing",
+            "no-such-provider",
+            failed,
+            "NotSupported",
+            "there is no AIProvider no-such-provider".to_owned(),
+        ),
+    ] {
+        let defaults = json!({"defaults": {"providerRef": {"name": provider}}});
+        open(&alice, &namespace, session, &defaults).await?;
+        let (_, said) = ends_as(&alice, &namespace, turn(session, "list pods"), phase, reason).await?;
+        ensure!(said.contains(&words), "{session}: it says {said:?}");
+    }
+    // What the turn says itself goes before what its session says.
+    let own = ChatRequestSpec {
+        provider_ref: Some(LocalRef::new("rules")),
+        ..turn("missing", "list pods")
+    };
+    ends_as(&alice, &namespace, own, done, "Answered").await?;
     Ok(())
 }
 
