@@ -28,6 +28,7 @@ mod rights;
 mod risk;
 mod slow_hook;
 mod story;
+mod terminal;
 mod tls;
 mod tools;
 mod turn;
@@ -66,6 +67,7 @@ pub(crate) fn all() -> Vec<Test> {
         rights::tests(),
         risk::tests(),
         story::tests(),
+        terminal::tests(),
         tls::tests(),
         undo::tests(),
     ]
