@@ -128,3 +128,50 @@ fn api_message(error: &kube::Error) -> String {
         other => other.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use kube::core::Status;
+    use kubechat_core::backoff::requeue;
+
+    use super::*;
+
+    fn api(code: u16) -> Error {
+        Error::Api {
+            what: "read it".to_owned(),
+            source: kube::Error::Api(Status::failure("told so", "Test").with_code(code).boxed()),
+        }
+    }
+
+    #[test]
+    fn the_class_of_an_error_says_when_it_is_tried_again() {
+        let text = || "x".to_owned();
+        let dependency = Error::Dependency {
+            reason: reason::NO_POLICY,
+            message: text(),
+        };
+        let timeout = Error::Timeout {
+            what: text(),
+            seconds: 5,
+        };
+        let seconds = |s: f64| Some(Duration::from_secs_f64(s));
+        // Of the first try and of the fourth, in the middle of what is spread.
+        for (error, first, fourth) in [
+            (api(409), seconds(1.0), seconds(1.0)),
+            (dependency, seconds(30.0), seconds(30.0)),
+            (Error::Invalid(text()), None, None),
+            (Error::Identity(text()), None, None),
+            (api(404), seconds(1.0), seconds(8.0)),
+            (api(429), seconds(1.0), seconds(8.0)),
+            (api(500), seconds(1.0), seconds(8.0)),
+            (timeout, seconds(1.0), seconds(8.0)),
+            (Error::NotLeader, seconds(1.0), seconds(8.0)),
+            (Error::Internal(text()), seconds(1.0), seconds(8.0)),
+        ] {
+            let waits = [1, 4].map(|attempt| requeue(error.class(), attempt, 0.5));
+            assert_eq!(waits, [first, fourth], "{error}");
+        }
+    }
+}

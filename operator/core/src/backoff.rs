@@ -55,6 +55,20 @@ mod tests {
     }
 
     #[test]
+    fn a_conflict_waits_a_second_and_what_must_come_first_half_a_minute_a_fifth_more_or_less() {
+        for attempt in [1, 2, 50] {
+            assert_eq!(
+                requeue(Class::Conflict, attempt, 0.9),
+                Some(Duration::from_secs(1))
+            );
+            for (jitter, wait) in [(0.0, 24), (0.5, 30), (1.0, 36)] {
+                let waits = requeue(Class::Dependency, attempt, jitter);
+                assert_eq!(waits, Some(Duration::from_secs(wait)));
+            }
+        }
+    }
+
+    #[test]
     fn spread_stays_within_a_fifth() {
         assert_eq!(spread(Duration::from_secs(10), 0.0), Duration::from_secs(8));
         assert_eq!(spread(Duration::from_secs(10), 1.0), Duration::from_secs(12));
