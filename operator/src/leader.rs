@@ -114,8 +114,9 @@ impl Candidate {
         }
     }
 
-    /// Waits until this process leads.
-    pub async fn acquire(&mut self) -> Leadership {
+    /// Waits until this process leads. Meanwhile `stands_by` says whether it could: it sees that another one leads. (Who
+    /// cannot see that would not take over either.)
+    pub async fn acquire(&mut self, stands_by: &AtomicBool) -> Leadership {
         loop {
             match self.attempt().await {
                 Ok(Standing::Holds(transitions)) => {
@@ -127,8 +128,11 @@ impl Candidate {
                     };
                 }
                 // Who does not lead keeps nothing that could be too new.
-                Ok(Standing::Follows | Standing::PutBack) => {}
-                Err(problem) => tracing::warn!(%problem, "the lease could not be taken; trying again"),
+                Ok(Standing::Follows | Standing::PutBack) => stands_by.store(true, Ordering::SeqCst),
+                Err(problem) => {
+                    stands_by.store(false, Ordering::SeqCst);
+                    tracing::warn!(%problem, "the lease could not be taken; trying again");
+                }
             }
             tokio::time::sleep(self.duration / 8).await;
         }

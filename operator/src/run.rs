@@ -90,13 +90,11 @@ pub async fn run(args: OperatorArgs, shutdown: CancellationToken) -> anyhow::Res
         &identity,
         Duration::from_secs(lease_seconds),
     );
-    // Standing by is being ready: the leader may be another process.
-    ready.store(true, Ordering::SeqCst);
     // Biased: at shutdown every part ends, and that is not unexpected.
     let leadership = tokio::select! {
         biased;
         () = shutdown.cancelled() => return Ok(()),
-        leadership = candidate.acquire() => leadership,
+        leadership = candidate.acquire(&ready) => leadership,
         ended = tasks.join_next() => return first_end(ended),
     };
     ready.store(false, Ordering::SeqCst);

@@ -2,6 +2,7 @@
 //! answer, and no stored object stops it.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -17,9 +18,12 @@ use kube::api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Post
 use kube::{Api, Client};
 use kubechat_crds::PlanPhase;
 use kubechat_e2e::cluster::{Options, client_for};
+use kubechat_e2e::process::Program;
 use kubechat_e2e::product::{Part, Product};
 use kubechat_e2e::wait::eventually;
 use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::crash::config_map;
 use super::faults::watchful;
@@ -33,6 +37,7 @@ pub(crate) fn tests() -> Vec<Test> {
         operator_and_webhook_hold_no_more_rights_than_shipped,
         logs_are_json_and_tell_no_prompt_and_no_token,
         health_and_metrics_answer_and_name_nobody,
+        an_operator_that_reaches_no_api_server_is_alive_and_not_ready,
     ];
     [shared, own![a_stored_object_that_cannot_be_read_stops_nothing]].concat()
 }
@@ -248,6 +253,46 @@ async fn health_and_metrics_answer_and_name_nobody(ctx: Arc<Ctx>) -> Result<()> 
         }
     }
     Ok(())
+}
+
+async fn an_operator_that_reaches_no_api_server_is_alive_and_not_ready(ctx: Arc<Ctx>) -> Result<()> {
+    let product = ctx.product().await?;
+    let folder = TempDir::new()?;
+    let (file, log) = (folder.path().join("kubeconfig"), folder.path().join("log"));
+    let kubeconfig = std::fs::read_to_string(product.kubeconfig("kubechat-operator"))?;
+    // Nobody listens there.
+    let nowhere = kubeconfig.replace(&ctx.cluster.server_url(), "https://127.0.0.1:1");
+    ensure!(nowhere != kubeconfig, "the kubeconfig names another server");
+    std::fs::write(&file, nowhere)?;
+    let free = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let store = format!("sqlite:{}", folder.path().join("audit.db").display());
+    let (listen, key) = (free.to_string(), product.audit_key());
+    let operator = Program::new("an operator alone", product.binary(), &log)
+        .args(["operator", "--namespace", "kubechat-system", "--listen", &listen])
+        .args(["--audit-store", &store, "--webhook-url", "https://127.0.0.1:2"])
+        .args([OsStr::new("--audit-key"), key.as_os_str()])
+        .args([OsStr::new("--kubeconfig"), file.as_os_str()])
+        .start()?;
+    eventually(SOON, "it has tried to lead", || async {
+        let said = std::fs::read_to_string(&log)?;
+        ensure!(said.contains("the lease could not be taken"), "it says {said}");
+        Ok(())
+    })
+    .await?;
+    says(&answer_of(&listen, "/healthz").await?, &[" 200 ", "ok"])?;
+    says(&answer_of(&listen, "/readyz").await?, &[" 503 ", "not ready yet"])?;
+    ensure!(operator.is_running(), "{}", operator.log_tail());
+    Ok(())
+}
+
+/// A plain answer, head and all.
+async fn answer_of(address: &str, path: &str) -> Result<String> {
+    let mut stream = tokio::net::TcpStream::connect(address).await?;
+    let request = format!("GET {path} HTTP/1.0\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer)
 }
 
 /// As after an upgrade: an object is stored that the types of this version cannot read.
