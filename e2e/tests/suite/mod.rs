@@ -17,6 +17,7 @@ mod gitops;
 mod guard;
 mod harness;
 mod kills;
+mod kubelet;
 mod leader;
 mod models;
 mod make_run;

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use kubechat_crds::chat_request::{Answer, Table};
@@ -15,14 +15,16 @@ use kubechat_e2e::demo::DEPLOYMENT;
 use kubechat_e2e::wait::eventually;
 use serde_json::json;
 
+use super::kubelet::Kubelet;
 use super::tools::{ends_as, entries_of, says_prompt, status_of};
-use super::turn::{LATER, ask, ended_turn, says};
+use super::turn::{LATER, SOON, ask, ended_turn, says};
 use crate::runner::{Ctx, Test, shared};
 
 pub(crate) fn tests() -> Vec<Test> {
     shared![
         lists_and_counts_answer_with_what_is_there,
         one_object_is_shown_described_and_its_events_and_logs_read,
+        logs_are_those_of_the_container_lines_and_time_asked_for_and_tell_no_secret,
         a_rollout_says_how_far_it_is,
         one_who_may_only_look_gets_answers_and_no_plan,
         values_of_secrets_and_of_env_are_never_shown,
@@ -154,6 +156,70 @@ async fn one_object_is_shown_described_and_its_events_and_logs_read(ctx: Arc<Ctx
             "{prompt}: not the newest first: {times:?}"
         );
     }
+    Ok(())
+}
+
+async fn logs_are_those_of_the_container_lines_and_time_asked_for_and_tell_no_secret(
+    ctx: Arc<Ctx>,
+) -> Result<()> {
+    ctx.product().await?;
+    let namespace = ctx.namespace("logs").await?;
+    let (admin, alice) = (ctx.client("admin").await?, ctx.client("alice").await?);
+    let kubelet = Kubelet::start(&admin, "node-1").await?;
+    let pods: Api<Pod> = Api::namespaced(alice.clone(), &namespace);
+    let containers = ["web", "side"].map(|name| json!({"name": name, "image": "i"}));
+    let talker: Pod = serde_json::from_value(json!({
+        "metadata": {"name": "talker"}, "spec": {"nodeName": "node-1", "containers": containers},
+    }))?;
+    pods.create(&PostParams::default(), &talker).await?;
+    eventually(SOON, "the pod runs", || async {
+        let status = pods.get("talker").await?.status.unwrap_or_default();
+        ensure!(
+            status.phase.as_deref() == Some("Running"),
+            "it is {:?}",
+            status.phase
+        );
+        Ok(())
+    })
+    .await?;
+    for (prompt, asked, said, unsaid) in [
+        (
+            "show me the logs of container web in pod talker",
+            vec!["/web?", "tailLines=20", "limitBytes=16384"],
+            vec!["last 20 lines", "web now, line 81", "web now, line 99"],
+            vec!["line 80", "before", "side"],
+        ),
+        (
+            "kubectl logs talker -c side --tail=5 --since=1h -p",
+            vec!["/side?", "tailLines=5", "sinceSeconds=3600", "previous=true"],
+            vec!["last 5 lines", "side before, line 96", "side before, line 99"],
+            vec!["line 95", "now", "web"],
+        ),
+    ] {
+        let answer = answer(&alice, &namespace, prompt).await?;
+        says(&answer.text, &said).context(prompt)?;
+        // Who reads the answer need not be one who may read the log.
+        says(&answer.text, &["[REDACTED:"]).context(prompt)?;
+        for word in [unsaid, vec!["Tr0ub4dor"]].concat() {
+            ensure!(
+                !answer.text.contains(word),
+                "{prompt}: it says {word}: {}",
+                answer.text
+            );
+        }
+        let all = kubelet.asked();
+        let last = all.last().context("the kubelet was not asked")?;
+        says(last, &[&format!("/containerLogs/{namespace}/talker")])?;
+        says(last, &asked).context(prompt)?;
+    }
+    // Which of two is not guessed.
+    let unclear = answer(&alice, &namespace, "show me the logs of pod talker").await?;
+    says(&unclear.text, &["pod/talker: no log", "web", "side"])?;
+    ensure!(
+        kubelet.asked().len() == 2,
+        "the kubelet was asked {:?}",
+        kubelet.asked()
+    );
     Ok(())
 }
 

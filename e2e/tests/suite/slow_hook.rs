@@ -77,22 +77,12 @@ impl SlowHook {
             mood: watch::Sender::new(Mood::Allow(0)),
             writes: Mutex::default(),
         });
-        let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()])?;
-        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_single_cert(vec![made.cert.der().clone()], key)?;
+        let (ca, acceptor) = loopback_tls()?;
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("https://{}/", listener.local_addr()?);
-        let serving = tokio::spawn(serve(
-            listener,
-            TlsAcceptor::from(Arc::new(config)),
-            Arc::clone(&shared),
-        ));
+        let serving = tokio::spawn(serve(listener, acceptor, Arc::clone(&shared)));
         let hook = Self { shared, serving };
-        hook.install(admin, &url, &made.cert.pem(), rules).await?;
+        hook.install(admin, &url, &ca, rules).await?;
         hook.set(mood);
         Ok(hook)
     }
@@ -175,6 +165,18 @@ impl Drop for SlowHook {
     fn drop(&mut self) {
         self.serving.abort();
     }
+}
+
+/// A certificate for a server on loopback (PEM), and what speaks TLS with it.
+pub(crate) fn loopback_tls() -> Result<(String, TlsAcceptor)> {
+    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()])?;
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)?;
+    Ok((made.cert.pem(), TlsAcceptor::from(Arc::new(config))))
 }
 
 async fn serve(listener: TcpListener, acceptor: TlsAcceptor, shared: Arc<Shared>) {
