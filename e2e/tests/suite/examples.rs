@@ -4,17 +4,24 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
 
-use super::tools::{POLICY, WORK, kubectl_ok};
+use super::tools::{POLICY, PUBLIC_KEY, WORK, kubectl_ok};
+use super::turn::plan_for;
 use crate::runner::{Ctx, Test, shared};
 
 const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples");
 
+const DEMO: &str = "demo";
+
 pub(crate) fn tests() -> Vec<Test> {
     shared![
         every_example_is_accepted_as_its_user,
+        every_template_is_accepted_once_it_is_filled_in,
         kubectl_explains_every_field_of_every_kind,
     ]
 }
@@ -23,32 +30,84 @@ fn is_template(file: &Path) -> bool {
     file.to_string_lossy().ends_with(".template.yaml")
 }
 
-fn manifests(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
+fn manifests(folder: &Path, templates: bool, found: &mut Vec<PathBuf>) -> Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
         if path.is_dir() {
-            manifests(&path, found)?;
-        } else if path.extension().is_some_and(|kind| kind == "yaml") && !is_template(&path) {
+            manifests(&path, templates, found)?;
+        } else if path.extension().is_some_and(|kind| kind == "yaml") && is_template(&path) == templates {
             found.push(path);
         }
     }
     Ok(())
 }
 
+/// Who applies it: the first word after `# user:`.
+fn user_of(text: &str) -> Option<&str> {
+    let line = text.lines().next()?.strip_prefix("# user: ")?;
+    line.split_whitespace().next()
+}
+
 async fn every_example_is_accepted_as_its_user(ctx: Arc<Ctx>) -> Result<()> {
     ctx.product().await?;
     let mut files = vec![];
-    manifests(Path::new(EXAMPLES), &mut files)?;
+    manifests(Path::new(EXAMPLES), false, &mut files)?;
     ensure!(!files.is_empty(), "there are no examples");
     for file in files {
         let text = std::fs::read_to_string(&file)?;
-        let user = text.lines().next().and_then(|line| line.strip_prefix("# user: "));
-        let user = user.with_context(|| format!("{} does not name its user", file.display()))?;
+        let user = user_of(&text).with_context(|| format!("{} does not name its user", file.display()))?;
         let args = ["apply", "--dry-run=server", "--validate=strict", "-f", "-"];
         kubectl_ok(&ctx.cluster, user, &args, &text)
             .await
             .with_context(|| file.display().to_string())?;
     }
+    Ok(())
+}
+
+async fn every_template_is_accepted_once_it_is_filled_in(ctx: Arc<Ctx>) -> Result<()> {
+    ctx.product().await?;
+    let alice = ctx.client("alice").await?;
+    // What the templates speak of: a plan that waits, and the session of the example.
+    let plan = plan_for(&alice, DEMO, "scale nginx to 4 replicas").await?;
+    let session = std::fs::read_to_string(Path::new(EXAMPLES).join("session/session.yaml"))?;
+    kubectl_ok(&ctx.cluster, "alice", &["apply", "-f", "-"], &session).await?;
+    let tomorrow = Timestamp::now() + Duration::from_secs(24 * 3600);
+    let fill = |text: &str| {
+        text.replace("name: PLAN", &format!("name: {}", plan.name_any()))
+            .replace("planDigest: DIGEST", &format!("planDigest: {}", plan.spec.digest))
+            .replace("publicKey: PUBLIC_KEY", &format!("publicKey: {PUBLIC_KEY}"))
+            .replace(
+                "notAfter: NOT_AFTER",
+                &format!("notAfter: {}", tomorrow.strftime("%Y-%m-%dT%H:%M:%SZ")),
+            )
+    };
+    let mut files = vec![];
+    manifests(Path::new(EXAMPLES), true, &mut files)?;
+    let mut ours = 0;
+    for file in files {
+        let text = std::fs::read_to_string(&file)?;
+        if !text.contains("\napiVersion: kubechat.io/") {
+            continue;
+        }
+        ours += 1;
+        // Those that no person of the story applies are a pipeline's, or an administrator's.
+        let by_role = if text.contains("kind: ChatRequest") {
+            "alice"
+        } else {
+            "admin"
+        };
+        let args = ["create", "--dry-run=server", "--validate=strict", "-f", "-"];
+        kubectl_ok(
+            &ctx.cluster,
+            user_of(&text).unwrap_or(by_role),
+            &args,
+            &fill(&text),
+        )
+        .await
+        .with_context(|| file.display().to_string())?;
+    }
+    ensure!(ours >= 6, "only {ours} templates were found");
+    kubectl_ok(&ctx.cluster, "alice", &["delete", "-f", "-"], &session).await?;
     Ok(())
 }
 
