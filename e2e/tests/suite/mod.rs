@@ -23,6 +23,7 @@ mod models;
 mod make_run;
 mod policy;
 mod product;
+mod readme;
 mod reads;
 mod restore;
 mod rights;
@@ -63,6 +64,7 @@ pub(crate) fn all() -> Vec<Test> {
         make_run::tests(),
         policy::tests(),
         product::tests(),
+        readme::tests(),
         reads::tests(),
         restore::tests(),
         rights::tests(),
