@@ -59,12 +59,26 @@ impl<'a> Parser<'a> {
                 Amount::Percent(percent)
             });
         }
+        // "down to a single replica"
+        let lone = self
+            .phrase(&[
+                "a single",
+                "one single",
+                "single",
+                "just one",
+                "only one",
+                "a lone",
+            ])
+            .filter(|len| REPLICA_NOUNS.contains(&self.key(*len)));
         let one = matches!(self.key(0), "a" | "an" | "single" | "one");
         let singular = one
             && !to
             && (matches!(self.key(1), "replica" | "instance" | "copy")
                 || matches!(self.key(1), "more" | "additional" | "extra"));
-        let n = if singular && self.key(0) != "one" {
+        let n = if let Some(len) = lone {
+            self.pos += len;
+            1
+        } else if singular && self.key(0) != "one" {
             self.pos += 1;
             1
         } else {
@@ -112,6 +126,10 @@ impl<'a> Parser<'a> {
 
     /// The word after the number: `replicas`, `web replicas`; a unit of something else is no amount.
     fn after_amount(&mut self, frame: &mut Frame<'a>, amount: Amount) -> Result<Amount, Ask> {
+        // "scale web and api to 3 each"
+        if self.eat(&["each"]) {
+            return Ok(amount);
+        }
         self.eat(&["of"]).then(|| self.eat(&["the"]));
         if typo::is_near(self.key(0), &["replicas", "replica", "instances"]) {
             self.corrected(frame, "replicas", Noun::Replicas);

@@ -123,12 +123,38 @@ impl<'a> Parser<'a> {
 
     /// `restarted most`, `with the most restarts`: which rows come first.
     fn most(&mut self, frame: &mut Frame<'a>) -> Result<bool, Ask> {
-        if !frame.is_read() || !self.eat_phrase(MOST_RESTARTS) {
+        let said = frame.is_read()
+            && (self.eat_phrase(MOST_RESTARTS) || self.attempt(Self::restarts_most).is_some());
+        if !said {
             return Ok(false);
         }
         frame.last = Slot::Other;
         once(&mut frame.sort, SortBy::Restarts, "the order")?;
         Ok(true)
+    }
+
+    /// `that have been restarting the most often`: a restart in any tense, and "most".
+    fn restarts_most(&mut self) -> Option<()> {
+        let before: &[&str] = &[
+            "that", "which", "have", "has", "had", "been", "are", "is", "were", "was", "did", "do", "keep",
+            "keeps", "kept",
+        ];
+        while self.eat(before) {}
+        let restarts: &[&str] = &[
+            "restart",
+            "restarts",
+            "restarted",
+            "restarting",
+            "crash",
+            "crashes",
+            "crashed",
+            "crashing",
+        ];
+        let verb = self.eat(restarts);
+        self.eat(&["the"]);
+        let most = verb && self.eat(&["most"]);
+        self.eat(&["often", "frequently"]);
+        most.then_some(())
     }
 
     /// `that are failing`, `in pending state`, `with status Running`.
@@ -146,7 +172,8 @@ impl<'a> Parser<'a> {
             .checked_sub(1)
             .and_then(|at| self.toks.get(at))
             .is_some_and(|t| t.key.ends_with("n't"));
-        self.eat(&["currently", "still"]);
+        self.eat(&["currently", "still", "keep", "keeps", "kept", "stay", "remain"]);
+        self.eat(&["stuck", "hanging"]);
         self.eat_phrase(STATE_LED);
         let found = vocab::state_at(|i| {
             if negated {

@@ -188,7 +188,10 @@ impl<'a> Parser<'a> {
             self.pos += len;
             return true;
         }
-        self.eat_phrase(POLITE)
+        // "please to show the pods": the word before was taken as politeness already.
+        let before = self.pos.checked_sub(1).and_then(|at| self.toks.get(at));
+        let pleads = before.is_some_and(|t| matches!(t.key.as_str(), "please" | "pls" | "plz"));
+        pleads && self.eat(&["to"]) || self.eat_phrase(POLITE)
     }
 
     fn gerund_after(&mut self, phrases: &[&str]) -> bool {

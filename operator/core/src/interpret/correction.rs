@@ -69,6 +69,14 @@ impl<'a> Parser<'a> {
         }
         self.replace(&mut frame, paused)?;
         self.eat_phrase(&["instead", "then"]);
+        // "scale web, I mean api, to 4": the request goes on.
+        let from = self.pos;
+        let more = self.eat(&[","]) && !self.at_end() && !self.clause_starts() && !self.correction_ahead();
+        if more && self.attribute(&mut frame)? {
+            self.fill(&mut frame)?;
+        } else {
+            self.pos = from;
+        }
         frame.end = self.pos;
         out.frames.pop();
         out.frames.push(frame);

@@ -18,6 +18,13 @@ impl Parser<'_> {
             "create me",
             "make me",
             "give me",
+            "spin up",
+            "launch",
+            "stand up",
+            "bring up",
+            "provision",
+            "deploy",
+            "run",
         ];
         let mut len = self.phrase(verbs)?;
         let creates = matches!(self.key(0), "create" | "new") || self.key(0) == "set";

@@ -164,6 +164,15 @@ impl<'a> Parser<'a> {
             return put(&mut p.class_name, class, "the class");
         }
         self.pos = from;
+        // A name with a dot is no Service.
+        if self.eat(&["for", "at", "on"]) {
+            let host = self.tok(0).map_or(String::new(), |t| t.text.clone());
+            if names::is_subdomain(&host) && host.contains('.') && !names::is_version(&host) {
+                self.pos += 1;
+                return put(&mut p.host, host, "the host");
+            }
+        }
+        self.pos = from;
         self.source(&["Service"], &["to", "for"], p)
     }
 

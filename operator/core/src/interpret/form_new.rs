@@ -9,6 +9,16 @@ use super::phrase::Np;
 use super::token::Shape;
 use super::{Ask, kubectl, names};
 
+/// Words for the types of a Service.
+pub(super) const SERVICE_TYPES: &[(&[&str], &str)] = &[
+    (&["nodeport", "node port", "node-port"], "NodePort"),
+    (
+        &["loadbalancer", "load balancer", "load-balancer"],
+        "LoadBalancer",
+    ),
+    (&["clusterip", "cluster ip", "cluster-ip"], "ClusterIP"),
+];
+
 impl<'a> Parser<'a> {
     /// The name of the object that is made: the first word, or what it is called.
     pub(super) fn new_name(&mut self, frame: &mut Frame<'a>) -> Result<bool, Ask> {
@@ -120,17 +130,14 @@ impl<'a> Parser<'a> {
             if let Some(port) = target {
                 return put(&mut p.target_port, port, "the port of the pods");
             }
-            let kinds: &[(&str, &str)] = &[
-                ("nodeport", "NodePort"),
-                ("loadbalancer", "LoadBalancer"),
-                ("clusterip", "ClusterIP"),
-            ];
             let kind = self.attempt(|parser| {
                 parser.eat(&["as", "with", "of"]);
                 parser.eat(&["a", "an"]);
                 parser.eat(&["type"]);
-                let found = kinds.iter().find(|(word, _)| *word == parser.key(0))?;
-                parser.pos += 1;
+                let found = SERVICE_TYPES
+                    .iter()
+                    .find(|(words, _)| parser.phrase(words).is_some())?;
+                parser.eat_phrase(found.0);
                 parser.eat(&["service"]);
                 Some(found.1.to_owned())
             });

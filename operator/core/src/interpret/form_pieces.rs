@@ -2,7 +2,7 @@
 
 use kubechat_crds::intent::{Action, IntentParams, Taint, TaintEffect};
 
-use super::forms::{Taken, put};
+use super::forms::{ENV_NOUNS, Taken, put};
 use super::frame::Frame;
 use super::parser::Parser;
 use super::words::{self, Measure};
@@ -128,9 +128,9 @@ impl<'a> Parser<'a> {
         let min = self.count()?;
         self.replica_noun();
         let joined = if between {
-            self.eat(&["and", "to", "—", "through"])
+            self.eat_phrase(&["and", "to", "—", "through", "up to", "to at most", "and at most"])
         } else {
-            self.eat(&["to", "—"])
+            self.eat_phrase(&["to", "—", "up to"])
         };
         let max = if joined { self.count()? } else { return None };
         self.replica_noun();
@@ -335,6 +335,7 @@ impl<'a> Parser<'a> {
                 return Err(Ask::new("To remove a variable, say its name without a value"));
             }
             self.pos += 1;
+            self.eat_phrase(ENV_NOUNS);
             return variable_is(&mut taken.params, name, value);
         }
         let shouted = tok.text.chars().any(|c| c.is_ascii_uppercase()) && !tok.text.contains('/');

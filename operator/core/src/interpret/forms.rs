@@ -11,7 +11,7 @@ use super::frame::{Frame, once};
 use super::parser::Parser;
 use super::scope::Scope;
 use super::vocab::{self, Form, Verb};
-use super::{Ask, Draft, form_create, form_net, form_pieces, names, sentence};
+use super::{Ask, Draft, form_create, form_net, form_new, form_pieces, names, sentence};
 use crate::catalogue;
 
 /// What a form has taken so far.
@@ -124,7 +124,7 @@ const ENV_SET: &[&str] = &[
     "set-env",
 ];
 const ENV_REMOVE: &[&str] = &["unset", "remove", "delete", "drop", "clear", "get rid of"];
-const ENV_NOUNS: &[&str] = &[
+pub(super) const ENV_NOUNS: &[&str] = &[
     "env",
     "envs",
     "env var",
@@ -144,7 +144,8 @@ const ENV_NOUNS: &[&str] = &[
 impl<'a> Parser<'a> {
     /// Whether a form opens here: its action and the words it takes.
     pub(super) fn form_here(&self) -> Option<(Action, usize)> {
-        if let Some(found) = self.env_here().or_else(|| self.create_here()) {
+        let own = self.env_here().or_else(|| self.create_here());
+        if let Some(found) = own.or_else(|| self.service_here()).or_else(|| self.grant_here()) {
             return Some(found);
         }
         let fits = |opening: &&Opening, len: usize| {
@@ -172,6 +173,34 @@ impl<'a> Parser<'a> {
         OPENINGS.iter().find(opens).map(|o| (o.action, 1))
     }
 
+    /// "create a load balancer service for web": the type stands before the noun, and is read as a piece.
+    fn service_here(&self) -> Option<(Action, usize)> {
+        let len = self.phrase(&[
+            "create a",
+            "create an",
+            "create the",
+            "create",
+            "add a",
+            "make a",
+            "make an",
+            "set up a",
+        ])?;
+        let kind = form_new::SERVICE_TYPES
+            .iter()
+            .filter_map(|(words, _)| vocab::phrase_len(words, |i| self.key(len + i)))
+            .max()?;
+        let service = self.key(len + kind) == "service";
+        let led = matches!(self.key(len + kind + usize::from(service)), "for" | "of");
+        led.then_some((Action::Expose, len))
+    }
+
+    /// "give user anna the role view"
+    fn grant_here(&self) -> Option<(Action, usize)> {
+        let whom = matches!(self.key(1), "user" | "group" | "serviceaccount")
+            || self.key(1) == "service" && self.key(2) == "account";
+        (self.key(0) == "give" && whom).then_some((Action::BindRole, 1))
+    }
+
     fn env_here(&self) -> Option<(Action, usize)> {
         for (action, verbs) in [(Action::SetEnv, ENV_SET), (Action::SetEnv, ENV_REMOVE)] {
             let Some(mut len) = self.phrase(verbs) else {
@@ -186,6 +215,11 @@ impl<'a> Parser<'a> {
             ahead.pos = self.pos + len;
             if let Some(noun) = ahead.phrase(ENV_NOUNS) {
                 return Some((action, len + noun));
+            }
+            // "set LOG=debug env on web": the variable stands first, and is read with what follows it.
+            ahead.pos += 1;
+            if self.text(len).contains('=') && ahead.phrase(ENV_NOUNS).is_some() {
+                return Some((action, len));
             }
         }
         None

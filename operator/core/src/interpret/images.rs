@@ -79,7 +79,10 @@ impl<'a> Parser<'a> {
             return plain || self.key(0) == "latest" && vocab::noun(self.key(1)).is_none();
         }
         let upgrade = frame.verb == Verb::Upgrade && number;
-        led && (upgrade || (names::is_version(text) && !decimal_count && vocab::noun(self.key(1)).is_none()))
+        // "deploy v2 of web": what is deployed is a version.
+        let direct = frame.verb == Verb::Use && matches!(self.key(1), "of" | "for" | "to" | "on");
+        (led || direct)
+            && (upgrade || (names::is_version(text) && !decimal_count && vocab::noun(self.key(1)).is_none()))
     }
 
     /// `to the previous version`, `to revision 3`.

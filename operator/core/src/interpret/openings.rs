@@ -4,7 +4,7 @@ use super::clause::Mood;
 use super::frame::{Frame, Revision, Slot};
 use super::parser::{KindRef, Parser};
 use super::phrase::Np;
-use super::tables::{CAN_I_GET, NOMINAL, SCHEDULED, TOLD, UNDO_HEADS, UNDONE, WANT};
+use super::tables::{CAN_I_GET, LINES, NOMINAL, SCHEDULED, TOLD, UNDO_HEADS, UNDONE, WANT};
 use super::vocab::{self, Form, Noun, Verb};
 use super::{Ask, guard, typo};
 
@@ -23,6 +23,12 @@ impl<'a> Parser<'a> {
         if matches!(word, "apply" | "attach") && label_near {
             self.pos += 1;
             return Ok(Frame::new(Verb::Add, word, start));
+        }
+        // "take the label tier off web"
+        let off = || (3..8).any(|i| self.key(i) == "off");
+        if word == "take" && label_near && off() {
+            self.pos += 1;
+            return Ok(Frame::new(Verb::Delete, word, start));
         }
         if let Some(name) = guard::unsupported(self) {
             return Err(name);
@@ -107,7 +113,21 @@ impl<'a> Parser<'a> {
                 self.eat_phrase(SCHEDULED);
             }
             Verb::Ask | Verb::Show => {
-                self.eat_phrase(TOLD);
+                // "show me what web logged"
+                let said = self.attempt(|p| {
+                    p.eat(&["me", "us"]);
+                    p.said()
+                });
+                match said {
+                    Some(said) => {
+                        frame.verb = said.verb;
+                        frame.nouns = said.nouns;
+                        frame.targets = said.targets;
+                    }
+                    None => {
+                        self.eat_phrase(TOLD);
+                    }
+                }
             }
             _ => {}
         }
@@ -186,6 +206,9 @@ impl<'a> Parser<'a> {
         self.attempt(|p| {
             let get = p.eat_phrase(CAN_I_GET);
             let led = get || p.eat_phrase(WANT);
+            if led && p.eat_phrase(&["a list of", "the list of", "list of", "an overview of"]) {
+                return Some(Frame::new(Verb::List, "list", start));
+            }
             let verb_next = p.verb_here(0, Form::Base).is_some() || p.key(0) == "to";
             let base = p.pos;
             if (led || wanted) && p.passive().is_some() {
@@ -249,7 +272,7 @@ impl<'a> Parser<'a> {
         self.pos = start;
         let lines = self.eat_phrase(&["last", "the last", "the latest", "latest"])
             && self.number().is_some()
-            && self.key(0).starts_with("line");
+            && self.phrase(LINES).is_some();
         self.pos = start;
         if lines {
             return Ok(Frame::new(Verb::Show, "show", start));

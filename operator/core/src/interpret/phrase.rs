@@ -1,7 +1,7 @@
 //! Noun phrases: `the web and api deployments`, `deploy/nginx`, `all pods`, `pods of web`, `it`.
 
 use super::parser::{KindRef, Parser};
-use super::tables::{JOINS, NAMED, OWNED_BY};
+use super::tables::{JOINS, MOST_RESTARTS, NAMED, OWNED_BY};
 use super::token::Shape;
 use super::vocab::{self, Form};
 use super::{Ask, names};
@@ -143,7 +143,8 @@ impl<'a> Parser<'a> {
                     self.pos += 1;
                     return;
                 }
-                "the" | "my" | "our" | "your" | "both" => self.pos += 1,
+                // As it is mistyped most.
+                "the" | "teh" | "hte" | "my" | "our" | "your" | "both" => self.pos += 1,
                 "a" | "an" if super::words::number(|i| self.key(i)).is_none() => {
                     np.indefinite = true;
                     self.pos += 1;
@@ -222,6 +223,11 @@ impl<'a> Parser<'a> {
     fn element_name(&self, after_kind: bool, continued: bool) -> bool {
         // "I want web restarted": the participle is no part of the name.
         if continued && self.verb_here(0, Form::Participle).is_some() {
+            return false;
+        }
+        // "pods sorted by restarts", "service web port 80"
+        let port = self.key(0) == "port" && super::words::number(|i| self.key(1 + i)).is_some();
+        if continued && (port || self.phrase(MOST_RESTARTS).is_some()) {
             return false;
         }
         // `configmaps a, b and c`

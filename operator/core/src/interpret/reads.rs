@@ -44,10 +44,10 @@ impl<'a> Parser<'a> {
         None
     }
 
-    /// "what did web log".
-    fn said(&mut self) -> Option<Frame<'a>> {
+    /// "what did web log", "what web logged".
+    pub(super) fn said(&mut self) -> Option<Frame<'a>> {
         let start = self.pos;
-        if !self.eat_phrase(&["what did", "what does", "what has", "what is", "what do"]) {
+        if !self.eat_phrase(&["what did", "what does", "what has", "what is", "what do", "what"]) {
             return None;
         }
         let nps = self.noun_phrases().ok().filter(|nps| !nps.is_empty())?;

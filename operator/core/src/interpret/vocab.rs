@@ -83,7 +83,7 @@ const VERBS: &[(Verb, &[&str])] = &[
         "what can you tell me about", "what do you know about", "learn more about",
     ]),
     (Verb::Logs, &["tail", "log"]),
-    (Verb::Count, &["count", "tally", "count up", "how many"]),
+    (Verb::Count, &["count", "tally", "count up", "how many", "how much"]),
     (Verb::RolloutStatus, &["rollout status"]),
     (Verb::Scale, &["scale", "rescale", "resize"]),
     (Verb::ScaleUp, &["scale up", "scale out", "upscale"]),
