@@ -414,47 +414,6 @@ async fn a_clock_that_runs_ahead_ends_a_plan_early_and_sends_nothing() {
 }
 
 #[tokio::test]
-async fn a_plan_whose_time_ends_midway_is_interrupted_and_says_what_was_done() {
-    for restarted in [false, true] {
-        let mut world = World::new();
-        let steps = world.propose(&[Verb::Label, Verb::Scale]).await;
-        let end = jiff::Timestamp::now()
-            .checked_add(jiff::SignedDuration::from_secs(4))
-            .unwrap();
-        let text = end.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-        world.rewrite(true, |plan| plan.expires_at = text);
-        let process = world.start(Fuse::at(Point::AfterResult)).await;
-        let Ran::Stopped(stopped) = process.reconcile(world.plan()).await else {
-            panic!("not passed: {}", says(&world.plan()));
-        };
-        while jiff::Timestamp::now() < end {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        if restarted {
-            drop(stopped);
-            let _ = world.start(Fuse::long()).await.look(&world).await;
-        } else {
-            let _ = stopped.resume().await;
-        }
-        let plan = world.plan();
-        let said = says(&plan);
-        assert_eq!(phase(&plan), PlanPhase::Interrupted, "{said}");
-        for words in [
-            "the plan expired at",
-            "stopped midway",
-            "Done: s1",
-            "kubechat rollback plan",
-        ] {
-            assert!(said.contains(words), "{words:?} in {said}");
-        }
-        assert_eq!(
-            (world.writes(&steps[0]), world.writes(&steps[1])),
-            (vec![1], vec![0])
-        );
-    }
-}
-
-#[tokio::test]
 async fn a_right_that_is_lost_midway_interrupts_and_says_what_was_done() {
     let plan = halfway(true, |world, _| world.server.allow(false)).await;
     let said = says(&plan);

@@ -190,10 +190,14 @@ async fn a_provider_serves_only_the_namespaces_it_names_however_it_is_chosen() {
             "ProviderNotAllowed",
         ),
         (
-            json!({"type": "Ollama", "endpoint": "http://ollama.ai.svc:11434"}),
-            "NotSupported",
+            json!({"type": "Ollama", "endpoint": "http://ollama.ai.svc:11434", "allowedNamespaces": ["demo"]}),
+            "",
         ),
-        (Value::Null, "NotSupported"),
+        (
+            json!({"type": "Ollama", "endpoint": "http://ollama.ai.svc:11434", "allowedNamespaces": ["other"]}),
+            "ProviderNotAllowed",
+        ),
+        (Value::Null, "ProviderNotAllowed"),
     ] {
         for by_session in [false, true] {
             let mut world = World::new();
