@@ -234,7 +234,7 @@ async fn a_session_gives_its_turns_a_provider_that_is_there_and_for_them(ctx: Ar
             "missing",
             "no-such-provider",
             failed,
-            "NotSupported",
+            "ProviderNotAllowed",
             "there is no AIProvider no-such-provider".to_owned(),
         ),
     ] {

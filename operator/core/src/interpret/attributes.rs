@@ -11,6 +11,11 @@ use super::tables::{
 use super::vocab::{self, Noun, Verb};
 use super::{Ask, flags, typo};
 
+/// Words by which objects are picked, before what they have.
+const PICKS: &[&str] = &[
+    "with", "using", "running", "uses", "use", "run", "runs", "have", "having", "has", "by", "on",
+];
+
 impl<'a> Parser<'a> {
     /// Takes one phrase that is not the objects themselves.
     pub(super) fn attribute(&mut self, frame: &mut Frame<'a>) -> Result<bool, Ask> {
@@ -29,7 +34,7 @@ impl<'a> Parser<'a> {
             || self.image(frame)?
             || self.amount(frame)?
             || self.container(frame)?
-            || self.noun(frame)
+            || self.noun(frame)?
             || self.read_filler(frame))
     }
 
@@ -255,13 +260,13 @@ impl<'a> Parser<'a> {
     }
 
     /// A word for what the clause is about.
-    fn noun(&mut self, frame: &mut Frame<'a>) -> bool {
+    fn noun(&mut self, frame: &mut Frame<'a>) -> Result<bool, Ask> {
         let from = self.pos;
         if frame.can_scale()
             && self.eat_phrase(&["the number of", "number of", "the count of", "the amount of"])
         {
             frame.nouns.push(Noun::Replicas);
-            return true;
+            return Ok(true);
         }
         let mut previous = false;
         while vocab::noun(self.key(0)).is_none() && BEFORE_NOUN.contains(&self.key(0)) {
@@ -271,15 +276,33 @@ impl<'a> Parser<'a> {
         let Some(noun) = vocab::noun(self.key(0)) else {
             let near = frame.can_scale() && typo::is_near(self.key(0), &["replicas", "replica", "instances"]);
             self.pos = if near { self.pos } else { from };
-            return near && self.corrected(frame, "replicas", Noun::Replicas);
+            return Ok(near && self.corrected(frame, "replicas", Noun::Replicas));
         };
         self.pos += 1;
         if noun == Noun::Replicas {
             self.eat(&["count"]);
         }
         frame.previous |= previous && matches!(noun, Noun::Logs | Noun::Container);
+        if noun == Noun::Image && frame.is_read() && self.is_image_looked_for(from) {
+            return Err(Ask::with(
+                "Objects are not picked by their image; list them, or pick them by a label",
+                vec!["list pods labelled app=web".to_owned()],
+            ));
+        }
         frame.nouns.push(noun);
-        true
+        Ok(true)
+    }
+
+    /// Whether the image is what objects are picked by (`with image nginx`, `using the nginx image`): its name would be read as
+    /// one of an object. `noun`: where the word for it stands.
+    fn is_image_looked_for(&self, noun: usize) -> bool {
+        let before = |back: usize| {
+            let at = noun.checked_sub(back).and_then(|at| self.toks.get(at));
+            at.map_or("", |tok| tok.key.as_str())
+        };
+        let picks = |word| PICKS.contains(&word);
+        let article = matches!(before(2), "the" | "a" | "an");
+        self.is_name(0) || self.is_quoted(0) || picks(before(2)) || (article && picks(before(3)))
     }
 
     pub(super) fn corrected(&mut self, frame: &mut Frame<'a>, read: &str, noun: Noun) -> bool {
