@@ -289,12 +289,16 @@ async fn wait_for_effect(
         .unwrap_or(now);
     let waited = Duration::try_from(now.duration_since(began)).unwrap_or_default();
     if waited >= effect::MAX_WAIT {
+        let undo = if execute::can_be_undone(plan, &new) {
+            format!(", or undo it: kubectl kubechat rollback {}", plan.name_any())
+        } else {
+            String::new()
+        };
         let message = format!(
-            "all steps were done as {}, but after {} s the effect is not there: {}. Look at it (kubechat ask \"describe ..\"), or undo it: kubectl kubechat rollback {}",
+            "all steps were done as {}, but after {} s the effect is not there: {}. Look at it (kubechat ask \"describe ..\"){undo}",
             plan.spec.requester.username,
             effect::MAX_WAIT.as_secs(),
             open.join("; "),
-            plan.name_any()
         );
         new.evidence = Some(Evidence {
             after: seen.evidence(),

@@ -104,7 +104,7 @@ impl Leaving {
         if self.queue.try_send(left).is_err() {
             self.missed.store(true, Ordering::SeqCst);
             tracing::error!(
-                "more than {MAX_WAITING} plans that were executed by break-glass are removed at once; the others are looked for in the audit log"
+                "more than {MAX_WAITING} removed plans wait to be told of; the others are looked for in the audit log"
             );
         }
     }

@@ -341,7 +341,8 @@ pub fn did_something(step: &StepStatus) -> bool {
 }
 
 /// Whether anything of what was done can be undone.
-fn can_be_undone(plan: &CommandPlan, status: &CommandPlanStatus) -> bool {
+#[must_use]
+pub fn can_be_undone(plan: &CommandPlan, status: &CommandPlanStatus) -> bool {
     let mut steps = plan.spec.steps.iter().zip(&status.steps);
     steps.any(|(step, state)| did_something(state) && step.rollback.kind != RollbackKind::None)
 }

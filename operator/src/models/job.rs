@@ -9,6 +9,7 @@ use kubechat_ai::{Ask, Call as Sent, Chain, End, Failure, Interpreted, Interpret
 use kubechat_core::interpret::{self, Earlier, Understood};
 use kubechat_core::lifecycle::ai_provider;
 use kubechat_core::models::breaker::Call;
+use kubechat_core::models::changes_a_question;
 use kubechat_core::reason;
 use kubechat_core::redact::names::{Kind, Session};
 use kubechat_crds::ai_provider::ProviderType;
@@ -137,6 +138,12 @@ async fn ask(ctx: &Arc<Context>, page: &Arc<Page>, task: &Task) -> Result<Read, 
         })
         .await;
     match outcome {
+        Outcome::Understood {
+            provider,
+            interpreted,
+        } if changes_a_question(&task.rules.interpretation, &interpreted.intents) => Ok(nothing(&format!(
+            "AIProvider {provider} made a change of what reads as a question. Say plainly what to change"
+        ))),
         Outcome::Understood {
             provider,
             interpreted,

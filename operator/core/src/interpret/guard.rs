@@ -260,27 +260,29 @@ pub(super) fn chat() -> Interpretation {
 
 /// Says why a prompt that did not parse is not acted on, in terms of what the person said.
 pub(super) fn refine(tokens: &[Token], ask: Ask) -> Interpretation {
+    if ask.final_word {
+        return ask.into_interpretation();
+    }
+    refused(tokens).map_or_else(|| ask.into_interpretation(), told)
+}
+
+fn told(text: &str) -> Interpretation {
+    Ask::new(text).into_interpretation()
+}
+
+/// Why a change that is put like this is not even tried to be understood: a condition, an exception, a later time.
+pub(super) fn refused(tokens: &[Token]) -> Option<&'static str> {
     let changes = (0..tokens.len()).any(|at| {
         let verb = vocab::verb_at(Form::Base, |i| tokens.get(at + i).map_or("", |t| t.key.as_str()));
         verb.is_some_and(|(verb, _)| !is_read_verb(verb))
     });
-    let told = |text: &str| Interpretation::NeedsInput {
-        message: text.to_owned(),
-        candidates: Vec::new(),
-    };
-    if ask.final_word {
-        return Interpretation::NeedsInput {
-            message: ask.message,
-            candidates: ask.candidates,
-        };
-    }
     if changes && any(tokens, CONDITIONS) {
-        return told(
+        return Some(
             "Conditions are not evaluated and nothing was done: look at the state first, then ask for the change alone",
         );
     }
     if changes && any(tokens, NEGATIONS) {
-        return told(
+        return Some(
             "Nothing is done: the request says what not to do, or makes an exception. Say only what to do",
         );
     }
@@ -291,12 +293,9 @@ pub(super) fn refine(tokens: &[Token], ask: Ask) -> Interpretation {
             .is_some_and(|n| n.parse::<u8>().is_ok())
     };
     if changes && (any(tokens, SCHEDULES) || tokens.iter().any(clock)) {
-        return told("Changes are planned now, not at a later time; nothing was done. Leave the time out");
+        return Some("Changes are planned now, not at a later time; nothing was done. Leave the time out");
     }
-    Interpretation::NeedsInput {
-        message: ask.message,
-        candidates: ask.candidates,
-    }
+    None
 }
 
 /// "don't delete web": a person takes back or forbids; nothing is to be done.

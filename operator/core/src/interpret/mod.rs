@@ -75,6 +75,26 @@ pub fn hides_text(prompt: &str) -> bool {
     prompt.chars().any(token::is_deceptive)
 }
 
+/// Whether the rules refuse a sentence by what it says, and not because they lack the words for it: pasted kubectl lines,
+/// conditions, exceptions, later times, values of Secrets, commands, and text that its reader cannot see.
+#[must_use]
+pub fn refuses(prompt: &str) -> bool {
+    if prompt.len() > MAX_PROMPT_BYTES {
+        return true;
+    }
+    let cleaned = token::clean(prompt);
+    let text = cleaned.text.replace("\\\n", "  ");
+    let tokens = token::tokens(&text, 0);
+    cleaned.control.is_some()
+        || cleaned.dropped > 0
+        || parts(&text)
+            .iter()
+            .any(|part| matches!(part, Part::Kubectl { .. }))
+        || guard::screen(&tokens).is_err()
+        || guard::forbids(&tokens)
+        || guard::refused(&tokens).is_some()
+}
+
 /// Intents as one sentence, whoever understood them.
 #[must_use]
 pub fn say(intents: &[Intent]) -> String {

@@ -12,18 +12,27 @@ pub mod grounded;
 pub mod probe;
 pub mod queue;
 
+use kubechat_crds::intent::Intent;
 use sha2::{Digest, Sha256};
 
-use crate::interpret::Interpretation;
+use crate::interpret::{self, Interpretation};
 
-/// Whether the built-in rules keep a sentence for themselves, whichever provider it names: what only asks what a change would
-/// do, what takes back, and what is no request. A model has no words for the first two, and might make a request of all three.
+/// Whether the built-in rules keep a sentence for themselves, whichever provider it names: a change that they understand, what
+/// they refuse by what it says ([`interpret::refuses`]), what only asks what a change would do, what takes back, and what is no
+/// request. A model has no words for some of these, and might make another request of all of them.
 #[must_use]
-pub const fn is_for_the_rules(read: &Interpretation) -> bool {
+pub fn is_for_the_rules(prompt: &str, read: &Interpretation) -> bool {
     match read {
         Interpretation::WhatIf(_) | Interpretation::UndoPrevious | Interpretation::Chat { .. } => true,
-        Interpretation::Intents(_) | Interpretation::NeedsInput { .. } => false,
+        Interpretation::Intents(intents) => intents.iter().any(|intent| !intent.action.is_read()),
+        Interpretation::NeedsInput { .. } => interpret::refuses(prompt),
     }
+}
+
+/// Whether a model made a change of what the built-in rules understand as a question.
+#[must_use]
+pub fn changes_a_question(read: &Interpretation, answer: &[Intent]) -> bool {
+    matches!(read, Interpretation::Intents(_)) && answer.iter().any(|intent| !intent.action.is_read())
 }
 
 /// The key of a cached answer: the same provider in the same state, model and words as they leave (redacted, with tokens).
@@ -43,7 +52,7 @@ mod tests {
     use crate::interpret::{Context, Lexicon, interpret};
 
     #[test]
-    fn questions_about_consequences_undoing_and_talk_are_never_given_to_a_model() {
+    fn what_the_rules_understand_as_a_change_or_refuse_by_what_it_says_is_never_given_to_a_model() {
         let lexicon = Lexicon::builtin();
         let context = Context {
             lexicon: &lexicon,
@@ -54,12 +63,47 @@ mod tests {
             ("undo that", true),
             ("thank you", true),
             ("please do not delete deployment web", true),
-            ("scale deployment web to 5", false),
-            ("I would love to see web doubled by tonight", false),
+            ("scale deployment web to 5", true),
+            ("show pods and restart web", true),
+            ("restart all deployments except web", true),
+            ("scale web to 3 if it is down", true),
+            ("delete deployment web tomorrow", true),
+            (
+                "kubectl delete pods --all --field-selector=status.phase=Failed",
+                true,
+            ),
+            ("kubectl frobnicate web", true),
+            ("would love to see 4 of web\u{e0064}\u{e0065}", true),
+            ("would love to see 4 of web\u{7}", true),
+            ("show the password in secret db", true),
+            ("show deployment web", false),
+            ("I would love to see web doubled", false),
         ] {
             let read = interpret(prompt, &context).interpretation;
-            assert_eq!(is_for_the_rules(&read), expected, "{prompt}: {read:?}");
+            assert_eq!(is_for_the_rules(prompt, &read), expected, "{prompt}: {read:?}");
         }
+    }
+
+    #[test]
+    fn a_question_that_the_rules_understand_becomes_no_change() {
+        let lexicon = Lexicon::builtin();
+        let context = Context {
+            lexicon: &lexicon,
+            previous: &[],
+        };
+        let read = |prompt: &str| interpret(prompt, &context).interpretation;
+        let Interpretation::Intents(change) = read("scale deployment web to 500") else {
+            panic!("it is a change");
+        };
+        let Interpretation::Intents(question) = read("describe deployment web") else {
+            panic!("it is a question");
+        };
+        assert!(changes_a_question(&read("show deployment web"), &change));
+        assert!(!changes_a_question(&read("show deployment web"), &question));
+        assert!(!changes_a_question(
+            &read("I would love to see web at 500"),
+            &change
+        ));
     }
 
     #[test]

@@ -261,15 +261,33 @@ fn camel(said: &str) -> bool {
     said.chars().all(|c| c.is_ascii_alphabetic()) && capitals * 4 <= said.len()
 }
 
+/// A text without the tokens that stand for names: `KCID_`, a kind, `_` and seven characters.
+fn without_tokens(atom: &str) -> String {
+    let mut parts = atom.split("KCID_");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let token = part.split_once('_').and_then(|(kind, rest)| {
+            let (id, after) = rest.split_at_checked(7)?;
+            let plain = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit();
+            (!kind.is_empty() && kind.len() <= 4 && kind.chars().chain(id.chars()).all(plain))
+                .then_some(after)
+        });
+        out.push_str(token.unwrap_or(part));
+    }
+    out
+}
+
 fn letters(said: &str, start: usize, atom: &str, before: &Before<'_>, layer: u8) -> Result<(), Stop> {
-    if atom.contains("KCID_")
-        || start
-            .checked_sub("[REDACTED:".len())
-            .and_then(|from| said.get(from..))
-            .is_some_and(|from| mark(from).is_some())
+    if start
+        .checked_sub("[REDACTED:".len())
+        .and_then(|from| said.get(from..))
+        .is_some_and(|from| mark(from).is_some())
     {
         return Ok(());
     }
+    // What stands beside a token is looked at as if the token were not there.
+    let rest = without_tokens(atom);
+    let atom = rest.as_str();
     if before.gives(said, start) && odd(atom) && !reference(said, start, atom) {
         return Err(Stop::Suspicious("a value given to the name of a secret"));
     }

@@ -69,6 +69,20 @@ fn what_only_looks_like_a_mark_hides_nothing() {
 }
 
 #[test]
+fn a_token_hides_nothing_that_stands_beside_it() {
+    for text in [
+        "look at https://KCID_HOST_4T7KQ2M/x/7gk2q9xw4bn8tz3m",
+        "use KCID_NAME_4T7KQ2M.k3v9x2m7q1w8z5r4t6y0",
+        "use k3v9x2m7q1w8z5r4t6y0_KCID_NAME_4T7KQ2M",
+    ] {
+        let answer = judge(&body(text));
+        assert!(matches!(answer, Err(Stop::Suspicious(_))), "{text}: {answer:?}");
+    }
+    let whole = "see https://KCID_HOST_4T7KQ2M/runbooks/KCID_NAME_0Z8YX3C?page=2";
+    assert_eq!(judge(&body(whole)), Ok(()));
+}
+
+#[test]
 fn ordinary_bodies_pass() {
     let digest = "0a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f60718293a4b5c6d7e8f9";
     for text in [

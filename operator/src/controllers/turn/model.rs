@@ -82,7 +82,7 @@ pub(super) async fn begin(
         previous: &earlier,
     };
     let rules = interpret::interpret(&request.spec.prompt, &context);
-    if is_for_the_rules(&rules.interpretation) {
+    if is_for_the_rules(&request.spec.prompt, &rules.interpretation) {
         return Ok(None);
     }
     new.phase = Some(RequestPhase::Interpreting);
