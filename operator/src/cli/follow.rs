@@ -16,7 +16,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::render::{Tone, answer, plan, progress, status};
 use super::turn::{Standing, Turn, may_self_confirm};
-use super::ui::{Reply, Ui, is_yes};
+use super::ui::{Interrupts, Reply, Ui, is_yes};
 
 /// Whether the requester is asked to confirm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +92,7 @@ struct Follower<'a> {
 
 impl Follower<'_> {
     async fn run(&mut self) -> Result<Exit, CliError> {
+        let mut interrupts = Interrupts::listen();
         loop {
             if let Some(exit) = self.look().await? {
                 return Ok(exit);
@@ -101,7 +102,7 @@ impl Follower<'_> {
                 change = next(&mut self.requests) => self.request_changed(change)?,
                 change = next(&mut self.plans) => self.plan_changed(change)?,
                 () = tokio::time::sleep_until(self.how.deadline) => return Ok(self.late()),
-                _ = tokio::signal::ctrl_c() => return Ok(self.leave(Exit::Interrupted, "Left alone, not stopped.")),
+                () = interrupts.next() => return Ok(self.leave(Exit::Interrupted, "Left alone, not stopped.")),
             }
         }
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use kube::Resource;
 use serde::Serialize;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -142,6 +143,8 @@ impl Ui {
     /// Asks the person. The question is code's, not data's.
     pub(crate) async fn ask(&mut self, question: &str, deadline: Option<Instant>) -> Reply {
         self.quiet();
+        // Listened for before the question stands there: a Ctrl-C in between would be lost, and the question wait on.
+        let mut interrupts = Interrupts::listen();
         put(&mut std::io::stderr().lock(), &format!("{question} "));
         let (send, answer) = oneshot::channel();
         // A thread of its own, never joined: a read of stdin cannot be cancelled, and must not hold up the exit.
@@ -157,13 +160,33 @@ impl Ui {
         };
         let reply = tokio::select! {
             line = answer => Reply::Line(line.unwrap_or_default()),
-            _ = tokio::signal::ctrl_c() => Reply::Interrupted,
+            () = interrupts.next() => Reply::Interrupted,
             () = late => Reply::TimedOut,
         };
         if !matches!(reply, Reply::Line(_)) {
             put(&mut std::io::stderr().lock(), "\n");
         }
         reply
+    }
+}
+
+/// Ctrl-C, from when it is listened for: one that comes while nobody waits for it is kept.
+pub(crate) struct Interrupts(Option<Signal>);
+
+impl Interrupts {
+    /// Begins to listen. Where that cannot be, Ctrl-C ends the program as it ends every other.
+    pub(crate) fn listen() -> Self {
+        Self(signal(SignalKind::interrupt()).ok())
+    }
+
+    /// Waits for the next one.
+    pub(crate) async fn next(&mut self) {
+        match &mut self.0 {
+            Some(signal) => {
+                signal.recv().await;
+            }
+            None => std::future::pending().await,
+        }
     }
 }
 
