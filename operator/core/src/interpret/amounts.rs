@@ -128,7 +128,11 @@ impl<'a> Parser<'a> {
     fn after_amount(&mut self, frame: &mut Frame<'a>, amount: Amount) -> Result<Amount, Ask> {
         // "scale web and api to 3 each"
         if self.eat(&["each"]) {
-            return Ok(amount);
+            let over = self.at_end()
+                || self.hard_stop()
+                || self.soft_join()
+                || matches!(self.key(0), "in" | "of" | "for" | "from" | "on");
+            return if over { Ok(amount) } else { Err(self.unclear()) };
         }
         self.eat(&["of"]).then(|| self.eat(&["the"]));
         if typo::is_near(self.key(0), &["replicas", "replica", "instances"]) {

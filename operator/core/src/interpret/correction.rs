@@ -70,10 +70,14 @@ impl<'a> Parser<'a> {
         self.replace(&mut frame, paused)?;
         self.eat_phrase(&["instead", "then"]);
         // "scale web, I mean api, to 4": the request goes on.
-        let from = self.pos;
+        let (from, places) = (self.pos, frame.namespaces.len());
+        let placed = places > 0 || frame.all_namespaces;
         let more = self.eat(&[","]) && !self.at_end() && !self.clause_starts() && !self.correction_ahead();
         if more && self.attribute(&mut frame)? {
             self.fill(&mut frame)?;
+            if placed && frame.namespaces.len() > places {
+                return Err(Ask::new("In which namespace? Say the whole request again").firm());
+            }
         } else {
             self.pos = from;
         }

@@ -64,9 +64,6 @@ impl<'a> Parser<'a> {
         if self.at_end() || self.hard_stop() {
             return Ok(true);
         }
-        // "scale web to 3 and api to 2, all in prod": the place of every one of them.
-        let place = matches!(self.key(0), "all" | "both" | "each") && matches!(self.key(1), "in" | "from");
-        self.pos += usize::from(place && frame.gap && frame.amount.is_some());
         let ends = self.clause_starts() && !self.nominal_ahead(frame);
         if ends || self.correction_ahead() {
             self.pos = from;

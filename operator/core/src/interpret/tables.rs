@@ -155,10 +155,10 @@ pub(super) const POLITE: &[&str] = &[
     "it is time to", "want to", "need to", "gonna", "i wanna", "wanna", "let me", "i would like", "hey there",
     "hi there", "hello there", "second", "lastly", "could i", "can i please", "may i please", "i'm going to",
     "i will", "i'll", "and then", "once again", "just", "for a start", "@kubechat", "would you please",
-    "i'd appreciate it if you could", "any chance you could", "any chance you can", "please to", "be able to",
-    "is possible to", "it is possible to", "would you be able to", "are you able to", "will you be able to",
+    "i'd appreciate it if you could", "any chance you could", "any chance you can", "please to",
+    "would you be able to", "are you able to", "will you be able to",
     "i wish to", "we wish to", "i would want to", "we would want to", "i'd want to", "can we please",
-    "could we please", "i'd need to", "i'd need you to", "i would need to", "i would need you to",
+    "could we please", "i'd need you to", "i would need you to",
 ];
 
 /// Mind.
