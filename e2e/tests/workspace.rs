@@ -208,6 +208,33 @@ fn the_product_starts_no_other_program() -> Result<()> {
         "execve",
     ];
     assert_eq!(lines_with(&sources(&PRODUCT)?, &words), [""; 0]);
+    // Without web sockets its client can neither run anything in a pod nor attach to one.
+    let linked = tree("kubechat-operator")?;
+    assert!(linked.contains("kube-client"), "{linked:?}");
+    for way in ["tokio-tungstenite", "tungstenite"] {
+        assert!(!linked.contains(way), "the product is linked with {way}");
+    }
+    Ok(())
+}
+
+#[test]
+fn nothing_but_the_prompt_of_a_turn_is_read_as_a_request() -> Result<()> {
+    // No log, event, annotation or answer ever comes to the interpreter: it is called with what admission sealed.
+    let calls = lines_with(
+        &sources(&PRODUCT)?,
+        &["interpret::interpret(", "interpret::interpret;"],
+    );
+    let calls: Vec<_> = calls.iter().filter(|line| !line.contains("_tests.rs:")).collect();
+    let places = [
+        "operator/src/compile/mod.rs:",
+        "operator/src/controllers/turn/model.rs:",
+    ];
+    assert_eq!(calls.len(), places.len(), "{calls:?}");
+    for (call, place) in calls.into_iter().zip(places) {
+        let sealed =
+            call.contains("(&turn.request.spec.prompt, ") || call.contains("(&request.spec.prompt, ");
+        assert!(call.starts_with(place) && sealed, "{call}");
+    }
     Ok(())
 }
 

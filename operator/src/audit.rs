@@ -16,6 +16,7 @@ use kubechat_audit::{
 use kubechat_crds::audit_policy::AuditLevel;
 use kubechat_crds::{AuditPolicySpec, ChatRequest, CommandPlan, Identity};
 use serde_json::Value;
+use tokio::sync::Mutex;
 
 use crate::error::Error;
 use crate::metrics::Metrics;
@@ -78,6 +79,8 @@ pub struct Audit {
     spool: Option<Spool>,
     levels: Arc<RwLock<AuditPolicySpec>>,
     metrics: Arc<Metrics>,
+    /// Held while somebody says of a plan, once, that it is gone.
+    parting: Arc<Mutex<()>>,
 }
 
 impl std::fmt::Debug for Audit {
@@ -95,6 +98,7 @@ impl Audit {
             spool: None,
             levels: Arc::default(),
             metrics,
+            parting: Arc::default(),
         }
     }
 
@@ -345,12 +349,7 @@ impl Audit {
     /// # Errors
     /// When the store does not answer.
     pub async fn begun(&self, plan_uid: &str) -> Result<Option<Entry>, Error> {
-        let filter = Filter {
-            event_type: Some(EventType::CommandExecution),
-            plan: Some(plan_uid.to_owned()),
-            ..Filter::default()
-        };
-        let entries = self.store.list(filter).await?;
+        let entries = self.execution(plan_uid).await?;
         let unsent = |intent: &Entry| {
             let result = |e: &&Entry| e.outcome != Outcome::Intent && e.ids.step_id == intent.ids.step_id;
             let result = entries.iter().find(result);
@@ -358,6 +357,39 @@ impl Audit {
         };
         let mut begun = entries.iter().filter(|e| e.outcome == Outcome::Intent);
         Ok(begun.find(|e| !unsent(e)).cloned())
+    }
+
+    /// What the log tells of a plan's execution, in order.
+    async fn execution(&self, plan_uid: &str) -> Result<Vec<Entry>, Error> {
+        let filter = Filter {
+            event_type: Some(EventType::CommandExecution),
+            plan: Some(plan_uid.to_owned()),
+            ..Filter::default()
+        };
+        Ok(self.store.list(filter).await?)
+    }
+
+    /// Records that a plan is gone whose execution was begun, with what `words` make of the log's entries about it. Whoever
+    /// comes second records nothing. Returns the message of the first.
+    ///
+    /// # Errors
+    /// When the store does not answer, or an entry about the plan cannot be read.
+    pub async fn parted(
+        &self,
+        mut draft: Draft,
+        words: impl FnOnce(&[Entry]) -> String + Send,
+    ) -> Result<Option<String>, Error> {
+        let plan = draft.ids.plan_uid.clone().unwrap_or_default();
+        let _alone = self.parting.lock().await;
+        let entries = self.execution(&plan).await?;
+        let told = |e: &Entry| e.reason == draft.reason && e.ids.step_id.is_none();
+        if entries.iter().any(told) {
+            return Ok(None);
+        }
+        draft.message = words(&entries);
+        let message = draft.message.clone();
+        self.record(draft).await?;
+        Ok(Some(message))
     }
 
     /// The payload of an entry; null where it has none.

@@ -151,7 +151,7 @@ fn dry_run_refused(error: Error, command: &str) -> Stop {
             format!("the API server refused a dry-run of `{command}`: {said}. Nothing was done"),
         ),
         // It will say so however often it is asked.
-        Some(status) if status.code == 500 && status.message.contains(TWO_BUDGETS) => Stop::failed(
+        Some(status) if is_for_good(status.code, &status.message) => Stop::failed(
             reason::DRY_RUN_FAILED,
             format!(
                 "the API server refused a dry-run of `{command}`: {said} Nothing was done. Change the selectors of the budgets so that one of them selects the pod (kubectl get poddisruptionbudgets lists them)"
@@ -163,6 +163,11 @@ fn dry_run_refused(error: Error, command: &str) -> Stop {
 
 /// What the API server says of an eviction that two budgets judge; its code is that of an error of its own.
 const TWO_BUDGETS: &str = "more than one PodDisruptionBudget";
+
+/// Whether a server error is a refusal all the same, which no second try changes.
+pub(crate) fn is_for_good(code: u16, message: &str) -> bool {
+    code == 500 && message.contains(TWO_BUDGETS)
+}
 
 /// Who else writes the fields that a step changes, from managedFields; HPAs and GitOps appliers put them back.
 pub(super) fn owners(draft: &Draft) -> Vec<FieldOwner> {

@@ -8,7 +8,7 @@ mod beside;
 pub mod blast;
 mod change;
 mod drain;
-mod dry_run;
+pub(crate) mod dry_run;
 pub mod facts;
 mod reads;
 mod resolve;

@@ -12,6 +12,7 @@ use kubechat_audit::{Draft, EventType, Outcome};
 use kubechat_core::lifecycle::review;
 use kubechat_core::reason;
 use kubechat_crds::CommandPlan;
+use kubechat_crds::condition::is_finished;
 use serde_json::json;
 use tokio::sync::mpsc;
 
@@ -20,6 +21,7 @@ use crate::audit::{Audit, about_plan};
 use crate::cluster::client::call;
 use crate::context::Context;
 use crate::error::Error;
+use crate::execute;
 use crate::leader::LEASE;
 use crate::metrics::GlassLabels;
 use crate::past::{Emergency, REMOVED_UNREVIEWED, Removed, emergencies, says_begun};
@@ -35,6 +37,8 @@ enum Left {
     Unreviewed(Box<Unreviewed>),
     /// The log is asked what was removed unreviewed.
     Unsaid,
+    /// It was begun and had not ended.
+    Midway(Box<CommandPlan>),
 }
 
 /// Takes what the watches see leave.
@@ -93,6 +97,10 @@ impl Leaving {
             None if begun && !says_begun(plan) => self.leave(Left::Unsaid),
             None => {}
         }
+        let ended = plan.status.as_ref().is_some_and(|s| is_finished(&s.conditions));
+        if begun && !ended {
+            self.leave(Left::Midway(Box::new(plan.clone())));
+        }
     }
 
     /// A plan was removed that could not be read: only the log tells what became of it.
@@ -129,6 +137,10 @@ impl Waiting {
                     false
                 }
                 Left::Unsaid => true,
+                Left::Midway(plan) => {
+                    abandon(&ctx, &plan).await;
+                    false
+                }
             };
             let missed = self.queue.is_empty() && self.missed.swap(false, Ordering::SeqCst);
             if unsaid || missed {
@@ -161,6 +173,26 @@ async fn look(ctx: &Context, trusted: Trusted) -> BTreeSet<String> {
             }
             Err(problem) => {
                 tracing::warn!(%problem, "what was removed while nobody saw it is not known yet; trying again");
+                tokio::time::sleep(AGAIN).await;
+            }
+        }
+    }
+}
+
+/// Says that a plan is gone that was begun, until it is said. Whoever executes it at this moment may have said so.
+async fn abandon(ctx: &Context, plan: &CommandPlan) {
+    loop {
+        match execute::abandoned(ctx, plan).await {
+            Ok(()) => return,
+            Err(Error::Audit(kubechat_audit::Error::Integrity { why })) => {
+                let what = format!(
+                    "{why}, so it is not told what became of plan {}, which was removed while it was executed",
+                    plan.name_any()
+                );
+                return damaged(ctx, 1, &what);
+            }
+            Err(problem) => {
+                tracing::warn!(%problem, "the removal of a plan under way is not recorded yet; trying again");
                 tokio::time::sleep(AGAIN).await;
             }
         }

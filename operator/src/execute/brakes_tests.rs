@@ -120,6 +120,44 @@ async fn who_stops_a_plan_in_the_middle_of_a_step_stops_it_before_the_next_targe
 }
 
 #[tokio::test]
+async fn where_it_is_not_known_that_the_plan_still_is_there_the_first_target_asks_the_brakes_too() {
+    for (doubt, writes) in [(false, [1, 0, 0]), (true, [0, 0, 0])] {
+        let mut world = World::new();
+        let step = world.propose(&[Verb::LabelMany]).await.remove(0);
+        let process = world.start(Fuse::at(Point::AfterIntent)).await;
+        let Ran::Stopped(stopped) = process.reconcile(world.plan()).await else {
+            panic!("{doubt}: not passed");
+        };
+        world
+            .server
+            .edit(&turn_path(), |o| o["spec"]["cancel"] = true.into());
+        process.watches.suffer(&world.server, || Loss::None);
+        let first = AtomicUsize::new(0);
+        world.server.fates(move |asked: &Asked| {
+            let report =
+                asked.method == http::Method::PATCH && asked.path == format!("{}/status", plan_path());
+            if doubt && report && first.fetch_add(1, Ordering::SeqCst) == 0 {
+                Fate::Refused(500)
+            } else {
+                Fate::Answered
+            }
+        });
+        stopped.resume().await.unwrap();
+        assert_eq!(world.writes(&step), writes, "{doubt}");
+        let plan = world.plan();
+        assert_eq!(plan.status.as_ref().unwrap().phase, Some(PlanPhase::Interrupted));
+        let done = format!("{} of 3 target(s)", writes[0]);
+        for words in ["spec.cancel", "was not sent", &done] {
+            assert!(
+                says(&plan).contains(words),
+                "{doubt}: {words:?} is not in {}",
+                says(&plan)
+            );
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_plan_that_is_removed_in_the_middle_of_a_step_goes_no_further_and_the_log_says_how_far_it_went() {
     let mut world = World::new();
     let removed = |world: &World| drop(world.server.remove(&plan_path()));

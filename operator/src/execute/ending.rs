@@ -1,12 +1,13 @@
 //! How an execution ends, in words: what was done, what was not, and what a person does next.
 
-use kubechat_audit::{EventType, Outcome};
+use kubechat_audit::{Entry, EventType, Outcome};
 use kubechat_core::lifecycle::command_plan::{Ending, Verdict};
-use kubechat_core::reason;
-use kubechat_crds::{PlanPhase, StepState};
+use kubechat_core::{plan as plans, reason};
+use kubechat_crds::{CommandPlan, PlanPhase, StepState};
 
 use super::{Progress, Run, can_be_undone, did_something, finish};
 use crate::audit::about_plan;
+use crate::context::Context;
 use crate::controllers::reference;
 use crate::error::Error;
 
@@ -100,52 +101,19 @@ impl Run<'_> {
     /// The plan was removed after a step of it was recorded and before anything of that step was sent. The log is all that is
     /// left to tell it to.
     pub(super) async fn removed(&self, index: usize) -> Result<Progress, Error> {
-        let message = format!(
-            "the plan was removed, by itself or with its turn, before anything of this step was sent; it was not sent. {}",
-            self.legacy()
-        );
-        self.record_result(index, Outcome::Failure, reason::PLAN_GONE, &message, None)
+        let message = "the plan was removed, by itself or with its turn, before anything of this step was sent; it was not sent";
+        self.record_result(index, Outcome::Failure, reason::PLAN_GONE, message, None)
             .await?;
-        Ok(self.gone(&message))
+        abandoned(self.ctx, self.plan()).await?;
+        Ok(Progress::Nothing)
     }
 
     /// The plan was removed between two steps, or before the first one.
     pub(super) async fn left(&self) -> Result<Progress, Error> {
-        if !self.begun() {
-            return Ok(Progress::Nothing);
+        if self.begun() {
+            abandoned(self.ctx, self.plan()).await?;
         }
-        let message = format!(
-            "the plan was removed, by itself or with its turn, while it was executed; no further step was sent. {}",
-            self.legacy()
-        );
-        let mut draft = about_plan(
-            self.plan(),
-            EventType::CommandExecution,
-            "execute",
-            Outcome::Denied,
-            reason::PLAN_GONE,
-        );
-        draft.message.clone_from(&message);
-        self.ctx.audit.record(draft).await?;
-        Ok(self.gone(&message))
-    }
-
-    fn gone(&self, message: &str) -> Progress {
-        let why = reason::PLAN_GONE;
-        self.ctx.metrics.refused("CommandPlan", why);
-        self.ctx.events.tell(reference(self.plan()), true, why, message);
-        Progress::Nothing
-    }
-
-    /// What a plan leaves behind that is gone.
-    fn legacy(&self) -> String {
-        let done = self.status.steps.iter().filter(|s| s.state == StepState::Done);
-        let done: Vec<&str> = done.map(|s| s.id.as_str()).collect();
-        if done.is_empty() {
-            return "No step was done".to_owned();
-        }
-        let done = done.join(", ");
-        format!("Done before: {done}. The plan that says how to undo it is gone: ask for the opposite")
+        Ok(Progress::Nothing)
     }
 
     /// Ends the plan: as it says where nothing was begun, else as Interrupted and with what was done and how to undo it.
@@ -186,4 +154,55 @@ impl Run<'_> {
         finish(&mut self.status, plan, phase, reason, message);
         Progress::Finished(Box::new(self.status.clone()))
     }
+}
+
+/// Says, once, that a plan is gone whose execution was begun: the log is all that is left to tell it to.
+///
+/// # Errors
+/// When the log does not answer: worth trying again.
+pub(crate) async fn abandoned(ctx: &Context, plan: &CommandPlan) -> Result<(), Error> {
+    let why = reason::PLAN_GONE;
+    let draft = about_plan(plan, EventType::CommandExecution, "execute", Outcome::Denied, why);
+    let Some(message) = ctx.audit.parted(draft, |entries| legacy(plan, entries)).await? else {
+        return Ok(());
+    };
+    ctx.metrics.refused("CommandPlan", why);
+    ctx.events.tell(reference(plan), true, why, &message);
+    Ok(())
+}
+
+/// What a plan leaves behind that is gone, by the log.
+fn legacy(plan: &CommandPlan, entries: &[Entry]) -> String {
+    let uid = plan.metadata.uid.as_deref().unwrap_or_default();
+    let of = |ended: fn(Option<Outcome>) -> bool| -> Vec<String> {
+        let steps = plan.spec.steps.iter().enumerate();
+        let named = steps.filter_map(|(index, step)| {
+            let id = plans::step_id(uid, index, step);
+            let mut about = entries.iter().filter(|e| e.ids.step_id.as_ref() == Some(&id));
+            about.next()?;
+            let result = about.find(|e| e.outcome != Outcome::Intent).map(|e| e.outcome);
+            ended(result).then(|| step.id.clone())
+        });
+        named.collect()
+    };
+    let done = of(|result| result == Some(Outcome::Success));
+    let open = of(|result| matches!(result, None | Some(Outcome::Unknown)));
+    let mut text =
+        "the plan was removed, by itself or with its turn, while it was executed; no further step was sent. "
+            .to_owned();
+    text.push_str(&if done.is_empty() {
+        "No step was done".to_owned()
+    } else {
+        format!(
+            "Done before: {}. The plan that says how to undo it is gone: ask for the opposite",
+            done.join(", ")
+        )
+    });
+    if !open.is_empty() {
+        text.push_str(&format!(
+            ". Begun, and not known to be done: {}. Look at its objects",
+            open.join(", ")
+        ));
+    }
+    text
 }

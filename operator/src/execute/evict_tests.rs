@@ -46,3 +46,31 @@ async fn an_eviction_that_a_budget_forbids_for_good_fails_when_its_time_is_up() 
     assert_eq!((phase, state), (PlanPhase::Failed, StepState::Failed), "{said}");
     assert_eq!(writes, [0]);
 }
+
+#[tokio::test]
+async fn an_eviction_that_two_budgets_judge_is_refused_for_good_and_known_not_to_have_happened() {
+    const WORDS: &str =
+        "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
+    for (dry, reason) in [(true, "DryRunFailed"), (false, "StepFailed")] {
+        let mut world = World::new();
+        let step = world.propose(&[Verb::Evict]).await.remove(0);
+        world.server.fates(move |asked: &Asked| {
+            if asked.path.ends_with("/eviction") && (dry || !asked.dry_run) {
+                Fate::Told(500, WORDS)
+            } else {
+                Fate::Answered
+            }
+        });
+        let process = world.start(Fuse::long()).await;
+        let status = process.finish(&world).await.status.unwrap();
+        let said: String = status.conditions.iter().map(|c| c.message.as_str()).collect();
+        assert_eq!(status.phase, Some(PlanPhase::Failed), "{dry}: {said}");
+        assert!(
+            said.contains("more than one PodDisruptionBudget"),
+            "{dry}: {said}"
+        );
+        let step_reason = status.steps[0].reason.as_deref();
+        assert_eq!(step_reason, Some(reason), "{dry}: {said}");
+        assert_eq!(world.writes(&step), [0], "{dry}");
+    }
+}

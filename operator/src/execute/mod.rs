@@ -14,6 +14,7 @@ mod recover;
 mod send;
 mod steps;
 
+pub(crate) use ending::abandoned;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kubechat_audit::{EventType, Outcome};

@@ -89,7 +89,7 @@ impl Run<'_> {
 
     /// A step that was begun by its status, but not by the audit log: the lock on it is gone, so it is not sent.
     async fn lost(&mut self, index: usize) -> Result<Progress, Error> {
-        let message = "the plan says that the step was sent, but the audit log has no record of it: the log is older than the plan (an older copy was put back, or --audit-store names another file). Whether the change happened cannot be known from here. It is not sent again. Look at the object, then roll back or ask again";
+        let message = "the plan says that the step was sent, but the audit log has no record of it: the log is older than the plan (an older copy was put back, or --audit-store names another file). Whether the change happened cannot be known from here. It is not sent again. Look at the object; if the change is still wanted, ask again";
         let mut draft = about_plan(
             self.plan(),
             EventType::CommandExecution,
@@ -207,7 +207,7 @@ fn named(objects: &[String]) -> String {
 /// Where a person finds what KubeChat cannot know.
 pub(super) fn look_there(step_id: &str) -> String {
     format!(
-        "Look at the object, or find what begins with {step_id} as auditID in the API server's audit log; then roll back or ask again"
+        "Look at the object, or find what begins with {step_id} as auditID in the API server's audit log; if the change is still wanted, ask again"
     )
 }
 

@@ -1,10 +1,14 @@
 //! A plan that somebody removes while it is executed: what was not sent is not, and what was begun goes on counting.
 
+use std::sync::Arc;
+
 use http::Method;
 use jiff::Timestamp;
-use kubechat_audit::Outcome;
+use kubechat_audit::{EventType, Outcome};
+use kubechat_core::plan::step_id;
 use kubechat_crds::CommandPlan;
 
+use crate::controllers::removed;
 use crate::failpoint::Point;
 use crate::past::Past;
 use crate::testing::plans::{Verb, plan_path};
@@ -27,6 +31,18 @@ async fn of_steps(world: &mut World) -> Vec<(Outcome, String, String)> {
     let entries = world.entries().await;
     let steps = entries.into_iter().filter(|e| e.ids.step_id.is_some());
     steps.map(|e| (e.outcome, e.reason, e.message)).collect()
+}
+
+/// What the log says, once, of the plan being gone.
+async fn parting(world: &mut World) -> String {
+    let entries = world.entries().await;
+    let told: Vec<_> = entries
+        .iter()
+        .filter(|e| e.reason == "PlanGone" && e.ids.step_id.is_none())
+        .collect();
+    assert_eq!(told.len(), 1, "{:?}", World::short(&entries));
+    assert_eq!(told[0].outcome, Outcome::Denied);
+    told[0].message.clone()
 }
 
 type Removal = fn(&World);
@@ -75,9 +91,11 @@ async fn a_plan_that_is_removed_between_its_intent_and_its_first_report_is_not_s
             [(Outcome::Intent, "Executing"), (Outcome::Failure, "PlanGone")],
             "{what}"
         );
-        for words in ["the plan was removed", "it was not sent", "No step was done"] {
+        for words in ["the plan was removed", "it was not sent"] {
             assert!(told[1].2.contains(words), "{what}: {words:?} is not in {told:?}");
         }
+        let parting = parting(&mut world).await;
+        assert!(parting.ends_with("No step was done"), "{what}: {parting}");
     }
 }
 
@@ -114,8 +132,9 @@ async fn a_plan_that_is_removed_before_a_later_step_is_sent_stops_there_and_the_
             Outcome::Failure
         ]
     );
+    let parting = parting(&mut world).await;
     for words in ["Done before: s1", "ask for the opposite"] {
-        assert!(told[3].2.contains(words), "{words:?} is not in {told:?}");
+        assert!(parting.contains(words), "{words:?} is not in {parting:?}");
     }
 }
 
@@ -169,4 +188,71 @@ async fn a_plan_that_is_removed_between_two_steps_goes_no_further_and_the_log_sa
         let intents = entries.iter().filter(|e| e.outcome == Outcome::Intent).count();
         assert_eq!(intents, 1, "{what}");
     }
+}
+
+#[tokio::test]
+async fn a_plan_that_is_removed_between_two_tries_of_a_step_is_told_of_once_with_what_was_done_and_what_is_not_known()
+ {
+    for (what, open) in [("before its intent", false), ("after its intent", true)] {
+        let mut world = World::new();
+        let steps = world.propose(&[Verb::Label, Verb::Scale]).await;
+        let process = world.start(Fuse::at(Point::AfterResult)).await;
+        let Ran::Stopped(stopped) = process.reconcile(world.plan()).await else {
+            panic!("{what}: not passed");
+        };
+        // Whoever executes it ends here, as after an error that is tried again.
+        drop(stopped);
+        if open {
+            let intent = crate::audit::about_plan(
+                &world.plan(),
+                EventType::CommandExecution,
+                "scale",
+                Outcome::Intent,
+                "Executing",
+            );
+            let plan = world.plan();
+            let id = step_id(plan.metadata.uid.as_deref().unwrap(), 1, &steps[1]);
+            process.ctx.audit.intent(intent, &id).await.unwrap();
+        }
+        let seen = world.plan();
+        world.server.remove(&plan_path());
+        for _ in 0..2 {
+            let (leaving, waiting) = removed::begin(&process.ctx.audit).await.unwrap();
+            leaving.plan(&seen);
+            drop(leaving);
+            waiting.tell(Arc::clone(&process.ctx)).await;
+        }
+        drop(process);
+        let parting = parting(&mut world).await;
+        assert!(parting.contains("Done before: s1."), "{what}: {parting}");
+        assert_eq!(
+            parting.contains("not known to be done: s2"),
+            open,
+            "{what}: {parting}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_plan_that_is_removed_after_its_end_or_before_its_begin_leaves_nothing_to_be_told() {
+    let mut world = World::new();
+    world.propose(&[Verb::Label]).await;
+    let unbegun = world.plan();
+    let process = world.start(Fuse::long()).await;
+    let finished = process.finish(&world).await;
+    // Of the one that was never begun the log knows nothing either.
+    let mut other = unbegun;
+    other.metadata.uid = Some("another".into());
+    let (leaving, waiting) = removed::begin(&process.ctx.audit).await.unwrap();
+    leaving.plan(&other);
+    leaving.plan(&finished);
+    drop(leaving);
+    waiting.tell(Arc::clone(&process.ctx)).await;
+    drop(process);
+    let entries = world.entries().await;
+    assert!(
+        entries.iter().all(|e| e.reason != "PlanGone"),
+        "{:?}",
+        World::short(&entries)
+    );
 }

@@ -16,8 +16,18 @@ use super::mark::{self, Key, MAX_NAMED, bears_mark, key, kind_of, label};
 use super::patience::{MAX_CONFLICTS, Patience};
 use super::recover::look_there;
 use crate::cluster::objects::{ClientDebug, Earnest, Objects};
+use crate::compile::dry_run::is_for_good;
 use crate::error::Error;
 use crate::failpoint::{self, Point};
+
+/// What is known of the plan when its step is sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Known {
+    /// Everything was read a moment ago.
+    JustRead,
+    /// The API server did not say whether the plan still is there.
+    Doubtful,
+}
 
 /// What came of a send.
 #[derive(Debug)]
@@ -197,7 +207,9 @@ impl<'a> Sender<'a> {
                 // A budget forbids it now: waited for where it is sent.
                 Some((429, _)) if self.step.action == Action::Evict => return Ok(Ok(write)),
                 Some((403, message)) => return Ok(Err(refused(reason::FORBIDDEN, message))),
-                Some((code, message)) if (400..500).contains(&code) && code != 429 => {
+                Some((code, message))
+                    if (400..500).contains(&code) && code != 429 || is_for_good(code, &message) =>
+                {
                     return Ok(Err(refused(reason::DRY_RUN_FAILED, message)));
                 }
                 _ => return Err(error),
@@ -253,9 +265,14 @@ impl<'a> Sender<'a> {
     }
 
     /// Sends the writes one after the other; the first refusal stops. Leadership is asked before each, and whether to stop;
-    /// before all but the first, which comes right after everything was read, also whether somebody stopped the plan.
+    /// also whether somebody stopped the plan, but before the first one where everything was just read.
     /// `last_sent` is the id of the last one in the API server's own audit log.
-    pub(super) async fn send(&self, writes: Vec<Write<'a>>, last_sent: &mut Option<String>) -> Sent {
+    pub(super) async fn send(
+        &self,
+        writes: Vec<Write<'a>>,
+        known: Known,
+        last_sent: &mut Option<String>,
+    ) -> Sent {
         let names: Vec<String> = writes.iter().map(|w| label(w.target)).collect();
         let mut made = None;
         for (index, write) in writes.into_iter().enumerate() {
@@ -263,9 +280,9 @@ impl<'a> Sender<'a> {
             let done = i32::try_from(index).unwrap_or(i32::MAX);
             let tail = format!("{index} of {} target(s) were done before", names.len());
             failpoint::at(Point::BeforeSend).await;
-            let stopped = match index {
-                0 => self.brakes.process(),
-                _ => self.brakes.pulled(),
+            let stopped = match known {
+                Known::JustRead if index == 0 => self.brakes.process(),
+                Known::JustRead | Known::Doubtful => self.brakes.pulled(),
             };
             if let Some(why) = stopped {
                 let message = format!("{why}; {} was not sent. {tail}", label(write.target));
@@ -358,7 +375,8 @@ impl<'a> Sender<'a> {
                             return Err(answered(reason::STALE, &error));
                         }
                         Ok(false) => {}
-                        Err(error) => return Err(answered(reason::UNREACHABLE, &error)),
+                        // It may have had this very write: that is not known.
+                        Err(error) => return Err(Refusal::Silent(error)),
                     }
                     write = match self.ready(write.target).await {
                         Ok(Ok(write)) => write,
@@ -388,6 +406,9 @@ impl<'a> Sender<'a> {
                 // waited too long (408), may hide that it did.
                 Some(403) => return Err(answered(reason::FORBIDDEN, &error)),
                 Some(code) if (400..500).contains(&code) && code != 408 => {
+                    return Err(answered(reason::STEP_FAILED, &error));
+                }
+                Some(code) if error.status().is_some_and(|s| is_for_good(code, &s.message)) => {
                     return Err(answered(reason::STEP_FAILED, &error));
                 }
                 _ => return Err(Refusal::Silent(error)),

@@ -11,7 +11,7 @@ use kubechat_crds::{CommandPlan, PlanPhase, Step, StepState};
 use serde_json::{Value, json};
 
 use super::brakes::Brakes;
-use super::send::{self, Sent};
+use super::send::{self, Known, Sent};
 use super::{Progress, Run, ending, gather, mark};
 use crate::audit::about_plan;
 use crate::cluster::client::call;
@@ -222,34 +222,50 @@ async fn one(run: &mut Run<'_>, person: &Client, index: usize) -> Result<Option<
     // The log is the authority: a report that fails does not keep a recorded step from being sent. One that finds no plan
     // any more does: nobody could stop, see or undo what it does.
     let reported = report(run, reason::EXECUTING, &progress).await;
-    if is_removed(run, reported).await {
-        return run.removed(index).await.map(Some);
-    }
+    let known = match standing(run, reported).await {
+        Standing::Gone => return run.removed(index).await.map(Some),
+        Standing::There => Known::JustRead,
+        Standing::Unsure => Known::Doubtful,
+    };
     failpoint::at(Point::AfterReport).await;
     run.ctx.metrics.steps_sent.inc();
     let mut last_sent = None;
-    let sent = sender.send(writes, &mut last_sent).await;
+    let sent = sender.send(writes, known, &mut last_sent).await;
     failpoint::at(Point::BeforeResult).await;
     settle(run, index, sent, last_sent).await
 }
 
-/// Whether the plan was removed, by what became of a report on it.
-async fn is_removed(run: &Run<'_>, reported: Result<Written, Error>) -> bool {
+/// Whether the plan is there, by what became of a report on it.
+enum Standing {
+    /// It is.
+    There,
+    /// It was removed, or is on its way out.
+    Gone,
+    /// The API server did not say.
+    Unsure,
+}
+
+async fn standing(run: &Run<'_>, reported: Result<Written, Error>) -> Standing {
     let problem = match reported {
-        Ok(written) => return written == Written::Gone,
+        Ok(Written::Gone) => return Standing::Gone,
+        Ok(Written::Stands(_) | Written::Unchanged) => return Standing::There,
         Err(problem) => problem,
     };
     tracing::warn!(%problem, "progress was not reported");
     if problem.class() != Class::Conflict {
-        return false;
+        return Standing::Unsure;
     }
     // Somebody wrote to it, or it is another one, or on its way out.
     let metadata = &run.plan().metadata;
     let (name, namespace) = (metadata.name.as_deref(), metadata.namespace.as_deref());
     let api: Api<CommandPlan> = Api::namespaced(run.ctx.client.clone(), namespace.unwrap_or_default());
     match call("read the plan", api.get_metadata(name.unwrap_or_default())).await {
-        Ok(now) => now.metadata.uid != metadata.uid || now.metadata.deletion_timestamp.is_some(),
-        Err(error) => error.is_not_found(),
+        Ok(now) if now.metadata.uid == metadata.uid && now.metadata.deletion_timestamp.is_none() => {
+            Standing::There
+        }
+        Ok(_) => Standing::Gone,
+        Err(error) if error.is_not_found() => Standing::Gone,
+        Err(_) => Standing::Unsure,
     }
 }
 

@@ -192,9 +192,9 @@ async fn why_a_step_ended_is_the_same_whoever_reports_it() {
         ),
         (
             |world| conflict_and_then(world, Fate::Lost),
-            "Unreachable",
-            failed,
-            "StepFailed",
+            "OutcomeUnknown",
+            interrupted,
+            "OutcomeUnknown",
         ),
     ];
     for (cause, reason, ended, of_plan) in cases {

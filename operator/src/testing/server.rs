@@ -47,6 +47,8 @@ pub(crate) enum Fate {
     Answered,
     /// It is refused with this status; nothing was done.
     Refused(u16),
+    /// As [`Self::Refused`], with these words.
+    Told(u16, &'static str),
     /// It is done, and answered with this status all the same.
     DoneBut(u16),
     /// It is lost before it is read.
@@ -211,6 +213,7 @@ impl Server {
         let fate = (state.fates)(&asked);
         match fate {
             Fate::Lost => return Err("connection reset".into()),
+            Fate::Told(code, words) => return Ok(answer(code, &status(code, words))),
             Fate::Refused(code) => return Ok(answer(code, &status(code, "told to refuse"))),
             Fate::Overtaken => state.touch(&asked.path),
             Fate::Answered | Fate::DoneBut(_) | Fate::AnswerLost => {}
