@@ -125,6 +125,7 @@ mod tests {
             known: &[],
             session: Session::new([1; 32]),
             ledger: &Book::default(),
+            progress: None,
         };
         (chain.interpret(ask).await, count.load(Ordering::SeqCst))
     }

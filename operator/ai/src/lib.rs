@@ -18,6 +18,7 @@ mod failure;
 mod ledger;
 pub mod net;
 mod parse;
+mod progress;
 mod provider;
 mod schema;
 #[cfg(test)]
@@ -29,5 +30,6 @@ pub use chain::{Chain, Outcome};
 pub use failure::Failure;
 pub use ledger::{Call, End, Ledger};
 pub use parse::{MAX_INTENTS, Reject, parse};
+pub use progress::Progress;
 pub use provider::{Ask, Interpreted, Interpreter, Limits, Provider, Setup};
 pub use schema::answer as answer_schema;

@@ -11,6 +11,7 @@ use kubechat_core::redact::names::{Kind, Session};
 use kubechat_core::redact::{self, second};
 use kubechat_crds::intent::{Intent, Span};
 use serde_json::Value;
+use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use crate::cache::Cache;
@@ -18,6 +19,7 @@ use crate::failure::Failure;
 use crate::ledger::{Call, End, Ledger};
 use crate::net::{Bounds, Server};
 use crate::parse::parse;
+use crate::progress::{Listener, Progress};
 use crate::schema;
 use crate::wire::{Dialect, Reply, Turn};
 
@@ -32,6 +34,8 @@ pub struct Ask<'a> {
     pub session: Session,
     /// Where each call is recorded before it is made.
     pub ledger: &'a dyn Ledger,
+    /// Who is told how far the answer is, at most once a second.
+    pub progress: Option<&'a watch::Sender<Progress>>,
 }
 
 /// What a provider understood.
@@ -131,6 +135,7 @@ impl Provider {
             known,
             mut session,
             ledger,
+            progress,
         } = ask;
         let redacted = redact::redact(prompt)?;
         let hidden = session.hide(&redacted.text, known);
@@ -156,7 +161,9 @@ impl Provider {
             let repair = said
                 .as_ref()
                 .map(|(words, wrong)| (words.as_str(), wrong.as_str()));
-            let reply = self.call(&hidden, repair, &redacted.counts, ledger).await?;
+            let reply = self
+                .call(&hidden, repair, &redacted.counts, ledger, progress)
+                .await?;
             calls += 1;
             tokens = (
                 tokens.0.saturating_add(reply.tokens.0),
@@ -191,6 +198,7 @@ impl Provider {
         repair: Option<(&str, &str)>,
         redactions: &BTreeMap<&'static str, usize>,
         ledger: &dyn Ledger,
+        progress: Option<&watch::Sender<Progress>>,
     ) -> Result<Reply, Failure> {
         let Setup {
             dialect,
@@ -229,8 +237,11 @@ impl Provider {
         };
         let number = ledger.intend(&call).await?;
         let began = Instant::now();
-        let answer = server.post(&request.path, &headers, body, bounds).await;
-        let reply = answer.and_then(|answer| dialect.reply(&answer));
+        let mut listener = Listener::new(*dialect, progress);
+        let answer = server
+            .post(&request.path, &headers, body, bounds, &mut listener)
+            .await;
+        let reply = answer.and_then(|()| listener.feed.finish());
         let end = End {
             failure: reply.as_ref().err().map(ToString::to_string),
             sent: !matches!(&reply, Err(Failure::Refused(_))),

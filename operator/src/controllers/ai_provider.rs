@@ -130,6 +130,7 @@ async fn ask(
                 known: &known,
                 session: Session::new(rand::random()),
                 ledger: book,
+                progress: None,
             })
             .await;
         match found {

@@ -135,6 +135,7 @@ async fn ask(ctx: &Arc<Context>, page: &Arc<Page>, task: &Task) -> Result<Read, 
             known: &known,
             session: Session::new(ctx.models.key_of(&conversation)),
             ledger: &Shut,
+            progress: None,
         })
         .await;
     match outcome {

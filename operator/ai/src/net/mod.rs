@@ -103,7 +103,7 @@ impl Server {
         self.url.origin().ascii_serialization()
     }
 
-    /// Sends a body and reads the answer's; `path` is appended to the base URL's.
+    /// Sends a body and gives the answer's to `ear`, as it comes in; `path` is appended to the base URL's.
     ///
     /// # Errors
     /// When the address must not be reached, or no whole, successful answer came within the limits.
@@ -113,8 +113,9 @@ impl Server {
         headers: &[(&str, &str)],
         body: Vec<u8>,
         limits: Bounds,
-    ) -> Result<Vec<u8>, Failure> {
-        let exchange = self.exchange(path, headers, body, limits.bytes);
+        ear: &mut dyn Ear,
+    ) -> Result<(), Failure> {
+        let exchange = self.exchange(path, headers, body, limits.bytes, ear);
         tokio::time::timeout(limits.time, exchange)
             .await
             .unwrap_or(Err(Failure::Timeout(limits.time)))
@@ -126,10 +127,11 @@ impl Server {
         headers: &[(&str, &str)],
         body: Vec<u8>,
         most: usize,
-    ) -> Result<Vec<u8>, Failure> {
+        ear: &mut dyn Ear,
+    ) -> Result<(), Failure> {
         let stream = self.connect().await?;
         match &self.tls {
-            None => self.speak(stream, path, headers, body, most).await,
+            None => self.speak(stream, path, headers, body, most, ear).await,
             Some((config, name)) => {
                 let tls = TlsConnector::from(Arc::clone(config))
                     .connect(name.clone(), stream)
@@ -138,7 +140,7 @@ impl Server {
                 let tls = tls.map_err(|_| {
                     Failure::Unreachable("its certificate was not accepted, or it speaks no TLS")
                 })?;
-                self.speak(tls, path, headers, body, most).await
+                self.speak(tls, path, headers, body, most, ear).await
             }
         }
     }
@@ -176,7 +178,8 @@ impl Server {
         headers: &[(&str, &str)],
         body: Vec<u8>,
         most: usize,
-    ) -> Result<Vec<u8>, Failure>
+        ear: &mut dyn Ear,
+    ) -> Result<(), Failure>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -193,7 +196,10 @@ impl Server {
         let mut request = http::Request::post(format!("{}{path}", self.url.path().trim_end_matches('/')))
             .header(http::header::HOST, host)
             .header(http::header::CONTENT_TYPE, "application/json")
-            .header(http::header::ACCEPT, "application/json")
+            .header(
+                http::header::ACCEPT,
+                "application/json, application/x-ndjson, text/event-stream",
+            )
             .header(http::header::CONNECTION, "close");
         for (name, value) in headers {
             let mut value = http::HeaderValue::from_str(value).map_err(|_| Refused::Credential)?;
@@ -203,7 +209,7 @@ impl Server {
         let request = request.body(Full::new(body.into())).map_err(|_| Refused::Url)?;
         let exchange = async {
             let answer = sender.send_request(request).await.map_err(broke)?;
-            read(answer, most).await
+            read(answer, most, ear).await
         };
         // The connection lives exactly as long as the exchange: dropped together, whatever ends first.
         tokio::pin!(connection);
@@ -225,7 +231,15 @@ pub struct Bounds {
     pub bytes: usize,
 }
 
-async fn read(answer: http::Response<Incoming>, most: usize) -> Result<Vec<u8>, Failure> {
+/// Who hears an answer.
+pub trait Ear: Send {
+    /// It begins, and is of this content type; empty where none was said.
+    fn begin(&mut self, content_type: &str);
+    /// A piece of it, however the network cut it.
+    fn data(&mut self, bytes: &[u8]);
+}
+
+async fn read(answer: http::Response<Incoming>, most: usize, ear: &mut dyn Ear) -> Result<(), Failure> {
     let status = answer.status().as_u16();
     match status {
         200 => {}
@@ -243,15 +257,18 @@ async fn read(answer: http::Response<Incoming>, most: usize) -> Result<Vec<u8>, 
     if answer.headers().contains_key(http::header::CONTENT_ENCODING) {
         return Err(Failure::Form("it is compressed, which was not asked for"));
     }
+    let content_type = answer.headers().get(http::header::CONTENT_TYPE);
+    ear.begin(content_type.and_then(|v| v.to_str().ok()).unwrap_or_default());
     let mut body = answer.into_body();
-    let mut all = vec![];
+    let mut all = 0;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| Failure::Unreachable("the connection broke"))?;
         let Ok(data) = frame.into_data() else { continue };
-        if all.len() + data.len() > most {
+        all += data.len();
+        if all > most {
             return Err(Failure::TooLong(most));
         }
-        all.extend_from_slice(&data);
+        ear.data(&data);
     }
-    Ok(all)
+    Ok(())
 }

@@ -4,9 +4,12 @@ mod anthropic;
 mod gemini;
 mod ollama;
 mod openai;
+mod stream;
 
 use kubechat_crds::ai_provider::ProviderType;
 use serde_json::Value;
+
+pub use stream::{Feed, Form};
 
 use crate::failure::Failure;
 
