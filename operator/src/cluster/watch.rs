@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use futures::{Stream, TryStreamExt};
+use futures::{Stream, TryStreamExt, stream};
 use kube::api::ObjectMeta;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::{self, ObjectRef, Store, store::Writer};
@@ -32,7 +32,7 @@ impl<K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + S
 pub type Filled = tokio::sync::watch::Receiver<bool>;
 
 /// A store of all objects of a kind, whether it is filled, and the stream of touched objects that fills it. The stream
-/// must be polled.
+/// must be polled; what it yields stands in the store, or has just left it.
 pub fn reflect<K: Watched>(
     client: Client,
 ) -> (
@@ -119,6 +119,9 @@ where
     fill(store, writer, stream)
 }
 
+/// Fills a store, and tells of each object that was touched once the store shows it. Of a list that is made anew (410 Gone, a
+/// broken watch) the store shows nothing before the list is whole: who is told of an object earlier looks it up, finds
+/// nothing or what it was before, and nobody tells him again.
 fn fill<K: Watched>(
     store: Store<K>,
     writer: Writer<K>,
@@ -132,13 +135,28 @@ where
     K::DynamicType: Hash + Eq + Clone + Default,
 {
     let (filled, is_filled) = tokio::sync::watch::channel(false);
-    let touched = reflector::reflector(writer, stream)
-        .inspect_ok(move |event| {
-            if matches!(event, Event::InitDone) {
-                filled.send_replace(true);
-            }
+    let (held, mut writer) = (store.clone(), writer);
+    let touched = stream
+        .map_ok(move |event| {
+            let before = match event {
+                Event::InitDone => held.state(),
+                Event::Init | Event::InitApply(_) | Event::Apply(_) | Event::Delete(_) => vec![],
+            };
+            writer.apply_watcher_event(&event);
+            let touched: Vec<Arc<K>> = match event {
+                Event::Apply(object) | Event::Delete(object) => vec![Arc::new(object)],
+                Event::Init | Event::InitApply(_) => vec![],
+                Event::InitDone => {
+                    filled.send_replace(true);
+                    let is_gone = |old: &Arc<K>| held.get(&ObjectRef::from_obj(&**old)).is_none();
+                    let gone = before.into_iter().filter(is_gone);
+                    gone.chain(held.state()).collect()
+                }
+            };
+            let each = touched.into_iter().map(Arc::unwrap_or_clone);
+            stream::iter(each.map(Ok::<_, watcher::Error>))
         })
-        .touched_objects();
+        .try_flatten();
     (store, is_filled, touched)
 }
 
@@ -202,215 +220,5 @@ fn unguard<K: Watched>(
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Mutex;
-
-    use futures::StreamExt;
-    use kube::client::Body;
-    use kubechat_crds::ChatRequest;
-    use serde_json::{Value, json};
-    use tokio::sync::Notify;
-
-    use super::*;
-
-    fn turn(name: &str) -> Value {
-        json!({"apiVersion": "kubechat.io/v1beta1", "kind": "ChatRequest",
-            "metadata": {"name": name, "namespace": "demo", "uid": name, "resourceVersion": "5",
-            "managedFields": [{"manager": "kubectl", "operation": "Update"}]}, "spec": {"prompt": "x"}})
-    }
-
-    /// The UID of what was removed; marked where no more is known of it.
-    fn named(gone: &Gone<'_, ChatRequest>) -> String {
-        match gone {
-            Gone::Read(turn) => turn.uid().unwrap(),
-            Gone::Unread(metadata) => format!("unread {}", metadata.uid.clone().unwrap()),
-        }
-    }
-
-    /// An API server that has one turn, `old`, and then says that it was removed.
-    fn server() -> Client {
-        Client::new(
-            tower::service_fn(|request: http::Request<Body>| async move {
-                let watched = request.uri().query().unwrap_or_default().contains("watch=");
-                let body = if watched {
-                    json!({"type": "DELETED", "object": turn("old")}).to_string() + "\n"
-                } else {
-                    json!({"apiVersion": "kubechat.io/v1beta1", "kind": "ChatRequestList",
-                        "metadata": {"resourceVersion": "5"}, "items": [turn("old")]})
-                    .to_string()
-                };
-                Ok::<_, std::convert::Infallible>(http::Response::new(Body::from(body.into_bytes())))
-            }),
-            "default",
-        )
-    }
-
-    #[tokio::test]
-    async fn what_was_there_at_the_start_is_not_told_as_removed_and_what_is_removed_is_told_while_it_is_known()
-     {
-        let told: Arc<Mutex<Vec<String>>> = Arc::default();
-        let noted = Arc::clone(&told);
-        let (store, _, stream) = reflect_telling::<ChatRequest>(server(), move |gone| {
-            noted.lock().unwrap().push(named(&gone));
-        });
-        let mut stream = std::pin::pin!(stream);
-        // As it is listed, but for what nobody reads; the store does not show it yet.
-        let listed = stream.next().await.unwrap().unwrap();
-        assert_eq!(listed.name_any(), "old");
-        assert!(listed.managed_fields().is_empty());
-        assert!(store.state().is_empty() && told.lock().unwrap().is_empty());
-        // As it is removed.
-        assert_eq!(stream.next().await.unwrap().unwrap().name_any(), "old");
-        assert_eq!(*told.lock().unwrap(), ["old"]);
-    }
-
-    /// An API server that lists the first turns, says 410 Gone to the watch, lists the second ones, and then notifies.
-    fn relisting(lists: [Vec<Value>; 2], done: Arc<Notify>) -> Client {
-        let lists = Arc::new(Mutex::new(lists.into_iter()));
-        Client::new(
-            tower::service_fn(move |request: http::Request<Body>| {
-                let (lists, done) = (Arc::clone(&lists), Arc::clone(&done));
-                async move {
-                    let watched = request.uri().query().unwrap_or_default().contains("watch=");
-                    let body = if watched {
-                        if lists.lock().unwrap().len() == 0 {
-                            done.notify_one();
-                            std::future::pending::<()>().await;
-                        }
-                        let gone = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 410,
-                            "reason": "Expired", "message": "too old"});
-                        json!({"type": "ERROR", "object": gone}).to_string() + "\n"
-                    } else {
-                        let items = lists.lock().unwrap().next().unwrap();
-                        json!({"apiVersion": "kubechat.io/v1beta1", "kind": "ChatRequestList",
-                            "metadata": {"resourceVersion": "5"}, "items": items})
-                        .to_string()
-                    };
-                    Ok::<_, std::convert::Infallible>(http::Response::new(Body::from(body.into_bytes())))
-                }
-            }),
-            "default",
-        )
-    }
-
-    #[tokio::test]
-    async fn what_a_list_made_anew_does_not_hold_any_more_is_told_and_what_cannot_be_read_is_still_there() {
-        let mut unreadable = turn("unreadable");
-        unreadable["spec"] = json!(7);
-        let mut again = turn("again");
-        again["metadata"]["uid"] = json!("another");
-        let first = ["kept", "gone", "again", "unreadable"].map(turn).to_vec();
-        let second = vec![turn("kept"), again, unreadable];
-        let done = Arc::new(Notify::new());
-        let told: Arc<Mutex<Vec<String>>> = Arc::default();
-        let noted = Arc::clone(&told);
-        let client = relisting([first, second], Arc::clone(&done));
-        let (store, _, stream) = reflect_telling::<ChatRequest>(client, move |gone| {
-            noted.lock().unwrap().push(named(&gone));
-        });
-        let mut stream = std::pin::pin!(stream);
-        let watch_again = async { while stream.next().await.is_some() {} };
-        tokio::select! { () = done.notified() => {}, () = watch_again => panic!("the watch ended") }
-        let mut told = told.lock().unwrap().clone();
-        told.sort();
-        assert_eq!(told, ["again", "gone"]);
-        let names: Vec<_> = store.state().iter().map(|t| t.name_any()).collect();
-        assert_eq!(names.len(), 2, "{names:?}");
-    }
-
-    /// An API server that lists these turns, tells the first watch of these events, and notifies at the second.
-    fn watched(listed: Vec<Value>, events: Vec<Value>, done: Arc<Notify>) -> Client {
-        let events = Arc::new(Mutex::new(Some(events)));
-        Client::new(
-            tower::service_fn(move |request: http::Request<Body>| {
-                let (listed, events, done) = (listed.clone(), Arc::clone(&events), Arc::clone(&done));
-                async move {
-                    let watched = request.uri().query().unwrap_or_default().contains("watch=");
-                    let body = if watched {
-                        let first = events.lock().unwrap().take();
-                        let Some(events) = first else {
-                            done.notify_one();
-                            return std::future::pending().await;
-                        };
-                        events
-                            .iter()
-                            .map(|event| format!("{event}\n"))
-                            .collect::<String>()
-                    } else {
-                        json!({"apiVersion": "kubechat.io/v1beta1", "kind": "ChatRequestList",
-                            "metadata": {"resourceVersion": "5"}, "items": listed})
-                        .to_string()
-                    };
-                    Ok::<_, std::convert::Infallible>(http::Response::new(Body::from(body.into_bytes())))
-                }
-            }),
-            "default",
-        )
-    }
-
-    fn unreadable(name: &str, uid: &str) -> Value {
-        let mut turn = turn(name);
-        turn["spec"] = json!(7);
-        turn["metadata"]["uid"] = json!(uid);
-        turn
-    }
-
-    fn event(kind: &str, object: &Value) -> Value {
-        json!({"type": kind, "object": object})
-    }
-
-    #[tokio::test]
-    async fn an_object_that_cannot_be_read_any_more_is_told_as_removed_as_it_was_read_last_and_leaves_the_store()
-     {
-        let listed = ["old", "kept", "other"].map(turn).to_vec();
-        let events = vec![
-            event("MODIFIED", &unreadable("old", "old")),
-            event("DELETED", &unreadable("old", "old")),
-            event("DELETED", &unreadable("never-read", "never-read")),
-            // Of the same name, but not the one that is known.
-            event("DELETED", &unreadable("other", "another")),
-        ];
-        let seen_too = events.clone();
-        let told: Arc<Mutex<Vec<String>>> = Arc::default();
-        let (noted, done) = (Arc::clone(&told), Arc::new(Notify::new()));
-        let client = watched(listed.clone(), events, Arc::clone(&done));
-        let (store, _, stream) = reflect_telling::<ChatRequest>(client, move |gone| {
-            noted.lock().unwrap().push(named(&gone));
-        });
-        let mut stream = std::pin::pin!(stream);
-        let mut touched = vec![];
-        let watch = async {
-            while let Some(turn) = stream.next().await {
-                touched.push(turn.unwrap().name_any());
-            }
-        };
-        tokio::select! { () = done.notified() => {}, () = watch => panic!("the watch ended") }
-        assert_eq!(
-            *told.lock().unwrap(),
-            ["old", "unread never-read", "unread another"]
-        );
-        // Whoever looks at what is touched hears of it too.
-        assert_eq!(touched, ["old", "kept", "other", "old"]);
-        let left = |store: &Store<ChatRequest>| {
-            let mut names: Vec<String> = store.state().iter().map(|t| t.name_any()).collect();
-            names.sort();
-            names
-        };
-        assert_eq!(left(&store), ["kept", "other"]);
-
-        // So does who only sees the events.
-        let (deleted, done) = (Arc::new(Mutex::new(vec![])), Arc::new(Notify::new()));
-        let noted = Arc::clone(&deleted);
-        let client = watched(listed, seen_too, Arc::clone(&done));
-        let (store, _, stream) = reflect_seen::<ChatRequest>(client, move |event| {
-            if let Event::Delete(turn) = event {
-                noted.lock().unwrap().push(turn.name_any());
-            }
-        });
-        let mut stream = std::pin::pin!(stream);
-        let watch = async { while stream.next().await.is_some() {} };
-        tokio::select! { () = done.notified() => {}, () = watch => panic!("the watch ended") }
-        assert_eq!(*deleted.lock().unwrap(), ["old"]);
-        assert_eq!(left(&store), ["kept", "other"]);
-    }
-}
+#[path = "watch_tests.rs"]
+mod tests;
