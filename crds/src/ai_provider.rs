@@ -5,6 +5,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::chat_request::Outbound;
 use crate::common::LocalRef;
 use crate::identity::Identity;
 
@@ -177,6 +178,13 @@ pub struct AIProviderStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "crate::schema::conditions")]
     pub conditions: Vec<Condition>,
+    /// `metadata.generation` that the audit log knows of, where probes are another process's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recorded_generation: Option<i64>,
+    /// The last calls of probes, where another process makes them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub outbound: Vec<Outbound>,
     /// The last probe of a provider that asks a model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe: Option<ProbeStatus>,

@@ -139,6 +139,9 @@ pub struct ChatRequestStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50))]
     pub signals: Vec<Signal>,
+    /// How reading the sentence stands, where a process of its own asks models.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reading: Option<Reading>,
     /// What left the cluster, one entry a call of a provider.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
@@ -348,6 +351,92 @@ pub struct Outbound {
     /// Sequence number of the audit entry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit_seq: Option<i64>,
+    /// The AIProvider.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 253))]
+    pub provider: String,
+    /// Scheme, host and port.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 512))]
+    pub endpoint: String,
+    /// The model.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 253))]
+    pub model: String,
+    /// Bytes of the body.
+    #[serde(default)]
+    pub bytes: i64,
+    /// `sha256:..` of the body.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 71))]
+    pub digest: String,
+    /// What was taken out of the prompt before, by class.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "crate::schema::count_map")]
+    pub redactions: BTreeMap<String, i64>,
+    /// What became of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<OutboundEnd>,
+}
+
+/// What became of a call.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OutboundEnd {
+    /// Whether the server may have had the body.
+    #[serde(default)]
+    pub sent: bool,
+    /// Tokens read, as the server says.
+    #[serde(default)]
+    pub tokens_in: i64,
+    /// Tokens written, as the server says.
+    #[serde(default)]
+    pub tokens_out: i64,
+    /// How long it took.
+    #[serde(default)]
+    pub milliseconds: i64,
+    /// Why there is no answer; absent: there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub failure: Option<String>,
+    /// Nobody recorded what became of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unknown: bool,
+    /// Sequence number of the audit entry of the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit_seq: Option<i64>,
+}
+
+/// How reading a sentence stands, where a process of its own asks the models for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Reading {
+    /// Asked, Understood, Rules or Nothing.
+    pub state: ReadingState,
+    /// AIProvider that is asked first.
+    #[schemars(length(max = 253))]
+    pub provider: String,
+    /// Namespace that names without one mean.
+    #[schemars(length(max = 63))]
+    pub namespace: String,
+    /// Why there are no intents.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048))]
+    pub message: Option<String>,
+}
+
+/// What came of asking models.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ReadingState {
+    /// The operator has judged the turn; the interpreter is to ask.
+    #[default]
+    Asked,
+    /// `interpretation` holds the intents.
+    Understood,
+    /// No model answered, and the built-in rules come last.
+    Rules,
+    /// Nothing; `message` says why.
+    Nothing,
 }
 
 /// How far an outbound call is.

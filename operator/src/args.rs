@@ -20,7 +20,7 @@ pub use audit::{AuditCommand, AuditListArgs};
 pub use egress::{EgressCommand, EgressListArgs};
 pub use policy::{PolicyCommand, PolicyTestArgs};
 pub use redact::RedactArgs;
-pub use service::{LogFormat, OperatorArgs, WebhookArgs};
+pub use service::{InterpreterArgs, LogFormat, OperatorArgs, WebhookArgs};
 use values::{duration, incident, label, reason, scope_namespace, subdomain};
 
 /// Longest prompt the API takes, in characters.
@@ -223,6 +223,8 @@ pub enum Command {
     Manifests(ManifestsArgs),
     /// Run the operator
     Operator(OperatorArgs),
+    /// Run the interpreter: the process that asks models, where the operator is not to (operator --separate-interpreter)
+    Interpreter(InterpreterArgs),
     /// Run the admission webhook
     Webhook(WebhookArgs),
 }
@@ -444,6 +446,9 @@ pub struct ManifestsArgs {
     /// Namespace of the Secrets that AIProviders name
     #[arg(long, value_name = "NAME", default_value = kubechat_crds::install::CREDENTIALS_NAMESPACE, value_parser = label)]
     pub credentials_namespace: String,
+    /// With the account of an interpreter of its own: then the operator reads no provider's key and reaches no Service
+    #[arg(long)]
+    pub separate_interpreter: bool,
     /// Group of people KubeChat may act for (repeat for more) [default: developers, approvers, platform]
     #[arg(long, value_name = "GROUP", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub group: Vec<String>,

@@ -16,8 +16,10 @@ use kubechat_core::lease::{Seen, Step, evaluate, may_act};
 use crate::cluster::client::call;
 use crate::error::Error;
 
-/// Name of the Lease.
+/// Name of the operator's Lease.
 pub const LEASE: &str = "kubechat-operator";
+/// Name of the interpreter's Lease.
+pub const INTERPRETER_LEASE: &str = "kubechat-interpreter";
 /// Tries to give it back; then it runs out by itself.
 const RELEASES: usize = 3;
 
@@ -71,6 +73,7 @@ impl Leadership {
 #[derive(Debug)]
 pub struct Candidate {
     api: ApiDebug,
+    lease: &'static str,
     me: String,
     duration: Duration,
     last: Option<(Seen, Instant)>,
@@ -106,12 +109,19 @@ impl Candidate {
         let api = ApiDebug(Api::namespaced(client, namespace));
         Self {
             api,
+            lease: LEASE,
             me: me.to_owned(),
             duration,
             last: None,
             sent: Instant::now(),
             newest: 0,
         }
+    }
+
+    /// The same for another Lease than the operator's.
+    #[must_use]
+    pub fn of(self, lease: &'static str) -> Self {
+        Self { lease, ..self }
     }
 
     /// Waits until this process leads. Meanwhile `stands_by` says whether it could: it sees that another one leads. (Who
@@ -140,7 +150,7 @@ impl Candidate {
 
     /// Renews until this process may not lead any more, and returns why.
     pub async fn hold(&mut self, leadership: &Leadership) -> &'static str {
-        const LOST: &str = "the lease was lost, so this process ends; another operator leads";
+        const LOST: &str = "the lease was lost, so this process ends; another one leads";
         let why = loop {
             tokio::time::sleep(self.duration / 5).await;
             match self.attempt().await {
@@ -171,7 +181,7 @@ impl Candidate {
         leadership.lost.store(true, Ordering::SeqCst);
         // A renewal that was cut off may land in between.
         for _ in 0..RELEASES {
-            let Ok(mut lease) = call("read the lease", self.api.0.get(LEASE)).await else {
+            let Ok(mut lease) = call("read the lease", self.api.0.get(self.lease)).await else {
                 return;
             };
             let mine = |s: &&mut LeaseSpec| s.holder_identity.as_deref() == Some(self.me.as_str());
@@ -180,7 +190,7 @@ impl Candidate {
             };
             spec.holder_identity = Some(String::new());
             let params = PostParams::default();
-            let replaced = self.api.0.replace(LEASE, &params, &lease);
+            let replaced = self.api.0.replace(self.lease, &params, &lease);
             match call("release the lease", replaced).await {
                 Ok(_) => return,
                 Err(problem) => tracing::warn!(%problem, "the lease was not released yet"),
@@ -190,7 +200,7 @@ impl Candidate {
 
     /// One look at the Lease and what follows.
     async fn attempt(&mut self) -> Result<Standing, Error> {
-        let found = match call("read the lease", self.api.0.get(LEASE)).await {
+        let found = match call("read the lease", self.api.0.get(self.lease)).await {
             Ok(lease) => Some(lease),
             Err(error) if error.is_not_found() => None,
             Err(error) => return Err(error),
@@ -212,7 +222,7 @@ impl Candidate {
             Step::Create => {
                 let lease = Lease {
                     metadata: ObjectMeta {
-                        name: Some(LEASE.into()),
+                        name: Some(self.lease.into()),
                         ..ObjectMeta::default()
                     },
                     spec: Some(self.record(1)),
@@ -232,7 +242,7 @@ impl Candidate {
                 };
                 lease.spec = Some(self.record(transitions));
                 // The resourceVersion read above makes one of two writers lose.
-                let replace = self.api.0.replace(LEASE, &params, &lease);
+                let replace = self.api.0.replace(self.lease, &params, &lease);
                 match call("replace the lease", replace).await {
                     Ok(lease) => (lease, transitions),
                     Err(error) if error.status().is_some_and(|s| s.code == 409) => {

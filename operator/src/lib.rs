@@ -12,6 +12,7 @@ pub mod error;
 pub mod execute;
 pub mod failpoint;
 pub mod http;
+pub mod interpreter;
 pub mod leader;
 pub mod metrics;
 pub mod models;

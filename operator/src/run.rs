@@ -33,7 +33,7 @@ use crate::duty::every;
 use crate::http::{Health, serve};
 use crate::leader::{Candidate, Leadership};
 use crate::metrics::Metrics;
-use crate::models::{self, Models};
+use crate::models::{self, Desk, Log, Models};
 use crate::pace::Pace;
 use crate::selfcheck::Admission;
 use crate::setup::{seal, tls};
@@ -61,6 +61,7 @@ pub async fn run(args: OperatorArgs, shutdown: CancellationToken) -> anyhow::Res
         identity,
         credentials_namespace: credentials,
         development,
+        separate_interpreter: elsewhere,
         concurrency,
         check_seconds,
     } = args;
@@ -119,6 +120,7 @@ pub async fn run(args: OperatorArgs, shutdown: CancellationToken) -> anyhow::Res
             models: models::Options {
                 credentials,
                 development,
+                elsewhere,
             },
         };
         lead(parts, endpoint, concurrency, ready, &mut tasks, &shutdown).await
@@ -194,8 +196,6 @@ async fn lead(
         leadership,
         models,
     } = parts;
-    let (mut models, mut interpreted) = Models::new(models);
-    models.learn(&audit).await.context("the last day of the log")?;
     let keys = seal::ensure(&client, &namespace).await.context("the seal key")?;
     tls::ensure(&client, &endpoint)
         .await
@@ -213,9 +213,11 @@ async fn lead(
     let one_went = Arc::clone(&went);
     let talks: Arc<Talks> = Arc::default();
     let seen = Arc::clone(&talks);
+    let (leaving, removed_turns) = models::leaving();
     let (requests, has_requests, request_stream) =
         reflect_seen::<ChatRequest>(client.clone(), move |event| {
             seen.see(event);
+            leaving.see(event);
             if matches!(event, Event::Delete(_) | Event::InitDone) {
                 one_went.notify_one();
             }
@@ -248,6 +250,19 @@ async fn lead(
         },
     );
     let (events, send_events) = Events::new(recorder);
+    let live = Arc::default();
+    let desk = Desk {
+        client: client.clone(),
+        metrics: Arc::clone(&metrics),
+        leadership: leadership.clone(),
+        events: events.clone(),
+        namespace: namespace.clone(),
+        policies: stores.policies.clone(),
+        live: Arc::clone(&live),
+        log: Log::Own(audit.clone()),
+    };
+    let (mut models, interpreted) = Models::new(models, desk);
+    models.learn(&audit).await.context("the last day of the log")?;
     let ctx = Arc::new(Context {
         people: Arc::new(Impersonator::new(config)?),
         audit,
@@ -264,7 +279,7 @@ async fn lead(
         events,
         handled: Arc::default(),
         models: Arc::new(models),
-        live: Arc::default(),
+        live,
         holders: Arc::default(),
         pace: Pace::new(shutdown.clone()),
         attempts: Arc::default(),
@@ -370,14 +385,12 @@ async fn lead(
             r.same(&request).await;
         }
     });
-    let r = requests.clone();
-    let until = shutdown.clone();
-    tasks.spawn(async move {
-        while let Some(Some(turn)) = until.run_until_cancelled(interpreted.recv()).await {
-            r.same(&turn).await;
-        }
-        Ok(())
-    });
+    tasks.spawn(models::told(interpreted, requests.clone(), shutdown.clone()));
+    tasks.spawn(models::of_removed(
+        removed_turns,
+        Arc::clone(&ctx),
+        shutdown.clone(),
+    ));
     let (r, p2) = (requests.clone(), plans.clone());
     let all_approvals = stores.approvals.clone();
     watch(tasks, plan_stream, shutdown, move |plan| {

@@ -9,6 +9,7 @@
 
 use serde_json::{Value, json};
 
+use super::interpreter;
 use crate::{GROUP, PLAN_EXTRA, VERB_APPROVE_CAUTION, VERB_APPROVE_DESTRUCTIVE, VERSION};
 
 /// Name of the Mutating- and of the ValidatingWebhookConfiguration.
@@ -51,6 +52,8 @@ pub struct Installation<'a> {
     pub namespace: &'a str,
     /// Service account of the operator, in that namespace.
     pub operator: &'a str,
+    /// Service account of the interpreter, where it is a process of its own.
+    pub interpreter: Option<&'a str>,
     /// Service account of the webhook, in that namespace.
     pub webhook: &'a str,
 }
@@ -60,6 +63,7 @@ impl Default for Installation<'_> {
         Self {
             namespace: super::OWN_NAMESPACE,
             operator: "kubechat-operator",
+            interpreter: None,
             webhook: "kubechat-webhook",
         }
     }
@@ -294,6 +298,13 @@ fn removal(installation: &Installation<'_>, name: &'static str, resources: &[&st
 
 fn own_writes(installation: &Installation<'_>) -> Policy {
     let operator = installation.username(installation.operator);
+    let mut whose = format!("request.userInfo.username == '{operator}'");
+    if let Some(interpreter) = installation.interpreter {
+        whose.push_str(&format!(
+            " || {}",
+            interpreter::writes(&installation.username(interpreter))
+        ));
+    }
     Policy {
         name: "own-writes",
         matches: matching(&[
@@ -301,7 +312,7 @@ fn own_writes(installation: &Installation<'_>) -> Policy {
             rule(&["UPDATE"], &["*/status"], "*"),
         ]),
         validations: vec![(
-            format!("request.userInfo.username == '{operator}'"),
+            whose,
             "only KubeChat's operator creates CommandPlans and writes status. Nothing was written. Create a ChatRequest to get a plan, an Approval to decide on one".to_owned(),
         )],
         params: None,
@@ -384,102 +395,5 @@ fn reserved_events(installation: &Installation<'_>) -> Policy {
 }
 
 #[cfg(test)]
-mod tests {
-    use k8s_openapi::api::admissionregistration::v1 as api;
-
-    use super::*;
-
-    fn all() -> Vec<Value> {
-        admission(&Installation::default())
-    }
-
-    fn of_kind(kind: &str) -> Vec<Value> {
-        all().into_iter().filter(|o| o["kind"] == kind).collect()
-    }
-
-    fn survives<T: serde::de::DeserializeOwned + serde::Serialize>(object: &Value) {
-        let typed: T = serde_json::from_value(object.clone()).unwrap();
-        assert_eq!(
-            &serde_json::to_value(typed).unwrap(),
-            object,
-            "a field the API does not know"
-        );
-    }
-
-    #[test]
-    fn objects_hold_only_fields_that_the_api_knows() {
-        of_kind("ValidatingAdmissionPolicy")
-            .iter()
-            .for_each(survives::<api::ValidatingAdmissionPolicy>);
-        of_kind("ValidatingAdmissionPolicyBinding")
-            .iter()
-            .for_each(survives::<api::ValidatingAdmissionPolicyBinding>);
-        of_kind("MutatingWebhookConfiguration")
-            .iter()
-            .for_each(survives::<api::MutatingWebhookConfiguration>);
-        of_kind("ValidatingWebhookConfiguration")
-            .iter()
-            .for_each(survives::<api::ValidatingWebhookConfiguration>);
-        assert_eq!(all().len(), 10 + 10 + 2);
-    }
-
-    #[test]
-    fn every_policy_denies_and_fails_closed() {
-        let (policies, bindings) = (
-            of_kind("ValidatingAdmissionPolicy"),
-            of_kind("ValidatingAdmissionPolicyBinding"),
-        );
-        for policy in &policies {
-            assert_eq!(policy["spec"]["failurePolicy"], "Fail");
-            let bound = bindings
-                .iter()
-                .filter(|b| b["spec"]["policyName"] == policy["metadata"]["name"]);
-            let actions: Vec<_> = bound.map(|b| b["spec"]["validationActions"].clone()).collect();
-            assert_eq!(actions, [json!(["Deny"])], "{}", policy["metadata"]["name"]);
-        }
-    }
-
-    #[test]
-    fn webhooks_see_only_our_group_and_no_subresource() {
-        for configuration in [
-            of_kind("MutatingWebhookConfiguration"),
-            of_kind("ValidatingWebhookConfiguration"),
-        ]
-        .concat()
-        {
-            for webhook in configuration["webhooks"].as_array().unwrap() {
-                let deletions = webhook["name"] == "deletions.kubechat.io";
-                assert_eq!(
-                    webhook["failurePolicy"],
-                    if deletions { "Ignore" } else { "Fail" }
-                );
-                assert_eq!(webhook["sideEffects"], "NoneOnDryRun");
-                for rule in webhook["rules"].as_array().unwrap() {
-                    assert_eq!(rule["apiGroups"], json!([GROUP]));
-                    let resources = rule["resources"].as_array().unwrap();
-                    assert!(
-                        resources
-                            .iter()
-                            .all(|r| !r.as_str().unwrap().contains(['/', '*'])),
-                        "{rule}"
-                    );
-                    assert_eq!(rule["operations"] == json!(["DELETE"]), deletions, "{rule}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn names_of_namespace_and_service_accounts_are_taken_from_the_installation() {
-        let other = Installation {
-            namespace: "chat",
-            operator: "op",
-            webhook: "wh",
-        };
-        let text = serde_json::to_string(&admission(&other)).unwrap();
-        assert!(
-            text.contains("system:serviceaccount:chat:op") && text.contains("system:serviceaccount:chat:wh")
-        );
-        assert!(!text.contains("kubechat-system") && !text.contains("kubechat-operator"));
-    }
-}
+#[path = "admission_tests.rs"]
+mod tests;

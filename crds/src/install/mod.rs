@@ -3,6 +3,7 @@
 
 pub mod admission;
 pub mod crds;
+mod interpreter;
 pub mod policies;
 pub mod rbac;
 
@@ -21,6 +22,8 @@ pub struct Options {
     pub namespace: String,
     /// Namespace of the Secrets that AIProviders name.
     pub credentials: String,
+    /// Whether a process of its own asks models, and not the operator.
+    pub separate_interpreter: bool,
     /// Groups of people whom the operator may act for: the values its right to impersonate groups is limited to.
     pub groups: Vec<String>,
 }
@@ -30,6 +33,7 @@ impl Default for Options {
         Self {
             namespace: OWN_NAMESPACE.to_owned(),
             credentials: CREDENTIALS_NAMESPACE.to_owned(),
+            separate_interpreter: false,
             groups: ["developers", "approvers", "platform"]
                 .map(str::to_owned)
                 .to_vec(),
@@ -50,6 +54,7 @@ pub fn manifests(options: &Options) -> Result<Vec<(&'static str, String)>, Box<d
             "20-admission.yaml",
             yaml_documents(&admission::admission(&admission::Installation {
                 namespace: &options.namespace,
+                interpreter: options.separate_interpreter.then_some("kubechat-interpreter"),
                 ..Default::default()
             }))?,
         ),

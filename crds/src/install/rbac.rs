@@ -38,6 +38,8 @@ fn right(
 const WORK: &[&str] = &["chatsessions", "chatrequests", "commandplans", "approvals"];
 const POLICY: &[&str] = &["aiproviders", "riskpolicies", "approverkeys", "auditpolicies"];
 const READ: &[&str] = &["get", "list", "watch"];
+/// Account of an interpreter of its own.
+const INTERPRETER: &str = "kubechat-interpreter";
 
 /// What the operator may do cluster-wide. It holds no right to change any workload: changes run as the requester.
 #[must_use]
@@ -56,7 +58,7 @@ pub fn operator_cluster(options: &Options) -> Vec<Right> {
         "keep the CA bundle of its own webhooks",
     );
     webhooks.names = vec!["kubechat".to_owned()];
-    vec![
+    let mut all = vec![
         right("kubechat.io", WORK, READ, "reconcile"),
         right("kubechat.io", POLICY, READ, "honour policies"),
         right("kubechat.io", &["commandplans"], &["create"], "make plans"),
@@ -119,6 +121,23 @@ pub fn operator_cluster(options: &Options) -> Vec<Right> {
             "count them, where a requester may not: which share of the cluster a plan hits. None is looked at",
         ),
         right(
+            "events.k8s.io",
+            &["events"],
+            &["create", "patch"],
+            "tell what happens",
+        ),
+        webhooks,
+    ];
+    if !options.separate_interpreter {
+        all.extend(destinations());
+    }
+    all
+}
+
+/// What whoever asks models must see of where they are.
+fn destinations() -> Vec<Right> {
+    vec![
+        right(
             "",
             &["services"],
             &["get"],
@@ -130,19 +149,55 @@ pub fn operator_cluster(options: &Options) -> Vec<Right> {
             &["list"],
             "see that the endpoints of that Service are Pods",
         ),
+    ]
+}
+
+/// What an interpreter of its own may do cluster-wide: it acts as nobody, and changes nothing but what it reports.
+#[must_use]
+pub fn interpreter_cluster() -> Vec<Right> {
+    let mut all = vec![
+        right(
+            "kubechat.io",
+            &["chatrequests", "aiproviders", "riskpolicies"],
+            READ,
+            "see which turns it is to read, whom to ask, and which hosts policies name",
+        ),
+        right(
+            "kubechat.io",
+            &["chatrequests/status", "aiproviders/status"],
+            &["patch"],
+            "say what it intends to send, and what it understood (admission: nothing else)",
+        ),
         right(
             "events.k8s.io",
             &["events"],
             &["create", "patch"],
             "tell what happens",
         ),
-        webhooks,
+    ];
+    all.extend(destinations());
+    all
+}
+
+/// What an interpreter of its own may do in KubeChat's namespace: it holds neither the seal key nor the log's.
+#[must_use]
+pub fn interpreter_namespaced() -> Vec<Right> {
+    let mut lease = right(
+        "coordination.k8s.io",
+        &["leases"],
+        &["get", "update"],
+        "leader election",
+    );
+    lease.names = vec!["kubechat-interpreter".to_owned()];
+    vec![
+        lease,
+        right("coordination.k8s.io", &["leases"], &["create"], "leader election"),
     ]
 }
 
-/// What the operator may do in the credentials namespace.
+/// What whoever asks models may do in the credentials namespace.
 #[must_use]
-pub fn operator_credentials() -> Vec<Right> {
+pub fn credentials() -> Vec<Right> {
     vec![right(
         "",
         &["secrets"],
@@ -339,17 +394,21 @@ fn rules(rights: &[Right]) -> Value {
 pub fn objects(options: &Options) -> Vec<Value> {
     let namespace = options.namespace.as_str();
     let mut all = vec![json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace } })];
-    for account in ["kubechat-operator", "kubechat-webhook"] {
-        all.push(json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": account, "namespace": namespace } }));
-    }
-    for (account, cluster, own) in [
+    let mut accounts = vec![
         (
             "kubechat-operator",
             operator_cluster(options),
             operator_namespaced(),
         ),
         ("kubechat-webhook", webhook_cluster(), webhook_namespaced()),
-    ] {
+    ];
+    if options.separate_interpreter {
+        accounts.push((INTERPRETER, interpreter_cluster(), interpreter_namespaced()));
+    }
+    for (account, ..) in &accounts {
+        all.push(json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": account, "namespace": namespace } }));
+    }
+    for (account, cluster, own) in accounts {
         let subjects = json!([{ "kind": "ServiceAccount", "name": account, "namespace": namespace }]);
         let meta = json!({ "name": account });
         let own_meta = json!({ "name": account, "namespace": namespace });
@@ -369,14 +428,24 @@ pub fn objects(options: &Options) -> Vec<Value> {
         );
     }
     let (api, group) = ("rbac.authorization.k8s.io/v1", "rbac.authorization.k8s.io");
-    let meta = json!({ "name": "kubechat-operator", "namespace": options.credentials });
+    let asks = if options.separate_interpreter {
+        INTERPRETER
+    } else {
+        "kubechat-operator"
+    };
+    let meta = json!({ "name": asks, "namespace": options.credentials });
     all.push(json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": options.credentials } }));
-    all.push(json!({ "apiVersion": api, "kind": "Role", "metadata": meta, "rules": rules(&operator_credentials()) }));
+    all.push(json!({ "apiVersion": api, "kind": "Role", "metadata": meta, "rules": rules(&credentials()) }));
     all.push(
         json!({ "apiVersion": api, "kind": "RoleBinding", "metadata": meta,
-        "roleRef": { "apiGroup": group, "kind": "Role", "name": "kubechat-operator" },
-        "subjects": [{ "kind": "ServiceAccount", "name": "kubechat-operator", "namespace": namespace }] }),
+        "roleRef": { "apiGroup": group, "kind": "Role", "name": asks },
+        "subjects": [{ "kind": "ServiceAccount", "name": asks, "namespace": namespace }] }),
     );
+    if options.separate_interpreter {
+        // A binding that an installation without one left would go on letting the operator read the keys.
+        let none = json!({ "name": "kubechat-operator", "namespace": options.credentials });
+        all.push(json!({ "apiVersion": api, "kind": "Role", "metadata": none, "rules": [] }));
+    }
     for (name, rights) in people() {
         all.push(json!({ "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": { "name": name }, "rules": rules(&rights) }));
     }
@@ -384,68 +453,5 @@ pub fn objects(options: &Options) -> Vec<Value> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_operator_changes_no_workload_and_impersonates_named_groups_only() {
-        let options = Options::default();
-        let all = [
-            operator_cluster(&options),
-            operator_namespaced(),
-            operator_credentials(),
-        ]
-        .concat();
-        for r in &all {
-            assert!(!r.verbs.contains(&"*") && !r.resources.contains(&"*"), "{r:?}");
-            let own = [
-                "kubechat.io",
-                "authentication.k8s.io",
-                "authorization.k8s.io",
-                "events.k8s.io",
-                "coordination.k8s.io",
-                "admissionregistration.k8s.io",
-                "rbac.authorization.k8s.io",
-            ];
-            if r.group == "rbac.authorization.k8s.io" {
-                assert_eq!(
-                    r.verbs, READ,
-                    "whoever could write these could give himself everything"
-                );
-            }
-            let core = ["users", "groups", "serviceaccounts", "namespaces", "secrets"];
-            let counts = r.group.is_empty() && r.resources == ["pods"] && r.verbs == ["list"];
-            let looks = r.resources == ["services"] && r.verbs == ["get"]
-                || r.resources == ["endpointslices"] && r.verbs == ["list"];
-            assert!(
-                counts
-                    || looks
-                    || own.contains(&r.group)
-                    || r.group.is_empty() && r.resources.iter().all(|x| core.contains(x)),
-                "{r:?}"
-            );
-            let secrets = r.resources.contains(&"secrets")
-                && operator_cluster(&options)
-                    .iter()
-                    .any(|c| c.resources == r.resources);
-            assert!(
-                !secrets,
-                "Secrets are read in two namespaces, and nowhere else: {r:?}"
-            );
-            if r.resources.contains(&"groups") {
-                assert_eq!(r.names, options.groups);
-                assert!(r.names.iter().all(|g| !g.starts_with("system:")));
-            }
-        }
-    }
-
-    #[test]
-    fn only_approver_roles_hold_the_approve_verbs() {
-        for (name, rights) in people() {
-            let holds = rights
-                .iter()
-                .any(|r| r.verbs.iter().any(|v| v.starts_with("approve-")));
-            assert_eq!(holds, name.starts_with("kubechat-approver"), "{name}");
-        }
-    }
-}
+#[path = "rbac_tests.rs"]
+mod tests;

@@ -26,6 +26,7 @@ pub(crate) struct Ports {
     pub(crate) scheduler: u16,
     pub(crate) operator: u16,
     pub(crate) second_operator: u16,
+    pub(crate) interpreter: u16,
     pub(crate) webhook: u16,
     pub(crate) webhook_health: u16,
 }
@@ -45,6 +46,7 @@ impl Ports {
             scheduler: pick(|ports| ports.scheduler)?,
             operator: pick(|ports| ports.operator)?,
             second_operator: pick(|ports| ports.second_operator)?,
+            interpreter: pick(|ports| ports.interpreter)?,
             webhook: pick(|ports| ports.webhook)?,
             webhook_health: pick(|ports| ports.webhook_health)?,
         };

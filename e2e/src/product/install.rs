@@ -12,6 +12,8 @@ use crate::wait::eventually;
 pub(super) const OPERATOR_ACCOUNT: &str = "kubechat-operator";
 /// The webhook's service account.
 pub(crate) const WEBHOOK_ACCOUNT: &str = "kubechat-webhook";
+/// The service account of an interpreter of its own.
+pub(super) const INTERPRETER_ACCOUNT: &str = "kubechat-interpreter";
 /// How long KubeChat's own admission may take until it lets the policies pass.
 const POLICIES_DEADLINE: Duration = Duration::from_secs(60);
 

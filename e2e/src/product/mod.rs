@@ -53,6 +53,8 @@ pub enum Part {
     Webhook,
     /// A second operator beside the first; only after [`Product::start_second_operator`].
     SecondOperator,
+    /// Asks models, with an account of its own; only with [`Options::separate_interpreter`].
+    Interpreter,
 }
 
 impl Part {
@@ -63,6 +65,7 @@ impl Part {
             Self::Operator => "operator",
             Self::Webhook => "webhook",
             Self::SecondOperator => "operator-2",
+            Self::Interpreter => "interpreter",
         }
     }
 }
@@ -82,6 +85,8 @@ pub struct Options {
     pub operator_args: Vec<String>,
     /// More environment for the operator, such as failpoints.
     pub operator_env: Vec<(String, String)>,
+    /// Whether a process of its own asks models.
+    pub separate_interpreter: bool,
     /// More arguments for the webhook.
     pub webhook_args: Vec<String>,
     /// More environment for the webhook.
@@ -99,6 +104,7 @@ impl Default for Options {
             audit_db: None,
             operator_args: Vec::new(),
             operator_env: Vec::new(),
+            separate_interpreter: false,
             webhook_args: Vec::new(),
             webhook_env: Vec::new(),
             progress: Progress::Silent,
@@ -129,13 +135,22 @@ impl Product {
         product.make_audit_key().await?;
         let admin = cluster.client("admin").await?;
         let applier = Applier::new(admin.clone());
-        let manifests = install::split(read_manifests(&options.manifests)?, &product.webhook_url());
+        let folder = if options.separate_interpreter {
+            product.separate_manifests().await?
+        } else {
+            options.manifests.clone()
+        };
+        let manifests = install::split(read_manifests(&folder)?, &product.webhook_url());
 
         let step = options
             .progress
             .step("installing KubeChat's kinds, roles and admission rules");
         applier.apply_all(&manifests.before).await?;
-        for account in [install::OPERATOR_ACCOUNT, install::WEBHOOK_ACCOUNT] {
+        let mut accounts = vec![install::OPERATOR_ACCOUNT, install::WEBHOOK_ACCOUNT];
+        if options.separate_interpreter {
+            accounts.push(install::INTERPRETER_ACCOUNT);
+        }
+        for account in accounts {
             product
                 .issue_token(&admin, &cluster.server_url(), account)
                 .await?;
@@ -151,6 +166,9 @@ impl Product {
             product.wait_ready(Part::Webhook),
             install::apply_policies(&applier, &manifests.after),
         )?;
+        if options.separate_interpreter {
+            product.wait_ready(Part::Interpreter).await?;
+        }
         step.done();
         Ok(product)
     }
@@ -171,7 +189,11 @@ impl Product {
     }
 
     fn start_parts(&self, options: &Options) -> Result<()> {
-        let operator = self.operator_program(Part::Operator);
+        let mut operator = self.operator_program(Part::Operator);
+        if options.separate_interpreter {
+            operator = operator.args(["--separate-interpreter"]);
+            self.add(Part::Interpreter, self.interpreter_program(), options.restart)?;
+        }
         let operator = programs::with_options(operator, &options.operator_args, &options.operator_env);
         self.add(Part::Operator, operator, options.restart)?;
         let webhook = self.webhook_program();

@@ -41,6 +41,37 @@ impl Product {
             ])
     }
 
+    /// An interpreter of its own, which reaches models on this machine.
+    pub(super) fn interpreter_program(&self) -> Program {
+        let port = health_port(&self.ports, Part::Interpreter);
+        self.program(Part::Interpreter, "interpreter", install::INTERPRETER_ACCOUNT)
+            .args(["--listen", &format!("127.0.0.1:{port}"), "--development"])
+    }
+
+    /// What installs the product with an interpreter of its own, in a folder.
+    pub(super) async fn separate_manifests(&self) -> Result<PathBuf> {
+        let folder = self.folder.join("manifests");
+        std::fs::create_dir_all(&folder).context("the folder for manifests was not made")?;
+        let mut command = tokio::process::Command::new(&self.binary);
+        command.args([
+            "manifests",
+            "--separate-interpreter",
+            "--namespace",
+            accounts::SYSTEM,
+        ]);
+        let output = command
+            .output()
+            .await
+            .context("kubechat manifests does not run")?;
+        ensure!(
+            output.status.success(),
+            "kubechat manifests: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        std::fs::write(folder.join("all.yaml"), &output.stdout).context("the manifests were not written")?;
+        Ok(folder)
+    }
+
     fn program(&self, part: Part, command: &str, account: &str) -> Program {
         Program::new(part.name(), &self.binary, self.log(part.name()))
             .args([
@@ -58,6 +89,7 @@ pub(super) const fn health_port(ports: &Ports, part: Part) -> u16 {
         Part::Operator => ports.operator,
         Part::Webhook => ports.webhook_health,
         Part::SecondOperator => ports.second_operator,
+        Part::Interpreter => ports.interpreter,
     }
 }
 

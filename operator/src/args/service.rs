@@ -1,4 +1,4 @@
-//! Arguments of the processes that run in the cluster: operator and webhook.
+//! Arguments of the processes that run in the cluster: operator, interpreter and webhook.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -60,12 +60,47 @@ pub struct OperatorArgs {
     /// Let AIProviders be on this machine (http://127.0.0.1:PORT). For development only
     #[arg(long)]
     pub development: bool,
+    /// Leave asking models to another process (`kubechat interpreter`): this one asks none, and records what that one intends
+    #[arg(long)]
+    pub separate_interpreter: bool,
     /// Objects of one kind that are worked on at the same time
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub concurrency: u16,
     /// Seconds between looks at the own guards: certificate, CA bundle, whether admission stamps
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600), hide = true)]
     pub check_seconds: u64,
+}
+
+/// `kubechat interpreter`.
+#[derive(Args, Clone, Debug)]
+pub struct InterpreterArgs {
+    /// Kubeconfig file [default: in-cluster, else $KUBECONFIG or ~/.kube/config]
+    #[arg(long, value_name = "FILE", help_heading = CONNECTION)]
+    pub kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig [default: its current one]
+    #[arg(long, value_name = "NAME", help_heading = CONNECTION)]
+    pub context: Option<String>,
+    /// Namespace KubeChat lives in: its Lease
+    #[arg(short, long, env = "KUBECHAT_NAMESPACE", default_value = SYSTEM_NAMESPACE, value_name = "NAME", value_parser = label, help_heading = CONNECTION)]
+    pub namespace: String,
+    /// Address of /healthz, /readyz and /metrics
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8082")]
+    pub listen: SocketAddr,
+    /// Seconds a leader's lease lasts
+    #[arg(long, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(5..=300))]
+    pub lease_seconds: u64,
+    /// Form of the log lines
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub log_format: LogFormat,
+    /// Name of this process in the Lease [default: host name and process id]
+    #[arg(long, value_name = "NAME", default_value_t = process_identity(), hide_default_value = true)]
+    pub identity: String,
+    /// Namespace of the Secrets that AIProviders name
+    #[arg(long, value_name = "NAME", default_value = kubechat_crds::install::CREDENTIALS_NAMESPACE, value_parser = label)]
+    pub credentials_namespace: String,
+    /// Let AIProviders be on this machine (http://127.0.0.1:PORT). For development only
+    #[arg(long)]
+    pub development: bool,
 }
 
 /// `kubechat webhook`.

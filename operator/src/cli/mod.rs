@@ -119,6 +119,7 @@ async fn dispatch(
         Command::Crds => crds(),
         Command::Manifests(args) => manifests(args),
         Command::Operator(args) => service::operator(args).await,
+        Command::Interpreter(args) => service::interpreter(args).await,
         Command::Webhook(args) => service::webhook(args).await,
     }
 }
@@ -157,11 +158,18 @@ fn manifests(args: ManifestsArgs) -> Result<Exit, CliError> {
     let ManifestsArgs {
         namespace,
         credentials_namespace: credentials,
+        separate_interpreter,
         group,
     } = args;
+    if credentials == namespace {
+        return Err(CliError::Usage(format!(
+            "the Secrets of AIProviders need a namespace of their own: whoever asks models reads all of it, and {namespace} holds the seal key. Nothing was printed. Name another one with --credentials-namespace"
+        )));
+    }
     let mut options = install::Options {
         namespace,
         credentials,
+        separate_interpreter,
         ..install::Options::default()
     };
     if !group.is_empty() {

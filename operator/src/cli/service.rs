@@ -7,7 +7,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::error::CliError;
 use super::exit::Exit;
-use crate::args::{LogFormat, OperatorArgs, WebhookArgs};
+use crate::args::{InterpreterArgs, LogFormat, OperatorArgs, WebhookArgs};
 
 /// Environment variable with the log filter.
 const LOG_FILTER: &str = "KUBECHAT_LOG";
@@ -17,6 +17,13 @@ pub(crate) async fn operator(args: OperatorArgs) -> Result<Exit, CliError> {
     start_logs(args.log_format, "info");
     let shutdown = on_signals()?;
     ended(crate::run::run(args, shutdown).await)
+}
+
+/// `kubechat interpreter`.
+pub(crate) async fn interpreter(args: InterpreterArgs) -> Result<Exit, CliError> {
+    start_logs(args.log_format, "info");
+    let shutdown = on_signals()?;
+    ended(crate::interpreter::run(args, shutdown).await)
 }
 
 /// `kubechat webhook`.

@@ -9,6 +9,7 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};
 use kubechat_core::lifecycle::chat_request::{is_tracked, phase_of, removal};
 use kubechat_core::lifecycle::review;
+use kubechat_core::models::clerk::{give_up, given_up_at, owes};
 use kubechat_crds::chat_request::{PlanRef, RiskSummary};
 use kubechat_crds::condition::{self, is_finished, types};
 use kubechat_crds::{ChatRequest, ChatRequestStatus, CommandPlan};
@@ -17,6 +18,7 @@ use super::{at, resync, status, turn};
 use crate::cluster::client::call;
 use crate::context::Context;
 use crate::error::Error;
+use crate::models::of_turn;
 
 /// Name of the plan of a turn: deterministic, so that a second try finds the first one's plan.
 #[must_use]
@@ -43,6 +45,10 @@ pub async fn reconcile(request: Arc<ChatRequest>, ctx: Arc<Context>) -> Result<A
             ..current.clone()
         };
         status::write(&ctx, &*request, Some(&current), &seen).await?;
+        // A call that another process made for it may end later than the turn.
+        if let Some(later) = settle(&request, &ctx, &seen).await? {
+            return Ok(later);
+        }
         return retire(&request, &ctx, &seen).await;
     }
     let namespace = request.namespace().unwrap_or_default();
@@ -53,6 +59,35 @@ pub async fn reconcile(request: Arc<ChatRequest>, ctx: Arc<Context>) -> Result<A
         }
         Some(_) | None => turn::take(&request, &ctx, current).await,
     }
+}
+
+/// Records how the calls ended that another process made for a turn that has ended; `None` when nothing is owed. It may be
+/// gone, or the turn: who waits for ever tells nobody.
+async fn settle(
+    request: &ChatRequest,
+    ctx: &Context,
+    current: &ChatRequestStatus,
+) -> Result<Option<Action>, Error> {
+    if !ctx.models.is_elsewhere() {
+        return Ok(None);
+    }
+    let completed = current.completion_time.as_ref();
+    let completed = completed.map_or_else(Timestamp::now, |t| t.0);
+    let mut said = current.clone();
+    let waits = given_up_at(&current.outbound, completed);
+    if waits.is_some_and(|until| until <= Timestamp::now()) {
+        give_up(
+            &mut said.outbound,
+            "the interpreter did not say what became of it",
+        );
+    }
+    if owes(&said.outbound) {
+        let new = of_turn(ctx, request, &said).await?;
+        status::write_onto(ctx, request, Some(current), &new).await?;
+        // Written onto what was looked at: the rest follows from what is there then.
+        return Ok(Some(Action::await_change()));
+    }
+    Ok(waits.map(at))
 }
 
 /// Copies the plan's progress.
@@ -214,6 +249,36 @@ mod tests {
             let entries = world.entries().await;
             let made = entries.iter().filter(|e| e.reason == "PlanMade");
             assert_eq!(made.count(), 1, "{:?}", World::short(&entries));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_nobody_says_of_a_call_of_an_ended_turn_is_waited_for_a_while_and_then_recorded_as_unknown()
+    {
+        use kubechat_crds::chat_request::OutboundState;
+        for (minutes, recorded) in [(1, 0), (10, 1)] {
+            let mut world = World::new();
+            world.elsewhere = true;
+            world.propose(&[Verb::Label]).await;
+            let process = world.start(Fuse::long()).await;
+            let mut turn = world.server.get(&turn_path()).unwrap();
+            let completed = Timestamp::now() - jiff::SignedDuration::from_mins(minutes);
+            turn["status"] = serde_json::json!({
+                "completionTime": completed.to_string(),
+                "outbound": [{"id": "small-1", "state": "Committed", "auditSeq": 3, "bytes": 1}],
+            });
+            world.server.put(&turn_path(), turn);
+            let request: ChatRequest =
+                serde_json::from_value(world.server.get(&turn_path()).unwrap()).unwrap();
+            let current = request.status.clone().unwrap();
+            let waits = settle(&request, &process.ctx, &current).await.unwrap();
+            assert!(waits.is_some(), "{minutes}");
+            let now: ChatRequest = serde_json::from_value(world.server.get(&turn_path()).unwrap()).unwrap();
+            let call = now.status.unwrap().outbound.remove(0);
+            assert_eq!(call.state == OutboundState::Failed, recorded == 1, "{call:?}");
+            let entries = world.entries().await;
+            let unknown = entries.iter().filter(|e| e.reason == "OutboundUnknown");
+            assert_eq!(unknown.count(), recorded, "{:?}", World::short(&entries));
         }
     }
 }

@@ -5,10 +5,11 @@
 //! or a cluster put into a message gets into a status, whichever controller copied it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::{Patch, PatchParams};
-use kube::{Api, Resource, ResourceExt};
+use kube::{Api, Client, Resource, ResourceExt};
 use kubechat_core::reason;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -17,6 +18,7 @@ use serde_json::{Map, Value, json};
 use crate::cluster::client::call;
 use crate::context::{Context, Events};
 use crate::error::Error;
+use crate::leader::Leadership;
 use crate::metrics::Metrics;
 
 /// What our kinds must be to have their status written.
@@ -34,16 +36,54 @@ pub enum Written {
     Gone,
 }
 
+/// Who reports.
+pub trait Reports: Sync {
+    /// His own rights.
+    fn client(&self) -> &Client;
+    /// Whether he still leads.
+    fn leadership(&self) -> &Leadership;
+    /// Where refusals are told.
+    fn told(&self) -> (&Events, &Metrics);
+}
+
+impl Reports for Context {
+    fn client(&self) -> &Client {
+        &self.client
+    }
+
+    fn leadership(&self) -> &Leadership {
+        &self.leadership
+    }
+
+    fn told(&self) -> (&Events, &Metrics) {
+        (&self.events, &self.metrics)
+    }
+}
+
+impl<R: Reports + Send> Reports for Arc<R> {
+    fn client(&self) -> &Client {
+        self.as_ref().client()
+    }
+
+    fn leadership(&self) -> &Leadership {
+        self.as_ref().leadership()
+    }
+
+    fn told(&self) -> (&Events, &Metrics) {
+        self.as_ref().told()
+    }
+}
+
 /// Writes the difference between two statuses of a namespaced object; nothing when there is none.
 ///
 /// # Errors
 /// What the API server said.
-pub async fn write<K, S>(ctx: &Context, object: &K, old: Option<&S>, new: &S) -> Result<(), Error>
+pub async fn write<K, S>(ctx: &impl Reports, object: &K, old: Option<&S>, new: &S) -> Result<(), Error>
 where
     K: Reported + Resource<Scope = k8s_openapi::NamespaceResourceScope>,
     S: Serialize,
 {
-    let api: Api<K> = Api::namespaced(ctx.client.clone(), &object.namespace().unwrap_or_default());
+    let api: Api<K> = Api::namespaced(ctx.client().clone(), &object.namespace().unwrap_or_default());
     patch(ctx, &api, object, old, new, false).await.map(drop)
 }
 
@@ -51,12 +91,17 @@ where
 ///
 /// # Errors
 /// What the API server said.
-pub async fn write_if_there<K, S>(ctx: &Context, object: &K, old: Option<&S>, new: &S) -> Result<bool, Error>
+pub async fn write_if_there<K, S>(
+    ctx: &impl Reports,
+    object: &K,
+    old: Option<&S>,
+    new: &S,
+) -> Result<bool, Error>
 where
     K: Reported + Resource<Scope = k8s_openapi::NamespaceResourceScope>,
     S: Serialize,
 {
-    let api: Api<K> = Api::namespaced(ctx.client.clone(), &object.namespace().unwrap_or_default());
+    let api: Api<K> = Api::namespaced(ctx.client().clone(), &object.namespace().unwrap_or_default());
     let written = patch(ctx, &api, object, old, new, false).await?;
     Ok(matches!(written, Written::Stands(_)))
 }
@@ -66,12 +111,17 @@ where
 ///
 /// # Errors
 /// A conflict when the object has moved on; what the API server said.
-pub async fn write_onto<K, S>(ctx: &Context, object: &K, old: Option<&S>, new: &S) -> Result<Written, Error>
+pub async fn write_onto<K, S>(
+    ctx: &impl Reports,
+    object: &K,
+    old: Option<&S>,
+    new: &S,
+) -> Result<Written, Error>
 where
     K: Reported + Resource<Scope = k8s_openapi::NamespaceResourceScope>,
     S: Serialize,
 {
-    let api: Api<K> = Api::namespaced(ctx.client.clone(), &object.namespace().unwrap_or_default());
+    let api: Api<K> = Api::namespaced(ctx.client().clone(), &object.namespace().unwrap_or_default());
     patch(ctx, &api, object, old, new, true).await
 }
 
@@ -79,17 +129,40 @@ where
 ///
 /// # Errors
 /// What the API server said.
-pub async fn write_cluster<K, S>(ctx: &Context, object: &K, old: Option<&S>, new: &S) -> Result<(), Error>
+pub async fn write_cluster<K, S>(
+    ctx: &impl Reports,
+    object: &K,
+    old: Option<&S>,
+    new: &S,
+) -> Result<(), Error>
 where
     K: Reported + Resource<Scope = k8s_openapi::ClusterResourceScope>,
     S: Serialize,
 {
-    let api = Api::all(ctx.client.clone());
+    let api = Api::all(ctx.client().clone());
     patch(ctx, &api, object, old, new, false).await.map(drop)
 }
 
+/// As [`write_onto`], for cluster-scoped objects.
+///
+/// # Errors
+/// A conflict when the object has moved on; what the API server said.
+pub async fn write_cluster_onto<K, S>(
+    ctx: &impl Reports,
+    object: &K,
+    old: Option<&S>,
+    new: &S,
+) -> Result<(), Error>
+where
+    K: Reported + Resource<Scope = k8s_openapi::ClusterResourceScope>,
+    S: Serialize,
+{
+    let api = Api::all(ctx.client().clone());
+    patch(ctx, &api, object, old, new, true).await.map(drop)
+}
+
 async fn patch<K: Reported, S: Serialize>(
-    ctx: &Context,
+    ctx: &impl Reports,
     api: &Api<K>,
     object: &K,
     old: Option<&S>,
@@ -106,7 +179,7 @@ async fn patch<K: Reported, S: Serialize>(
         return Ok(Written::Unchanged);
     };
     // Another leader's report must not be overwritten by one that lost the lease meanwhile.
-    ctx.leadership.check()?;
+    ctx.leadership().check()?;
     // The UID keeps a status from landing on an object that was created again under the name.
     let mut metadata = json!({ "uid": object.uid() });
     if onto {
@@ -115,13 +188,19 @@ async fn patch<K: Reported, S: Serialize>(
     let written = match send(api, object, &metadata, &change).await {
         // A status that the schema refuses must not hide the end of the object: its core is written alone.
         Err(error) if error.status().is_some_and(|s| s.code == 422) => {
+            let core = core_of(&change);
+            // Nothing written is not written.
+            if core.as_object().is_none_or(Map::is_empty) {
+                return Err(error);
+            }
             tracing::error!(object = %object.name_any(), problem = %error, "a status was refused; only its core is written");
-            send(api, object, &metadata, &core_of(&change)).await?
+            send(api, object, &metadata, &core).await?
         }
         written => written?,
     };
     if matches!(written, Written::Stands(_)) {
-        tell(&ctx.events, &ctx.metrics, &object.object_ref(&()), (&old, &new));
+        let (events, metrics) = ctx.told();
+        tell(events, metrics, &object.object_ref(&()), (&old, &new));
     }
     Ok(written)
 }

@@ -104,3 +104,32 @@ async fn a_refusal_that_was_over_and_comes_again_is_told_again() {
         metrics.text()
     );
 }
+
+#[tokio::test]
+async fn of_a_status_that_is_refused_its_core_is_written_and_where_it_has_none_nothing_stands() {
+    use kubechat_crds::chat_request::Usage;
+    use kubechat_crds::{ChatRequest, RequestPhase};
+
+    use crate::testing::plans::{Verb, turn_path};
+    use crate::testing::process::{Fuse, World};
+    use crate::testing::server::{Asked, Fate};
+
+    for (phase, stands) in [(Some(RequestPhase::Interpreting), true), (None, false)] {
+        let mut world = World::new();
+        world.propose(&[Verb::Label]).await;
+        let process = world.start(Fuse::long()).await;
+        let request: ChatRequest = serde_json::from_value(world.server.get(&turn_path()).unwrap()).unwrap();
+        let old = request.status.clone().unwrap_or_default();
+        let mut new = old.clone();
+        new.usage = Some(Usage::default());
+        new.phase = phase.or(old.phase);
+        let mut refused = 0;
+        world.server.fates(move |asked: &Asked| {
+            let first = asked.method == http::Method::PATCH && refused == 0;
+            refused += usize::from(first);
+            if first { Fate::Refused(422) } else { Fate::Answered }
+        });
+        let written = write_if_there(&*process.ctx, &request, Some(&old), &new).await;
+        assert_eq!(written.is_ok_and(|stands| stands), stands, "{phase:?}");
+    }
+}

@@ -21,8 +21,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use zeroize::Zeroizing;
 
+use super::Models;
 use crate::cluster::client::call;
-use crate::context::Context;
 use crate::error::Error;
 
 /// EndpointSlices of a Service at most; more are not judged, and so not trusted.
@@ -43,7 +43,7 @@ pub(crate) struct Connected {
 
 /// Judges a provider's endpoint and makes it ready to be asked.
 pub(crate) async fn connect(
-    ctx: &Context,
+    models: &Models,
     provider: &AIProvider,
     cached: bool,
 ) -> Result<Connected, Refused> {
@@ -62,9 +62,9 @@ pub(crate) async fn connect(
         return Err((reason::INVALID, "spec.model is missing".to_owned()));
     };
     // Half a policy is none: while one cannot be honoured, nothing leaves the cluster.
-    let hosts: Vec<String> = match ctx.policies() {
+    let hosts: Vec<String> = match models.live.together(models.policies.state()) {
         Ok(_) => {
-            let packs = ctx.stores.policies.state();
+            let packs = models.policies.state();
             packs
                 .iter()
                 .flat_map(|pack| pack.spec.egress_hosts.clone())
@@ -72,23 +72,23 @@ pub(crate) async fn connect(
         }
         Err(_) => vec![],
     };
-    let (url, destination) = egress::destination(spec, ctx.models.development(), &hosts)?;
+    let (url, destination) = egress::destination(spec, models.development(), &hosts)?;
     let reach = match &destination {
         Destination::Service { name, namespace } => {
-            let facts = service(ctx, name, namespace).await?;
+            let facts = service(models, name, namespace).await?;
             Reach::ClusterLocal(egress::service_addresses(&facts)?)
         }
         Destination::Loopback => Reach::Loopback,
         Destination::External => Reach::External,
     };
     let key = match &spec.secret_ref {
-        Some(of) => Some(secret(ctx, of, Some(&url)).await?),
+        Some(of) => Some(secret(models, of, Some(&url)).await?),
         None => None,
     };
     let tls = spec.tls.clone().unwrap_or_default();
     let roots = match &tls.ca_secret_ref {
         Some(of) => {
-            let pem = secret(ctx, of, None).await?;
+            let pem = secret(models, of, None).await?;
             let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
             read.ok().filter(|roots| !roots.is_empty()).ok_or_else(|| {
                 (
@@ -112,7 +112,7 @@ pub(crate) async fn connect(
     let cache = cached.then(|| {
         let uid = provider.uid().unwrap_or_default();
         (
-            ctx.models.cache(),
+            models.cache(),
             uid,
             provider.metadata.generation.unwrap_or_default(),
         )
@@ -138,13 +138,13 @@ fn unread(what: &str, error: &Error) -> Refused {
     (reason::UNREACHABLE, format!("{what} could not be read: {error}"))
 }
 
-async fn service(ctx: &Context, name: &str, namespace: &str) -> Result<ServiceFacts, Refused> {
+async fn service(models: &Models, name: &str, namespace: &str) -> Result<ServiceFacts, Refused> {
     let what = format!("Service {namespace}/{name}");
-    let services: Api<Service> = Api::namespaced(ctx.client.clone(), namespace);
+    let services: Api<Service> = Api::namespaced(models.client.clone(), namespace);
     let service = call("read the provider's Service", services.get(name))
         .await
         .map_err(|error| unread(&what, &error))?;
-    let slices: Api<EndpointSlice> = Api::namespaced(ctx.client.clone(), namespace);
+    let slices: Api<EndpointSlice> = Api::namespaced(models.client.clone(), namespace);
     let params = ListParams::default()
         .labels(&format!("{SERVICE_NAME}={name}"))
         .limit(MAX_SLICES);
@@ -180,13 +180,13 @@ async fn service(ctx: &Context, name: &str, namespace: &str) -> Result<ServiceFa
 
 /// A value of a Secret in the credentials namespace. One that is sent somewhere (`to`) must be meant for that host.
 async fn secret(
-    ctx: &Context,
+    models: &Models,
     of: &SecretKeyRef,
     to: Option<&url::Url>,
 ) -> Result<Zeroizing<String>, Refused> {
-    let namespace = ctx.models.credentials();
+    let namespace = models.credentials();
     let what = format!("Secret {namespace}/{}", of.name);
-    let secrets: Api<Secret> = Api::namespaced(ctx.client.clone(), namespace);
+    let secrets: Api<Secret> = Api::namespaced(models.client.clone(), namespace);
     let found = call("read the provider's Secret", secrets.get(&of.name))
         .await
         .map_err(|error| unread(&what, &error))?;

@@ -17,11 +17,12 @@ use kubechat_crds::chat_request::InterpretationStatus;
 use kubechat_crds::{AIProvider, ChatRequest, ChatRequestStatus, RequestPhase, condition, digest};
 use prometheus_client::metrics::gauge::Gauge;
 
-use super::ledger::Page;
-use super::{Book, Done, Gate, Read, connect, names};
+use super::connect::connect;
+use super::given::changed_a_question;
+use super::ledger::{Book, Page};
+use super::{Done, Gate, Models, Read, names};
 use crate::cluster::client::call;
 use crate::compile::{Halted, needs_input};
-use crate::context::Context;
 use crate::error::Error;
 
 /// Providers of a chain at most.
@@ -42,27 +43,27 @@ pub(crate) struct Task {
 }
 
 /// Begins a turn's job; false when there is one already, or no room.
-pub(crate) fn start(ctx: &Arc<Context>, task: Task) -> bool {
+pub(crate) fn start(models: &Arc<Models>, task: Task) -> bool {
     let uid = task.request.uid().unwrap_or_default();
-    let Some(stop) = ctx.models.begin(&uid) else {
+    let Some(stop) = models.begin(&uid) else {
         return false;
     };
-    let ctx = Arc::clone(ctx);
+    let models = Arc::clone(models);
     tokio::spawn(async move {
         let mut underway = Underway {
-            ctx: &ctx,
+            models: &models,
             request: &task.request,
             came_to: None,
         };
         let page = Arc::new(Page::new(
-            Arc::clone(&ctx),
+            Arc::clone(&models),
             task.request.clone(),
             task.status.clone(),
         ));
         let read = tokio::select! {
             biased;
             () = stop.cancelled() => Err("the turn was withdrawn"),
-            read = tokio::time::timeout(LONGEST, ask(&ctx, &page, &task)) => read.map_err(|_| "it took too long"),
+            read = tokio::time::timeout(LONGEST, ask(&page, &task)) => read.map_err(|_| "it took too long"),
         };
         let done = match read {
             Ok(Ok(read)) => Ok(read),
@@ -82,7 +83,7 @@ pub(crate) fn start(ctx: &Arc<Context>, task: Task) -> bool {
 
 /// A job at work. However it ends, its turn is told and does not wait for it any more.
 struct Underway<'a> {
-    ctx: &'a Context,
+    models: &'a Models,
     request: &'a ChatRequest,
     came_to: Option<Result<Done, Error>>,
 }
@@ -94,16 +95,16 @@ impl Drop for Underway<'_> {
             std::thread::panicking().then(|| Err(Error::Internal(what)))
         };
         let came_to = self.came_to.take().or_else(unexpected);
-        self.ctx.models.end(self.request, came_to);
+        self.models.end(self.request, came_to);
     }
 }
 
 /// Asks the chain.
-async fn ask(ctx: &Arc<Context>, page: &Arc<Page>, task: &Task) -> Result<Read, Error> {
+async fn ask(page: &Arc<Page>, task: &Task) -> Result<Read, Error> {
     page.settle("the process that made it ended").await?;
     let request = &task.request;
     let namespace = request.namespace().unwrap_or_default();
-    let (links, ends_in_rules) = chain(ctx, &task.provider, &namespace).await?;
+    let (links, ends_in_rules) = chain(&page.models, &task.provider, &namespace).await?;
     let known = names::of(
         &request.spec.prompt,
         &task.rules,
@@ -133,7 +134,7 @@ async fn ask(ctx: &Arc<Context>, page: &Arc<Page>, task: &Task) -> Result<Read, 
         .interpret(Ask {
             prompt: &request.spec.prompt,
             known: &known,
-            session: Session::new(ctx.models.key_of(&conversation)),
+            session: Session::new(page.models.key_of(&conversation)),
             ledger: &Shut,
             progress: None,
         })
@@ -142,9 +143,9 @@ async fn ask(ctx: &Arc<Context>, page: &Arc<Page>, task: &Task) -> Result<Read, 
         Outcome::Understood {
             provider,
             interpreted,
-        } if changes_a_question(&task.rules.interpretation, &interpreted.intents) => Ok(nothing(&format!(
-            "AIProvider {provider} made a change of what reads as a question. Say plainly what to change"
-        ))),
+        } if changes_a_question(&task.rules.interpretation, &interpreted.intents) => {
+            Ok(nothing(&changed_a_question(&provider)))
+        }
         Outcome::Understood {
             provider,
             interpreted,
@@ -200,11 +201,12 @@ fn unanswered(tried: &[(String, Option<Failure>)], ends_in_rules: bool) -> Read 
     ))
 }
 
-fn nothing(message: &str) -> Read {
-    let message = condition::clip(
-        format!("{}. Nothing was done", message.trim_end_matches('.')),
-        2000,
-    );
+/// A reading that came to nothing: the turn ends and asks.
+pub(crate) fn nothing(message: &str) -> Read {
+    let why = message
+        .trim_end_matches('.')
+        .trim_end_matches(". Nothing was done");
+    let message = condition::clip(format!("{why}. Nothing was done"), 2000);
     Read::Nothing(Box::new(Halted {
         phase: RequestPhase::NeedsInput,
         reason: reason::NEEDS_INPUT,
@@ -248,8 +250,12 @@ fn interpretation(
 }
 
 /// The provider and those it falls back to, as they are now; whether the built-in rules come last.
-async fn chain(ctx: &Context, first: &AIProvider, namespace: &str) -> Result<(Vec<AIProvider>, bool), Error> {
-    let api: Api<AIProvider> = Api::all(ctx.client.clone());
+async fn chain(
+    models: &Models,
+    first: &AIProvider,
+    namespace: &str,
+) -> Result<(Vec<AIProvider>, bool), Error> {
+    let api: Api<AIProvider> = Api::all(models.client.clone());
     let mut links = vec![first.clone()];
     loop {
         let next = links.last().and_then(|link| link.spec.fallback.clone());
@@ -278,12 +284,12 @@ struct Link {
 
 impl Link {
     async fn run(&self, ask: Ask<'_>) -> Result<Interpreted, Failure> {
-        let ctx = &self.page.ctx;
+        let models = &self.page.models;
         // Nobody waits for a provider that is not used.
         if let Some(why) = ai_provider::not_ready(&self.provider) {
             return Err(Failure::NotAsked(why));
         }
-        let gate = ctx.models.gate(&self.provider);
+        let gate = models.gate(&self.provider);
         let who = self
             .page
             .request
@@ -292,15 +298,15 @@ impl Link {
             .as_ref()
             .map(|r| r.username.clone())
             .unwrap_or_default();
-        let waits = Waits::begin(&ctx.metrics.model_waiting);
-        let place = gate.enter(&who, &self.provider.spec, ctx.models.now()).await;
+        let waits = Waits::begin(&models.metrics.model_waiting);
+        let place = gate.enter(&who, &self.provider.spec, models.now()).await;
         drop(waits);
         let _place = place.map_err(Failure::NotAsked)?;
         let provider = self.as_it_is_now().await.map_err(Failure::NotAsked)?;
-        let connected = connect(ctx, &provider, true)
+        let connected = connect(models, &provider, true)
             .await
             .map_err(|(_, why)| Failure::NotAsked(why))?;
-        gate.admit(ctx.models.now()).map_err(Failure::NotAsked)?;
+        gate.admit(models.now()).map_err(Failure::NotAsked)?;
         let mut trial = Trial {
             gate: Arc::clone(&gate),
             page: Arc::clone(&self.page),
@@ -314,8 +320,8 @@ impl Link {
 
     /// The provider as the API server has it: what an administrator took away while the turn waited is gone.
     async fn as_it_is_now(&self) -> Result<AIProvider, String> {
-        let (ctx, request) = (&self.page.ctx, &self.page.request);
-        let api: Api<AIProvider> = Api::all(ctx.client.clone());
+        let request = &self.page.request;
+        let api: Api<AIProvider> = Api::all(self.page.models.client.clone());
         let now = match call("read the provider", api.get(&self.provider.name_any())).await {
             Ok(now) => Some(now),
             Err(error) if error.is_not_found() => None,
@@ -354,7 +360,7 @@ struct Trial {
 
 impl Drop for Trial {
     fn drop(&mut self) {
-        self.gate.note(self.call, self.page.ctx.models.now());
+        self.gate.note(self.call, self.page.models.now());
     }
 }
 

@@ -10,11 +10,16 @@
 //! job never ends a turn and never writes anything but the turn's status. A job that is lost with its process is begun again,
 //! and the calls it may have made are told as such.
 
+mod clerk;
 mod connect;
 mod gate;
+mod given;
 mod job;
 mod ledger;
 mod names;
+mod probe;
+mod probing;
+mod record;
 mod spent;
 
 use std::collections::HashMap;
@@ -22,26 +27,37 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use kube::Client;
+use kube::runtime::reflector::Store;
 use kubechat_ai::Cache;
 use kubechat_core::models::budget::Used;
+use kubechat_core::policy::Live;
 use kubechat_crds::intent::Intent;
-use kubechat_crds::{AIProvider, ChatRequest, ChatRequestStatus};
+use kubechat_crds::{AIProvider, ChatRequest, ChatRequestStatus, RiskPolicy};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::Audit;
 use crate::compile::Halted;
+use crate::context::Events;
+use crate::controllers::status::Reports;
 use crate::error::Error;
+use crate::leader::Leadership;
+use crate::metrics::Metrics;
 
-pub(crate) use connect::connect;
+pub(crate) use clerk::{leaving, of_provider, of_removed, of_turn, told};
 pub(crate) use gate::Gate;
-pub(crate) use job::{Task, start};
-pub(crate) use ledger::{Book, Probing};
+pub(crate) use given::{Sentence, refused, retold};
+pub(crate) use job::{Task, nothing, start};
+pub use ledger::Log;
+pub(crate) use probe::examine;
 
 /// How long an answer that was understood is kept for the same words.
 const CACHED_FOR: Duration = Duration::from_secs(600);
 /// How long what a job came to waits to be taken up.
 const KEPT_FOR: Duration = Duration::from_secs(900);
+/// Entries that are remembered.
+const MAX_ENTRIES: usize = 10_000;
 /// Jobs at once; more turns wait for theirs to begin.
 const MAX_JOBS: usize = 2048;
 
@@ -52,6 +68,8 @@ pub struct Options {
     pub credentials: String,
     /// Whether providers on this machine may be asked.
     pub development: bool,
+    /// Whether another process asks the models, and this one records what it intends.
+    pub elsewhere: bool,
 }
 
 /// What a model made of a prompt.
@@ -102,10 +120,37 @@ pub(crate) enum Standing {
     Failed(Error),
 }
 
+/// What asking models needs beside them.
+pub struct Desk {
+    /// This process's own rights.
+    pub client: Client,
+    /// Metrics.
+    pub metrics: Arc<Metrics>,
+    /// Whether this process leads.
+    pub leadership: Leadership,
+    /// Where refusals are told.
+    pub events: Events,
+    /// KubeChat's namespace.
+    pub namespace: String,
+    /// Policies, which name the hosts that may be reached.
+    pub policies: Store<RiskPolicy>,
+    /// The same together.
+    pub live: Arc<Live>,
+    /// Where calls are recorded.
+    pub log: Log,
+}
+
 /// The providers' gates and the turns' jobs.
-#[derive(Debug)]
 pub struct Models {
     options: Options,
+    client: Client,
+    metrics: Arc<Metrics>,
+    leadership: Leadership,
+    events: Events,
+    namespace: String,
+    policies: Store<RiskPolicy>,
+    live: Arc<Live>,
+    log: Log,
     /// Of the tokens that names leave as; made anew by each process, because no token outlives its turn.
     key: [u8; 32],
     /// When this process began, by the monotonic clock and in milliseconds since 1970.
@@ -115,23 +160,72 @@ pub struct Models {
     /// What people used, by the provider's name: one that is made again under it gives nobody a new budget.
     used: Mutex<HashMap<String, Arc<Mutex<Used>>>>,
     jobs: Mutex<HashMap<String, Job>>,
+    /// Entries that were made for another process's calls: a cache that lags behind makes none twice.
+    entries: Mutex<HashMap<String, u64>>,
     /// Turns whose job has ended.
     ended: mpsc::Sender<ChatRequest>,
+}
+
+impl std::fmt::Debug for Desk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Desk")
+    }
+}
+
+impl std::fmt::Debug for Models {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Models")
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Reports for Models {
+    fn client(&self) -> &Client {
+        &self.client
+    }
+
+    fn leadership(&self) -> &Leadership {
+        &self.leadership
+    }
+
+    fn told(&self) -> (&Events, &Metrics) {
+        (&self.events, &self.metrics)
+    }
 }
 
 impl Models {
     /// Nobody asked yet; and the turns whose jobs end, one after the other.
     #[must_use]
-    pub fn new(options: Options) -> (Self, mpsc::Receiver<ChatRequest>) {
+    pub fn new(options: Options, desk: Desk) -> (Self, mpsc::Receiver<ChatRequest>) {
         let (ended, turns) = mpsc::channel(MAX_JOBS);
+        let Desk {
+            client,
+            metrics,
+            leadership,
+            events,
+            namespace,
+            policies,
+            live,
+            log,
+        } = desk;
         let began = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default();
         let models = Self {
             options,
+            client,
+            metrics,
+            leadership,
+            events,
+            namespace,
+            policies,
+            live,
+            log,
             key: rand::random(),
             clock: (Instant::now(), began),
             cache: Arc::new(Cache::new(CACHED_FOR)),
             used: Mutex::default(),
             gates: Mutex::default(),
+            entries: Mutex::default(),
             jobs: Mutex::default(),
             ended,
         };
@@ -151,6 +245,32 @@ impl Models {
         Ok(())
     }
 
+    /// Whether another process asks the models.
+    pub(crate) const fn is_elsewhere(&self) -> bool {
+        self.options.elsewhere
+    }
+
+    /// The entry that was made for a call already.
+    fn entry(&self, of: &str) -> Option<u64> {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.get(of).copied()
+    }
+
+    /// Notes the entry of a call.
+    fn made(&self, of: String, number: u64) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        if entries.len() >= MAX_ENTRIES {
+            entries.clear();
+        }
+        entries.insert(of, number);
+    }
+
+    /// What people used of a provider of this name.
+    fn used_of(&self, name: &str) -> Arc<Mutex<Used>> {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(used.entry(name.to_owned()).or_default())
+    }
+
     /// Milliseconds since 1970, by a clock that nobody sets while this process runs.
     pub(crate) fn now(&self) -> u64 {
         let (since, began) = self.clock;
@@ -162,11 +282,10 @@ impl Models {
     pub(crate) fn gate(&self, provider: &AIProvider) -> Arc<Gate> {
         let uid = provider.metadata.uid.clone().unwrap_or_default();
         let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
-        let gate = gates.entry(uid).or_insert_with(|| {
-            let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-            let used = used.entry(provider.metadata.name.clone().unwrap_or_default());
-            Arc::new(Gate::new(Arc::clone(used.or_default())))
-        });
+        let name = provider.metadata.name.as_deref().unwrap_or_default();
+        let gate = gates
+            .entry(uid)
+            .or_insert_with(|| Arc::new(Gate::new(self.used_of(name))));
         Arc::clone(gate)
     }
 
@@ -182,6 +301,12 @@ impl Models {
                 Standing::Running
             }
         }
+    }
+
+    /// Whether a turn has no job.
+    pub(crate) fn is_free(&self, uid: &str) -> bool {
+        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        !jobs.contains_key(uid)
     }
 
     /// Asks a job to stop.

@@ -8,7 +8,7 @@ use kubechat_audit::{Entry, EventType, Outcome};
 use kubechat_core::models::budget::Used;
 use serde_json::Value;
 
-use super::ledger::VERB;
+use super::record::VERB;
 use crate::audit::Audit;
 use crate::error::Error;
 

@@ -28,7 +28,7 @@ use crate::error::Error;
 use crate::failpoint::{HOOK, Hook, Point};
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
-use crate::models::{Models, Options};
+use crate::models::{Desk, Log, Models, Options};
 use crate::pace::Pace;
 use crate::selfcheck::Admission;
 
@@ -127,6 +127,8 @@ pub(crate) struct World {
     pub(crate) seal: SealKeys,
     /// Asks the processes started from now on to end.
     pub(crate) stop: CancellationToken,
+    /// Whether models are another process's.
+    pub(crate) elsewhere: bool,
     fence: u64,
 }
 
@@ -188,6 +190,7 @@ impl World {
             key: ChainKey::generate(),
             seal,
             stop: CancellationToken::new(),
+            elsewhere: false,
             fence: 0,
         }
     }
@@ -214,28 +217,42 @@ impl World {
         };
         let watches = Watches::of(&self.server);
         let (events, _) = Events::new(Recorder::new(client.clone(), reporter));
-        let (models, _) = Models::new(Options {
+        let audit = Audit::new(Arc::new(store.clone()), Arc::clone(&metrics)).with_spool(self.spool());
+        let (leadership, stores, live) = (Leadership::held(self.fence), watches.stores(), Arc::default());
+        let options = Options {
             credentials: "kubechat-credentials".into(),
             development: true,
-        });
+            elsewhere: self.elsewhere,
+        };
+        let desk = Desk {
+            client: client.clone(),
+            metrics: Arc::clone(&metrics),
+            leadership: leadership.clone(),
+            events: events.clone(),
+            namespace: "kubechat-system".into(),
+            policies: stores.policies.clone(),
+            live: Arc::clone(&live),
+            log: Log::Own(audit.clone()),
+        };
+        let (models, _) = Models::new(options, desk);
         let config = Config::new("http://fake.invalid".parse().unwrap());
         let ctx = Context {
             people: Arc::new(Impersonator::over(config, http)),
-            audit: Audit::new(Arc::new(store.clone()), Arc::clone(&metrics)).with_spool(self.spool()),
+            audit,
             seal: Arc::new(RwLock::new(self.seal.clone())),
             namespace: "kubechat-system".into(),
             cluster_uid: CLUSTER.into(),
             discovery: Arc::default(),
-            leadership: Leadership::held(self.fence),
+            leadership,
             admission: Arc::new(Admission::new(Arc::clone(&metrics))),
             metrics,
-            stores: watches.stores(),
+            stores,
             past: Arc::default(),
             talks: Arc::default(),
             events,
             handled: Arc::default(),
             models: Arc::new(models),
-            live: Arc::default(),
+            live,
             holders: Arc::default(),
             pace: Pace::new(self.stop.clone()),
             attempts: Arc::default(),

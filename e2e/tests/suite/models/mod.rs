@@ -1,7 +1,9 @@
 //! Turns that a model reads, against a server that speaks Ollama's wire format and remembers every byte it was sent: what leaves,
 //! what is recorded, and who is held up.
 
+mod apart;
 mod injected;
+mod midway;
 mod server;
 
 use std::time::{Duration, Instant};
@@ -21,13 +23,17 @@ use serde_json::{Value, json};
 use super::tools::{ends_as, entries_of, object, raw, says_prompt, status_of, texts};
 use super::turn::{LATER, ask_with, ended_turn, run, says, waiting_plan};
 use crate::runner::{Test, own, with_product};
+use apart::a_process_of_its_own_asks_models_and_holds_no_other_right;
 use injected::what_a_model_is_made_to_say_changes_nothing;
+use midway::whatever_ends_midway_nothing_leaves_unrecorded_and_nothing_is_lost;
 use server::{ANSWERS, BRAGS, FAILS, Model, SILENT};
 
 pub(crate) fn tests() -> Vec<Test> {
     own![
         a_model_reads_turns_and_only_what_may_leave_leaves,
         what_a_model_is_made_to_say_changes_nothing,
+        a_process_of_its_own_asks_models_and_holds_no_other_right,
+        whatever_ends_midway_nothing_leaves_unrecorded_and_nothing_is_lost,
     ]
 }
 

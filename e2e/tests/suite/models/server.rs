@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use anyhow::Result;
 use axum::extract::State;
@@ -19,6 +20,11 @@ pub(super) const SILENT: u8 = 2;
 pub(super) const BRAGS: u8 = 3;
 /// It says what it was made to say.
 const REPEATS: u8 = 4;
+/// It answers as soon as it does something else.
+pub(super) const HOLDS: u8 = 5;
+
+/// How often who holds an answer back looks whether to go on.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// A model server. It understands a few sentences, as a small model does.
 #[derive(Clone, Default)]
@@ -77,6 +83,9 @@ async fn chat(State(model): State<Model>, headers: HeaderMap, body: String) -> R
         .and_then(|all| all.iter().find(|m| m["role"] == "user"))
         .and_then(|m| m["content"].as_str())
         .unwrap_or_default();
+    while model.mode.load(Ordering::SeqCst) == HOLDS {
+        tokio::time::sleep(LOOK).await;
+    }
     let words = match model.mode.load(Ordering::SeqCst) {
         FAILS => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         SILENT => std::future::pending().await,

@@ -7,6 +7,7 @@
 
 pub mod breaker;
 pub mod budget;
+pub mod clerk;
 pub mod egress;
 pub mod grounded;
 pub mod probe;

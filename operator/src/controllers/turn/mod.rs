@@ -25,7 +25,7 @@ use kubechat_crds::{ChatRequest, ChatRequestStatus, RequestPhase, digest};
 use crate::compile::{self, Bounds, Compiled, History, OUT_OF_SCOPE, Outcome, Turn};
 use crate::context::Context;
 use crate::error::Error;
-use crate::models::{Done, Read};
+use crate::models::{self, Done, Read};
 
 use admit::{Admitted, admit, halt};
 use earlier::Before;
@@ -86,6 +86,17 @@ pub(super) async fn take(
         Err(error) => {
             ctx.models.keep(&uid, kept);
             return Err(error);
+        }
+    };
+    let read = if admitted.is_err() {
+        read
+    } else {
+        match model::attend(request, ctx, &current, read.as_ref()).await? {
+            Some(wait) => return Ok(wait),
+            None if read.is_none() && current.reading.is_some() && ctx.models.is_elsewhere() => {
+                Some(model::unattended())
+            }
+            None => read,
         }
     };
     let began = Timestamp::now();
@@ -177,7 +188,23 @@ async fn work(
         // An undo has nothing to be read.
         (None, _) | (Some(_), Some(Read::Rules)) => None,
         (Some(_), _) if request.spec.rollback_of.is_some() => None,
-        (Some(_), Some(Read::Intents(intents))) => Some(intents),
+        (Some(provider), Some(Read::Intents(intents))) => {
+            let said = models::Sentence {
+                prompt: &request.spec.prompt,
+                lexicon: &kinds.lexicon,
+                earlier: &past.earlier,
+                namespaces: [&default_namespace, &namespace],
+            };
+            let by = new.interpretation.as_ref().map(|said| said.provider.clone());
+            let by = by.unwrap_or_else(|| provider.name_any());
+            match models::refused(said, &by, &intents).map(|why| models::nothing(&why)) {
+                Some(Read::Nothing(halted)) => {
+                    new.interpretation = None;
+                    return end(request, ctx, new, *halted).await.map(Step::Rests);
+                }
+                Some(Read::Intents(_) | Read::Rules) | None => Some(intents),
+            }
+        }
         (Some(_), Some(Read::Nothing(halted))) => {
             return end(request, ctx, new, *halted).await.map(Step::Rests);
         }

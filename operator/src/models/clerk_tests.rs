@@ -1,0 +1,163 @@
+use kubechat_audit::Entry;
+use kubechat_core::reason;
+use kubechat_crds::chat_request::{Reading, ReadingState};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::testing::people::person;
+use crate::testing::process::{Fuse, Process, World};
+
+const ENDPOINT: &str = "http://ollama.ai.svc:11434";
+
+fn provide(world: &World, ready: &str) {
+    let time = "2026-01-01T00:00:00Z";
+    let provider = json!({
+        "apiVersion": "kubechat.io/v1beta1", "kind": "AIProvider",
+        "metadata": {"name": "small", "generation": 1},
+        "spec": {"type": "Ollama", "endpoint": ENDPOINT, "model": "m", "budget": {"tokensPerUserPerDay": 100}},
+        "status": {"observedGeneration": 1, "conditions": [{"type": "Ready", "status": ready, "reason": "Probed",
+            "message": "", "lastTransitionTime": time}]},
+    });
+    world
+        .server
+        .put("/apis/kubechat.io/v1beta1/aiproviders/small", provider);
+}
+
+async fn apart(ready: &str) -> (World, Process) {
+    let mut world = World::new();
+    world.elsewhere = true;
+    provide(&world, ready);
+    let process = world.start(Fuse::long()).await;
+    (world, process)
+}
+
+fn turn(outbound: &Value) -> ChatRequest {
+    let status = json!({"reading": {"state": "Asked", "provider": "small", "namespace": "demo"},
+        "outbound": [outbound]});
+    serde_json::from_value(json!({
+        "apiVersion": "kubechat.io/v1beta1", "kind": "ChatRequest",
+        "metadata": {"name": "ask", "namespace": "demo", "uid": "u1"},
+        "spec": {"prompt": "list pods", "requester": person("alice", &[])}, "status": status,
+    }))
+    .unwrap()
+}
+
+fn intended() -> Value {
+    json!({"id": "small-1", "state": "Intended", "provider": "small", "endpoint": ENDPOINT, "model": "m",
+        "bytes": 7, "digest": format!("sha256:{}", "0a".repeat(32))})
+}
+
+fn status(turn: &ChatRequest) -> ChatRequestStatus {
+    turn.status.clone().unwrap()
+}
+
+fn reasons(entries: &[Entry]) -> Vec<&str> {
+    entries.iter().map(|e| e.reason.as_str()).collect()
+}
+
+#[tokio::test]
+async fn each_call_is_committed_once_and_its_end_recorded_once_however_old_the_cache_is() {
+    let (mut world, process) = apart("True").await;
+    let turn = turn(&intended());
+    let first = of_turn(&process.ctx, &turn, &status(&turn)).await.unwrap();
+    let again = of_turn(&process.ctx, &turn, &status(&turn)).await.unwrap();
+    assert_eq!(first, again);
+    assert_eq!(first.outbound[0].state, OutboundState::Committed);
+    assert!(first.outbound[0].audit_seq.is_some());
+    let mut done = first.clone();
+    done.outbound[0].state = OutboundState::Done;
+    done.outbound[0].end = Some(OutboundEnd {
+        sent: true,
+        tokens_in: 60,
+        tokens_out: 50,
+        ..OutboundEnd::default()
+    });
+    let ended = of_turn(&process.ctx, &turn, &done).await.unwrap();
+    assert_eq!(ended, of_turn(&process.ctx, &turn, &done).await.unwrap());
+    assert!(ended.outbound[0].end.as_ref().unwrap().audit_seq.is_some());
+    // What it used counts once, and the next call is beyond the budget.
+    let mut next = ended.clone();
+    let mut call = first.outbound[0].clone();
+    (call.id, call.state, call.audit_seq) = ("small-2".to_owned(), OutboundState::Intended, None);
+    next.outbound.push(call);
+    let next = of_turn(&process.ctx, &turn, &next).await.unwrap();
+    let why = next.outbound[1].end.clone().unwrap().failure.unwrap();
+    assert!(why.contains("110 of its tokens"), "{why}");
+    assert_eq!(next.outbound[1].state, OutboundState::Failed);
+    assert_eq!(
+        reasons(&world.entries().await),
+        [reason::OUTBOUND_INTENDED, reason::OUTBOUND_DONE]
+    );
+}
+
+#[tokio::test]
+async fn a_call_that_may_not_be_made_is_not_committed_and_says_why() {
+    type Spoil = fn(&mut ChatRequestStatus);
+    let kept: Spoil = |_| {};
+    let ended: Spoil = |status| {
+        let time = "2026-01-01T00:00:00Z";
+        status.conditions = serde_json::from_value(json!([{"type": "Succeeded", "status": "False",
+            "reason": "Cancelled", "message": "", "lastTransitionTime": time}]))
+        .unwrap();
+    };
+    let read: Spoil = |status| {
+        status.reading = Some(Reading {
+            state: ReadingState::Understood,
+            ..Reading::default()
+        });
+    };
+    let elsewhere: Spoil = |status| status.outbound[0].endpoint = "http://evil.example".to_owned();
+    let unknown: Spoil = |status| status.outbound[0].provider = "large".to_owned();
+    for (ready, spoil, says) in [
+        ("True", kept, ""),
+        ("True", ended, "the turn has ended"),
+        ("True", read, "read already"),
+        ("True", elsewhere, "another endpoint"),
+        ("True", unknown, "deleted"),
+        ("False", kept, "not Ready"),
+    ] {
+        let (mut world, process) = apart(ready).await;
+        let turn = turn(&intended());
+        let mut before = status(&turn);
+        spoil(&mut before);
+        let after = of_turn(&process.ctx, &turn, &before).await.unwrap();
+        let call = &after.outbound[0];
+        let why = call.end.clone().and_then(|end| end.failure).unwrap_or_default();
+        assert!(why.contains(says), "{says}: {call:?}");
+        assert_eq!(
+            call.state == OutboundState::Committed,
+            says.is_empty(),
+            "{call:?}"
+        );
+        assert_eq!(
+            world.entries().await.len(),
+            usize::from(says.is_empty()),
+            "{says}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn of_a_turn_that_is_removed_midway_the_log_says_that_the_end_of_its_call_is_not_known() {
+    let (mut world, process) = apart("True").await;
+    let mut committed = intended();
+    (committed["state"], committed["auditSeq"]) = (json!("Committed"), json!(7));
+    let (leaving, left) = leaving();
+    for (name, call) in [("one", committed), ("other", intended())] {
+        let mut turn = turn(&call);
+        turn.metadata.uid = Some(name.to_owned());
+        leaving.see(&Event::Apply(turn.clone()));
+        leaving.see(&Event::Delete(turn));
+    }
+    drop(leaving);
+    of_removed(left, Arc::clone(&process.ctx), CancellationToken::new())
+        .await
+        .unwrap();
+    let entries = world.entries().await;
+    assert_eq!(reasons(&entries), [reason::OUTBOUND_UNKNOWN]);
+    assert!(
+        entries[0].message.contains("of entry 7 is not known"),
+        "{}",
+        entries[0].message
+    );
+}
