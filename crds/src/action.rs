@@ -122,6 +122,8 @@ actions! {
     CreateServiceAccount = "create-service-account", change;
     /// Give people or accounts a role in one namespace: makes a RoleBinding.
     BindRole = "bind-role", change;
+    /// Make the object of a manifest given in the prompt, or change the one there is to what the manifest says.
+    Apply = "apply", change;
     /// Make a namespace.
     CreateNamespace = "create-namespace", change;
     /// Create an object again from its recorded manifest. Only a rollback makes it, never a prompt.

@@ -178,11 +178,11 @@ pub struct IntentParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub class_name: Option<String>,
-    /// bind-role: who gets the role: `user/NAME`, `group/NAME`, `serviceaccount/NAMESPACE/NAME`.
+    /// bind-role: who gets the role (apply records who of nearly everybody does): `user/NAME`, `group/NAME`, `serviceaccount/NAMESPACE/NAME`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(max = 320)))]
     pub subjects: Vec<String>,
-    /// bind-role: what the role grants, as KubeChat found it: `reads`, `changes`, `secrets`, `everything` or `unknown`. Never
+    /// bind-role, apply: what the role grants, as KubeChat found it: `reads`, `changes`, `secrets`, `everything` or `unknown`. Never
     /// taken from a prompt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]
@@ -191,6 +191,10 @@ pub struct IntentParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub size: Option<String>,
+    /// apply: the manifest of one object, as JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16_384))]
+    pub manifest: Option<String>,
     /// patch: the patch as JSON: an object is a merge patch, an array a JSON patch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16_384))]

@@ -27,9 +27,10 @@ pub fn answer() -> Value {
             .collect();
         *action = json!({"type": "string", "enum": names});
     }
-    // What a role grants is read from the cluster, never said.
+    // What a role grants is read from the cluster, never said; a manifest is read as it was pasted.
     if let Some(Value::Object(params)) = intent.pointer_mut("/properties/params/properties") {
         params.remove("grants");
+        params.remove("manifest");
     }
     json!({
         "type": "object",
@@ -39,9 +40,10 @@ pub fn answer() -> Value {
     })
 }
 
-/// Whether a sentence may ask for an action; recreating is what only a rollback does.
+/// Whether a model may understand a sentence as an action; recreating is what only a rollback does, and a manifest is applied
+/// as it was pasted.
 pub(crate) const fn asked(action: Action) -> bool {
-    !matches!(action, Action::Recreate)
+    !matches!(action, Action::Recreate | Action::Apply)
 }
 
 /// Objects are closed, nullable things are optional things, and what only people read goes.
@@ -141,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn the_schema_is_closed_has_no_references_and_offers_no_recreate() {
+    fn the_schema_is_closed_has_no_references_and_offers_neither_recreate_nor_apply() {
         let schema = answer();
         each(&schema, &mut |map| {
             assert!(
@@ -157,7 +159,7 @@ mod tests {
             .unwrap()
             .to_string();
         assert!(
-            actions.contains("\"scale\"") && !actions.contains("recreate"),
+            actions.contains("\"scale\"") && !actions.contains("recreate") && !actions.contains("\"apply\""),
             "{actions}"
         );
     }
@@ -174,7 +176,10 @@ mod tests {
                 && params.contains_key("taints")
                 && params.contains_key("envRefs")
         );
-        assert!(!params.contains_key("grants"), "{params:?}");
+        assert!(
+            !params.contains_key("grants") && !params.contains_key("manifest"),
+            "{params:?}"
+        );
     }
 
     #[test]

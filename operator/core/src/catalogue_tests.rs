@@ -102,6 +102,7 @@ fn one_of_each() -> Value {
         min_available: Some("1".into()),
         max_unavailable: Some("1".into()),
         size: Some("1Gi".into()),
+        manifest: Some("{}".into()),
         patch: Some("{}".into()),
         set: map(),
         remove: vec!["a".into()],

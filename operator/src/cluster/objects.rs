@@ -1,5 +1,7 @@
 //! Objects of any kind as JSON, read and written with the client of a person.
 
+mod apply;
+
 use http::{Method, Request};
 use kube::Client;
 use kubechat_core::plan::KindRef;

@@ -13,7 +13,7 @@ use kubechat_crds::intent::{Action, Intent};
 use kubechat_crds::{Mode, Step};
 
 use super::beside::{new_objects, with_what_is_beside};
-use super::{Outcome, Stop, Turn, blast, drain, dry_run, facts, resolve, selected, text};
+use super::{Outcome, Stop, Turn, apply, blast, drain, dry_run, facts, resolve, selected, text};
 use crate::cluster::access::{Subject, ask};
 use crate::error::Error;
 
@@ -110,6 +110,9 @@ async fn one_intent(
     }
     if let Some(Make::Object(kind)) = catalogue::change(intent.action).map(|change| &change.make) {
         return new_objects(turn, intent, kind).await;
+    }
+    if intent.action == Action::Apply {
+        return apply::drafts(turn, intent).await;
     }
     let found = resolve::objects(turn, intent).await?;
     if intent.action == Action::Drain {

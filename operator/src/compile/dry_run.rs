@@ -1,9 +1,11 @@
 //! The server's dry-run of every step, its diff, and who else writes the changed fields.
 
+use kubechat_core::plan::actions::apply;
 use kubechat_core::plan::{self, Draft, diff};
 use kubechat_core::{reason, redact};
 use kubechat_crds::Step;
 use kubechat_crds::command_plan::{Effect, FieldOwner};
+use kubechat_crds::intent::Action;
 use serde_json::Value;
 
 use super::{Stop, Turn};
@@ -28,6 +30,14 @@ pub(super) async fn dry_run(turn: &Turn<'_>, draft: &mut Draft) -> Result<(), St
         let patch = patch_text(draft);
         let refused = |error: Error| dry_run_refused(error, &step.command);
         match (step.effect, before) {
+            (Effect::Update, Some(before)) if step.action == Action::Apply => {
+                let manifest = manifest_text(turn, draft).await?;
+                let body =
+                    apply::body(&manifest, before, "").map_err(|e| Stop::failed(reason::INVALID, e))?;
+                let would = api.would_apply(&target.name, &body).await;
+                let (after, _) = would.map_err(|error| apply_refused(error, &step.command))?;
+                lines.extend(compare(index, step, before, &after));
+            }
             (Effect::Update, Some(before)) => {
                 let patch = patch.ok_or_else(|| Stop::failed(reason::INVALID, "the step has no patch"))?;
                 let body = plan::final_patch(&patch, step.subresource.as_deref(), before, "")
@@ -134,6 +144,20 @@ fn compare(
         return diff::diff(index, Some(&before), Some(&number(after)));
     }
     diff::diff(index, Some(before), Some(after))
+}
+
+/// As [`dry_run_refused`], with what to do about fields that others manage: they are told by the API server.
+pub(super) fn apply_refused(error: Error, command: &str) -> Stop {
+    match error.status() {
+        Some(status) if status.code == 409 => Stop::failed(
+            reason::DRY_RUN_FAILED,
+            format!(
+                "the API server refused a dry-run of `{command}`: {}. Nothing was done. A field that somebody else manages is not taken by an apply: leave it out of the manifest, change it where it is managed, or ask for a patch of it",
+                redact::shown(&status.message)
+            ),
+        ),
+        _ => dry_run_refused(error, command),
+    }
 }
 
 fn dry_run_refused(error: Error, command: &str) -> Stop {

@@ -4,6 +4,7 @@
 //! is and how dangerous, `kubechat_core` decides.
 
 mod answer;
+mod apply;
 mod beside;
 pub mod blast;
 mod change;

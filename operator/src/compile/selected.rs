@@ -1,9 +1,10 @@
-//! Which selectors read a label that a step changes: Services, PodDisruptionBudgets, NetworkPolicies (the pods they are for
+//! Which selectors read a label of a pod that a step changes, or gives a new pod: Services, PodDisruptionBudgets, NetworkPolicies (the pods they are for
 //! and their peers, from any namespace), ReplicaSets.
 
 use std::collections::BTreeMap;
 
 use kubechat_core::plan::{Draft, KindRef, object, selector};
+use kubechat_crds::Step;
 use kubechat_crds::intent::Action;
 use serde_json::Value;
 
@@ -30,21 +31,14 @@ pub(super) async fn by(turn: &Turn<'_>, draft: &Draft) -> Result<Vec<String>, St
         .targets
         .first()
         .is_some_and(|t| t.group.is_empty() && t.kind == "Pod");
-    if step.action != Action::Label || !pods {
+    if !matches!(step.action, Action::Label | Action::Apply) || !pods {
         return Ok(vec![]);
     }
-    let keys: Vec<String> = step
-        .params
-        .set
-        .keys()
-        .chain(&step.params.remove)
-        .cloned()
-        .collect();
+    let keys = keys(step);
     let reads = |selects: &dyn Fn(&Labels, &Labels) -> bool| {
-        draft.before.iter().any(|before| {
-            let labels = labels(before);
-            selects(&labels, &changed(&labels, draft))
-        })
+        befores(draft)
+            .iter()
+            .any(|labels| selects(labels, &changed(labels, draft)))
     };
     let mut found = network_policies(turn, draft, &keys).await?;
     for (group, name, pointer) in READERS {
@@ -90,11 +84,10 @@ async fn network_policies(turn: &Turn<'_>, draft: &Draft, keys: &[String]) -> Re
     for item in &items {
         let place = item.pointer("/metadata/namespace").and_then(Value::as_str);
         let same = place == own;
-        let reads = |before: &Value| {
-            let labels = labels(before);
-            selector::network_policy_reads(item, same, keys, &labels, &changed(&labels, draft))
+        let reads = |labels: &Labels| {
+            selector::network_policy_reads(item, same, keys, labels, &changed(labels, draft))
         };
-        if draft.before.iter().any(reads) && found.len() < MAX_FOUND {
+        if befores(draft).iter().any(reads) && found.len() < MAX_FOUND {
             let elsewhere = place
                 .filter(|_| !same)
                 .map(|p| format!(" in {p}"))
@@ -137,11 +130,41 @@ fn labels(object: &Value) -> Labels {
         .collect()
 }
 
+/// The labels of each target before the step; what a manifest makes has none.
+fn befores(draft: &Draft) -> Vec<Labels> {
+    if draft.before.is_empty() {
+        return vec![Labels::new()];
+    }
+    draft.before.iter().map(labels).collect()
+}
+
+/// The keys of the labels that a step sets or removes. Of an apply the diff says it: the API server made it.
+fn keys(step: &Step) -> Vec<String> {
+    let said = step.params.set.keys().chain(&step.params.remove).cloned();
+    said.chain(shown(step).map(|(key, _)| key)).collect()
+}
+
+/// Labels that the diff of an apply shows, and what they are after it.
+fn shown(step: &Step) -> impl Iterator<Item = (String, Option<String>)> {
+    let applies = step.action == Action::Apply;
+    let lines = step.diff.iter().filter(move |_| applies);
+    lines.filter_map(|line| {
+        let key = line.path.strip_prefix("/metadata/labels/")?;
+        Some((key.replace("~1", "/").replace("~0", "~"), line.after.clone()))
+    })
+}
+
 fn changed(labels: &Labels, draft: &Draft) -> Labels {
     let mut after = labels.clone();
     after.extend(draft.step.params.set.clone());
     for key in &draft.step.params.remove {
         after.remove(key);
+    }
+    for (key, value) in shown(&draft.step) {
+        match value {
+            Some(value) => after.insert(key, value),
+            None => after.remove(&key),
+        };
     }
     after
 }

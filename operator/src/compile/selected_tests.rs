@@ -2,7 +2,9 @@ use std::sync::Arc;
 
 use kubechat_core::authz;
 use kubechat_core::interpret::Lexicon;
+use kubechat_core::plan::actions::apply;
 use kubechat_core::plan::{self, Found};
+use kubechat_crds::command_plan::DiffLine;
 use kubechat_crds::intent::{Intent, IntentParams, IntentTarget, Span};
 use kubechat_crds::{ChatRequest, ChatRequestSpec, Level};
 use serde_json::json;
@@ -200,4 +202,28 @@ async fn selectors_that_cannot_be_read_count_as_reading_the_label() {
             assert_eq!(kubechat_core::risk::floor_level(&step), Level::Destructive);
         }
     }
+}
+
+#[test]
+fn the_labels_that_a_manifest_changes_are_read_from_its_diff() {
+    let manifest = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}});
+    let mut draft = apply::create(&KindRef::default(), None, &manifest, IntentParams::default());
+    let line = |path: &str, after: Option<&str>| DiffLine {
+        path: path.to_owned(),
+        after: after.map(str::to_owned),
+        ..DiffLine::default()
+    };
+    draft.step.diff = vec![
+        line("/metadata/labels/app", Some("web")),
+        line("/metadata/labels/x.io~1tier", None),
+        line("/metadata/annotations/app", Some("no label")),
+        line("/spec/labels/app", Some("no label")),
+    ];
+    assert_eq!(keys(&draft.step), ["app", "x.io/tier"]);
+    assert_eq!(befores(&draft), [Labels::new()]);
+    let before: Labels = [("x.io/tier".to_owned(), "db".to_owned())].into();
+    let after: Labels = [("app".to_owned(), "web".to_owned())].into();
+    assert_eq!(changed(&before, &draft), after);
+    draft.step.action = Action::Label;
+    assert!(keys(&draft.step).is_empty());
 }

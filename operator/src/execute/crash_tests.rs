@@ -139,6 +139,7 @@ const fn rows(action: Action) -> &'static [Verb] {
         Action::Untaint => &[Verb::Untaint],
         Action::Evict => &[Verb::Evict, Verb::EvictMany],
         Action::Expose => &[Verb::Expose],
+        Action::Apply => &[Verb::Apply, Verb::ApplyAgain],
         Action::CreateDeployment => &[Verb::Make(Action::CreateDeployment)],
         Action::CreateConfigMap => &[Verb::Make(Action::CreateConfigMap)],
         Action::CreateJob => &[Verb::Make(Action::CreateJob)],

@@ -13,6 +13,7 @@ mod patience;
 mod recover;
 mod send;
 mod steps;
+mod write;
 
 pub(crate) use ending::abandoned;
 use jiff::Timestamp;

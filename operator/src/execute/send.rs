@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use kube::Client;
+use kubechat_core::plan::actions::apply;
 use kubechat_core::plan::effect::standing;
-use kubechat_core::plan::{self, KindRef};
-use kubechat_core::reason;
+use kubechat_core::{plan, reason};
 use kubechat_crds::Step;
 use kubechat_crds::command_plan::{Effect, Target};
 use kubechat_crds::intent::Action;
@@ -15,6 +15,7 @@ use super::brakes::{ASKED_TO_END, Brakes};
 use super::mark::{self, Key, MAX_NAMED, bears_mark, key, kind_of, label};
 use super::patience::{MAX_CONFLICTS, Patience};
 use super::recover::look_there;
+use super::write::{Write, execute, marked, try_out};
 use crate::cluster::objects::{ClientDebug, Earnest, Objects};
 use crate::compile::dry_run::is_for_good;
 use crate::error::Error;
@@ -73,25 +74,6 @@ pub(super) enum NotReady {
     },
     /// The process was asked to end.
     Stopping,
-}
-
-/// One write, ready to go.
-#[derive(Debug)]
-pub(super) struct Write<'a> {
-    target: &'a Target,
-    kind: KindRef,
-    /// Patch or manifest; `Null` for a delete.
-    body: Value,
-    version: Option<String>,
-    /// How the target stood when it was read last.
-    was: String,
-}
-
-impl Write<'_> {
-    /// How the target stood before, for the evidence.
-    pub(super) fn was(&self) -> &str {
-        &self.was
-    }
 }
 
 /// Whether every target of a step that no earlier step changes is as it was planned.
@@ -188,12 +170,12 @@ impl<'a> Sender<'a> {
     async fn ready(&self, target: &'a Target) -> Result<Result<Write<'a>, NotReady>, Error> {
         let mut conflict = String::new();
         for _ in 0..MAX_CONFLICTS {
-            let write = match self.build(target).await? {
+            let mut write = match self.build(target).await? {
                 Ok(write) => write,
                 Err(not_ready) => return Ok(Err(not_ready)),
             };
-            let error = match execute(&self.client, self.step, &write, Earnest::No).await {
-                Ok(_) => return Ok(Ok(write)),
+            let error = match try_out(&self.client, self.step, &mut write).await {
+                Ok(()) => return Ok(Ok(write)),
                 Err(error) => error,
             };
             match error
@@ -242,6 +224,9 @@ impl<'a> Sender<'a> {
         }
         let now = fresh.as_ref().unwrap_or(&Value::Null);
         let built = match self.step.effect {
+            Effect::Update if self.step.action == Action::Apply => {
+                apply::body(&self.text, now, &self.step_id)
+            }
             Effect::Update => {
                 plan::final_patch(&self.text, self.step.subresource.as_deref(), now, &self.step_id)
             }
@@ -258,6 +243,7 @@ impl<'a> Sender<'a> {
                 kind,
                 body,
                 version,
+                force: false,
                 was: standing(self.step.effect, target, fresh.as_ref()).line,
             }),
             Err(message) => Err(refused(reason::INVALID, message)),
@@ -470,43 +456,4 @@ fn changed(step: &Step, target: &Target, fresh: Option<&Value>, touched: bool) -
         });
     }
     plan::still_as_planned(target, object).err()
-}
-
-/// A manifest with the step id, so that a restart recognises its own work.
-fn marked(manifest: &str, step_id: &str) -> Result<Value, String> {
-    let mut manifest: Value =
-        serde_json::from_str(manifest).map_err(|e| format!("the recorded manifest is no JSON: {e}"))?;
-    if !manifest.is_object() {
-        return Err("the recorded manifest is no object".to_owned());
-    }
-    manifest["metadata"]["annotations"][kubechat_crds::STEP_ID_ANNOTATION] = step_id.into();
-    Ok(manifest)
-}
-
-async fn execute(
-    client: &ClientDebug,
-    step: &Step,
-    write: &Write<'_>,
-    earnest: Earnest<'_>,
-) -> Result<Value, Error> {
-    let target = write.target;
-    let api = Objects::new(client, &write.kind, target.namespace.as_deref());
-    match step.effect {
-        Effect::Update => {
-            api.patch(&target.name, step.subresource.as_deref(), &write.body, earnest)
-                .await
-        }
-        Effect::Create => api.create(&write.body, earnest).await,
-        Effect::Delete => {
-            let uid = target.uid.as_deref().unwrap_or_default();
-            let grace = step.params.grace_period_seconds;
-            if step.subresource.is_some() {
-                let evicted = api.evict(&target.name, uid, grace, earnest).await;
-                return evicted.map(|()| Value::Null);
-            }
-            api.delete(&target.name, uid, write.version.as_deref(), grace, earnest)
-                .await
-        }
-        Effect::Read => Ok(Value::Null),
-    }
 }

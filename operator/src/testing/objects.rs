@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use kubechat_core::catalogue::{self, Beside, Make};
-use kubechat_core::plan::actions::make;
+use kubechat_core::plan::actions::{apply, make};
 use kubechat_core::plan::{self, Draft, Found, KindRef};
 use kubechat_crds::intent::{Action, Intent, IntentParams, IntentTarget, Span, Taint, TaintEffect};
 use serde_json::{Value, json};
@@ -176,6 +176,25 @@ impl World {
             Verb::Expose => {
                 params.port = Some(80);
                 (Action::Expose, self.deployment(&name))
+            }
+            Verb::Apply => {
+                let manifest = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"a": "b"}});
+                let kind = kind("", "ConfigMap", "configmaps", true);
+                return vec![apply::create(&kind, Some("demo"), &manifest, params)];
+            }
+            Verb::ApplyAgain => {
+                let found = self.config_map(&name);
+                let manifest = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"a": "applied"}});
+                let mut after = found.object.clone();
+                after["data"]["a"] = "applied".into();
+                let intent = Intent {
+                    action: Action::Apply,
+                    target: IntentTarget::default(),
+                    params: IntentParams::default(),
+                    confidence: 100,
+                    span: Span::default(),
+                };
+                return vec![apply::change(&intent, &found, &manifest, &after, params).unwrap()];
             }
             Verb::Make(action) => return made(action, &format!("new-{n}")),
             other => panic!("{other:?} is made elsewhere"),

@@ -63,6 +63,8 @@ pub(crate) enum Verb {
     EvictMany,
     Expose,
     Make(Action),
+    Apply,
+    ApplyAgain,
 }
 
 /// The changes that make an object of a kind.
@@ -71,7 +73,7 @@ const fn made(action: Action) -> Verb {
 }
 
 impl Verb {
-    pub(crate) const ALL: [Self; 39] = [
+    pub(crate) const ALL: [Self; 41] = [
         Self::Scale,
         Self::Restart,
         Self::SetImage,
@@ -111,6 +113,8 @@ impl Verb {
         made(Action::CreateNetworkPolicy),
         made(Action::CreateIngress),
         made(Action::BindRole),
+        Self::Apply,
+        Self::ApplyAgain,
     ];
 }
 
@@ -254,6 +258,8 @@ impl World {
             | Verb::Taint
             | Verb::Untaint
             | Verb::Expose
+            | Verb::Apply
+            | Verb::ApplyAgain
             | Verb::Make(_)
             | Verb::Evict => return self.of_one(verb, n),
         };

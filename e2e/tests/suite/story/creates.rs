@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{ConfigMap, LimitRange, ResourceQuota, Service};
 use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
@@ -25,6 +26,8 @@ pub(super) fn tests() -> Vec<Test> {
         jobs_are_made_from_an_image_and_from_a_cronjob,
         what_the_requester_may_not_make_or_exists_already_is_not_made,
         traffic_is_cut_off_and_let_in,
+        a_manifest_is_applied_twice_and_taken_back_and_what_others_manage_is_not_overwritten,
+        manifests_are_several_objects_and_a_dangerous_or_forbidden_one_is_told,
         limits_of_a_namespace_and_rights_in_it_are_given_from_ops_and_taken_back,
     ]
 }
@@ -230,4 +233,164 @@ async fn limits_of_a_namespace_and_rights_in_it_are_given_from_ops_and_taken_bac
     let masters = from_ops(&namespace, masters);
     let (_, said) = ends_as(&erin, OPS, masters, RequestPhase::Blocked, "ForbiddenClass").await?;
     says(&said, &["system:masters"])
+}
+
+async fn a_manifest_is_applied_twice_and_taken_back_and_what_others_manage_is_not_overwritten(
+    ctx: Arc<Ctx>,
+) -> Result<()> {
+    ctx.product().await?;
+    let namespace = ctx.namespace("apply").await?;
+    let (alice, bob) = (ctx.client("alice").await?, ctx.client("bob").await?);
+    let maps: Api<ConfigMap> = Api::namespaced(alice.clone(), &namespace);
+    let mode = async || {
+        let data = maps.get("settings").await?.data.unwrap_or_default();
+        anyhow::Ok(data.get("mode").cloned().unwrap_or_default())
+    };
+    let manifest = |mode: &str| {
+        format!(
+            "apply\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: settings\ndata:\n  mode: {mode}\n"
+        )
+    };
+    let made = plan_for(&alice, &namespace, &manifest("slow")).await?;
+    confirm(&alice, &made).await?;
+    ensure!(mode().await? == "slow", "{}", mode().await?);
+
+    // What KubeChat itself made by other means it may apply.
+    let changed = plan_for(&alice, &namespace, &manifest("fast")).await?;
+    let step = changed.spec.steps.first().cloned().context("no step")?;
+    ensure!(
+        changed.spec.risk.level == Level::Destructive && step.patch.is_none(),
+        "{:?}",
+        changed.spec
+    );
+    let line = step
+        .diff
+        .iter()
+        .find(|l| l.path == "/data/mode")
+        .context("no diff")?;
+    ensure!(line.before.as_deref() == Some("slow") && line.after.as_deref() == Some("fast"));
+    approve(&bob, &changed).await?;
+    let changed = ended_as(&alice, &changed, PlanPhase::Succeeded).await?;
+    ensure!(mode().await? == "fast", "{}", mode().await?);
+    let managers = serde_json::to_string(&maps.get("settings").await?.metadata.managed_fields)?;
+    says(
+        &managers,
+        &["\"manager\":\"kubechat\"", "\"operation\":\"Apply\""],
+    )?;
+    let (_, said) = ends_as(
+        &alice,
+        &namespace,
+        says_prompt(&manifest("fast")),
+        RequestPhase::Succeeded,
+        "Answered",
+    )
+    .await?;
+    says(&said, &["as the manifest wants it already"])?;
+    let undo = undo_plan(&alice, &changed).await?;
+    approve(&bob, &undo).await?;
+    ended_as(&alice, &undo, PlanPhase::Succeeded).await?;
+    ensure!(mode().await? == "slow", "{}", mode().await?);
+
+    // The demo's ConfigMap is somebody else's.
+    let theirs =
+        "apply\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: nginx-conf}\ndata: {default.conf: x}\n";
+    let data = maps.get("nginx-conf").await?.data.unwrap_or_default();
+    let key = data.keys().next().cloned().unwrap_or_default();
+    let theirs = says_prompt(&theirs.replace("default.conf", &key));
+    let (_, said) = ends_as(&alice, &namespace, theirs, RequestPhase::Failed, "DryRunFailed").await?;
+    says(
+        &said,
+        &[
+            "conflict with",
+            "Nothing was done",
+            "leave it out of the manifest",
+        ],
+    )?;
+    ensure!(maps.get("nginx-conf").await?.data.unwrap_or_default() == data);
+    Ok(())
+}
+
+async fn manifests_are_several_objects_and_a_dangerous_or_forbidden_one_is_told(ctx: Arc<Ctx>) -> Result<()> {
+    ctx.product().await?;
+    let namespace = ctx.namespace("applies").await?;
+    let (alice, bob) = (ctx.client("alice").await?, ctx.client("bob").await?);
+    let web = |image: &str, more: &str| {
+        format!(
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: web}}\nspec:\n  selector: {{matchLabels: {{app: web}}}}\n  template:\n    metadata: {{labels: {{app: web}}}}\n    spec:\n      containers:\n      - name: web\n        image: {image}\n        env: [{{name: COLOR, value: blue-of-{image}}}]\n{more}"
+        )
+    };
+    let service = "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec:\n  selector: {app: web}\n  ports: [{port: 80}]\n";
+    let both = format!("apply this\n---\n{}---\n{service}", web("nginx:1.28", ""));
+    let made = plan_for(&alice, &namespace, &both).await?;
+    ensure!(made.spec.steps.len() == 2, "{:?}", made.spec.steps);
+    ensure!(made.spec.risk.level == Level::Caution, "{:?}", made.spec.risk);
+    confirm(&alice, &made).await?;
+    Api::<Service>::namespaced(alice.clone(), &namespace)
+        .get("web")
+        .await?;
+
+    let deployments: Api<Deployment> = Api::namespaced(alice.clone(), &namespace);
+    let color = async || {
+        let text = serde_json::to_string(&deployments.get("web").await?.spec)?;
+        anyhow::Ok(text)
+    };
+    let changed = plan_for(&alice, &namespace, &format!("apply\n{}", web("nginx:1.29", ""))).await?;
+    let diff = format!("{:?}", changed.spec.steps.first().map(|s| s.diff.clone()));
+    says(&diff, &["nginx:1.29", "env/0/value"])?;
+    ensure!(!diff.contains("blue-of"), "{diff}");
+    let rollback = format!("{:?}", changed.spec.steps.first().map(|s| s.rollback.clone()));
+    ensure!(!rollback.contains("blue-of"), "{rollback}");
+    approve(&bob, &changed).await?;
+    let changed = ended_as(&alice, &changed, PlanPhase::Succeeded).await?;
+    says(&color().await?, &["blue-of-nginx:1.29"])?;
+    let undo = undo_plan(&alice, &changed).await?;
+    ensure!(!format!("{:?}", undo.spec).contains("blue-of"), "{:?}", undo.spec);
+    approve(&bob, &undo).await?;
+    ended_as(&alice, &undo, PlanPhase::Succeeded).await?;
+    says(&color().await?, &["blue-of-nginx:1.28", "\"nginx:1.28\""])?;
+
+    let mighty = web("nginx:1.28", "        securityContext: {privileged: true}\n")
+        .replace("name: web}", "name: root}");
+    let mighty = plan_for(&alice, &namespace, &format!("apply\n{mighty}")).await?;
+    ensure!(
+        mighty.spec.risk.level == Level::Destructive,
+        "{:?}",
+        mighty.spec.risk
+    );
+    for (prompt, phase, reason, words) in [
+        (
+            "apply\napiVersion: kubechat.io/v1beta1\nkind: Approval\nmetadata: {name: ok}\nspec: {decision: Approve}\n",
+            RequestPhase::Blocked,
+            "ForbiddenClass",
+            &["never changes its own judge"][..],
+        ),
+        (
+            "apply\napiVersion: v1\nkind: Secret\nmetadata: {name: db}\ndata: {}\n",
+            RequestPhase::NeedsInput,
+            "NeedsInput",
+            &["Secret is not applied"],
+        ),
+        (
+            "apply\napiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {name: r}\nrules: []\n",
+            RequestPhase::Failed,
+            "Forbidden",
+            &["roles", "Nothing was done"],
+        ),
+        (
+            "apply\napiVersion: example.io/v1\nkind: Odd\nmetadata: {name: r}\n",
+            RequestPhase::Failed,
+            "Invalid",
+            &["no kind Odd", "Nothing was done"],
+        ),
+        (
+            "apply\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: kube-system}\n",
+            RequestPhase::Blocked,
+            "OutOfScope",
+            &["kube-system"],
+        ),
+    ] {
+        let (_, said) = ends_as(&alice, &namespace, says_prompt(prompt), phase, reason).await?;
+        says(&said, words)?;
+    }
+    Ok(())
 }

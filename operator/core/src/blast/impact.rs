@@ -71,7 +71,7 @@ pub fn impact(step: &Step, node: Option<&Node>) -> Impact {
     let Some(change) = catalogue::change(step.action) else {
         return Impact::Gone;
     };
-    if !matches!(change.make, Make::Of(_)) {
+    if !matches!(change.make, Make::Of(_) | Make::Given) {
         return Impact::Gone;
     }
     match (change.pods)(step) {

@@ -12,9 +12,10 @@ use super::{Ask, Interpretation, names};
 /// Words that open a request for an action this version does not have: phrases, its name, the closest actions.
 #[rustfmt::skip]
 const UNSUPPORTED: &[(&[&str], &str, &[&str])] = &[
+    (&["apply"], "apply of a file, or without a manifest,", &["apply, and below it the manifest"]),
     (&["empty"], "empty", &["drain NODE"]),
     (&["top", "resource usage", "cpu usage", "memory usage"], "top", &["describe pod NAME"]),
-    (&["apply", "edit"], "apply", &["set the image of NAME to IMAGE", "label NAME key=value"]),
+    (&["edit"], "edit", &["set the image of NAME to IMAGE", "label NAME key=value"]),
     (&["diff", "compare"], "diff and compare", &["describe NAME"]),
     (&["explain"], "explain", &["describe NAME"]),
     (&[

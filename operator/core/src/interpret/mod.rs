@@ -31,6 +31,7 @@ mod kinds;
 mod kubectl;
 mod kubectl_flags;
 mod lexicon;
+mod manifest;
 mod names;
 mod openings;
 mod parser;
@@ -75,8 +76,8 @@ pub fn hides_text(prompt: &str) -> bool {
     prompt.chars().any(token::is_deceptive)
 }
 
-/// Whether the rules refuse a sentence by what it says, and not because they lack the words for it: pasted kubectl lines,
-/// conditions, exceptions, later times, values of Secrets, commands, and text that its reader cannot see.
+/// Whether the rules refuse a sentence by what it says, and not because they lack the words for it: pasted kubectl lines and
+/// manifests, conditions, exceptions, later times, values of Secrets, commands, and text that its reader cannot see.
 #[must_use]
 pub fn refuses(prompt: &str) -> bool {
     if prompt.len() > MAX_PROMPT_BYTES {
@@ -90,6 +91,7 @@ pub fn refuses(prompt: &str) -> bool {
         || parts(&text)
             .iter()
             .any(|part| matches!(part, Part::Kubectl { .. }))
+        || manifest::holds_one(prompt)
         || guard::screen(&tokens).is_err()
         || guard::forbids(&tokens)
         || guard::refused(&tokens).is_some()
@@ -204,7 +206,7 @@ pub fn interpret(prompt: &str, ctx: &Context<'_>) -> Understood {
         ))
         .into_interpretation()
     } else {
-        read(&cleaned, ctx, &mut typos)
+        read(prompt, &cleaned, ctx, &mut typos)
     };
     let understood = sentence::understood(&interpretation, &typos, &cleaned.invisible, cleaned.dropped);
     Understood {
@@ -223,7 +225,12 @@ pub fn stands_alone(prompt: &str, ctx: &Context<'_>) -> bool {
     }
 }
 
-fn read(cleaned: &Clean, ctx: &Context<'_>, typos: &mut Vec<(String, String)>) -> Interpretation {
+fn read(
+    prompt: &str,
+    cleaned: &Clean,
+    ctx: &Context<'_>,
+    typos: &mut Vec<(String, String)>,
+) -> Interpretation {
     if cleaned.control.is_some() {
         let message = "The prompt holds control characters; nothing was done. Type it as plain text";
         return Ask::new(message).into_interpretation();
@@ -235,23 +242,15 @@ fn read(cleaned: &Clean, ctx: &Context<'_>, typos: &mut Vec<(String, String)>) -
         )
         .into_interpretation();
     }
+    if let Some(found) = manifest::read(prompt, cleaned.dropped > 0) {
+        return applied(found, cleaned, ctx, typos);
+    }
     let text = cleaned.text.replace("\\\n", "  ");
     let tokens = token::tokens(&text, 0);
     if let Err(ask) = guard::screen(&tokens) {
         return ask.into_interpretation();
     }
-    let mut turn = Turn {
-        scope: Scope {
-            lexicon: ctx.lexicon,
-            session: ctx.previous,
-            turn: Vec::new(),
-        },
-        cleaned,
-        typos,
-        mood: None,
-        undo: false,
-        parts: 0,
-    };
+    let mut turn = Turn::new(cleaned, ctx, typos);
     for part in parts(&text) {
         let done = match part {
             Part::Kubectl { args, start, end } => turn.kubectl(args, start, end),
@@ -266,6 +265,26 @@ fn read(cleaned: &Clean, ctx: &Context<'_>, typos: &mut Vec<(String, String)>) -
         };
         if let Err(answer) = done {
             turn.typos.clear();
+            return answer;
+        }
+    }
+    turn.finish()
+}
+
+/// The objects of a pasted manifest.
+fn applied(
+    found: Result<Vec<Draft>, Ask>,
+    cleaned: &Clean,
+    ctx: &Context<'_>,
+    typos: &mut Vec<(String, String)>,
+) -> Interpretation {
+    let drafts = match found {
+        Ok(drafts) => drafts,
+        Err(ask) => return ask.into_interpretation(),
+    };
+    let mut turn = Turn::new(cleaned, ctx, typos);
+    for draft in drafts {
+        if let Err(answer) = turn.push(draft, 100, 0, cleaned.text.len()) {
             return answer;
         }
     }
@@ -304,6 +323,23 @@ struct Turn<'a, 't> {
     mood: Option<Mood>,
     undo: bool,
     parts: usize,
+}
+
+impl<'a, 't> Turn<'a, 't> {
+    const fn new(cleaned: &'t Clean, ctx: &Context<'a>, typos: &'t mut Vec<(String, String)>) -> Self {
+        Self {
+            scope: Scope {
+                lexicon: ctx.lexicon,
+                session: ctx.previous,
+                turn: Vec::new(),
+            },
+            cleaned,
+            typos,
+            mood: None,
+            undo: false,
+            parts: 0,
+        }
+    }
 }
 
 impl Turn<'_, '_> {

@@ -145,6 +145,7 @@ pub(super) fn phrase(intent: &Intent) -> String {
         | Action::CreateNetworkPolicy
         | Action::CreateIngress
         | Action::Expose => made(intent.action, params, &target),
+        Action::Apply => format!("apply the manifest of {target}"),
         Action::BindRole => bound(params, &intent.target.names),
         Action::Evict | Action::Drain => {
             let verb = intent.action.as_str();

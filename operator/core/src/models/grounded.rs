@@ -130,6 +130,7 @@ impl Spoken<'_> {
             subjects,
             grants,
             size: _,
+            manifest,
             patch,
             set,
             remove,
@@ -194,6 +195,8 @@ impl Spoken<'_> {
             ),
             // What a role grants is read from the cluster.
             (grants.is_none(), "params.grants"),
+            // A manifest is applied as the person pasted it, which is read without a model.
+            (manifest.is_none(), "params.manifest"),
             (patch.iter().all(|patch| self.verbatim(patch)), "params.patch"),
             (self.pairs(set), "params.set"),
             (self.all_named(remove), "params.remove"),

@@ -258,6 +258,8 @@ fn each_new_field_is_judged_too() {
             "delete pod web",
             json!({"gracePeriodSeconds": 0}),
         ),
+        // Not even the very letters of the prompt.
+        ("params.manifest", "apply {}", json!({"manifest": "{}"})),
     ] {
         assert_eq!(
             told("delete", prompt, &none, &params),

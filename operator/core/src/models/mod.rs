@@ -77,6 +77,18 @@ mod tests {
             ("would love to see 4 of web\u{e0064}\u{e0065}", true),
             ("would love to see 4 of web\u{7}", true),
             ("show the password in secret db", true),
+            (
+                "apply\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}",
+                true,
+            ),
+            (
+                "apply\napiVersion: v1\nkind: Secret\nmetadata: {name: a}\ndata: {}",
+                true,
+            ),
+            (
+                "make sure that this is gone\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}",
+                true,
+            ),
             ("show deployment web", false),
             ("I would love to see web doubled", false),
         ] {

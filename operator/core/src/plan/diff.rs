@@ -4,7 +4,7 @@ use kubechat_crds::command_plan::DiffLine;
 use kubechat_crds::condition::clip;
 use serde_json::Value;
 
-use super::object::masked;
+use super::object::{MASK, masked};
 
 /// Most lines of one step's diff; the last one says how many were left out.
 pub const MAX_LINES: usize = 200;
@@ -25,9 +25,50 @@ const IGNORED: &[&str] = &[
 #[must_use]
 pub fn diff(target: usize, before: Option<&Value>, after: Option<&Value>) -> Vec<DiffLine> {
     let mut lines = vec![];
-    let (before, after) = (before.map(masked), after.map(masked));
-    walk(target, "", before.as_ref(), after.as_ref(), &mut lines);
+    let (shown, shown_after) = (before.map(masked), after.map(masked));
+    walk(target, "", shown.as_ref(), shown_after.as_ref(), &mut lines);
+    if let (Some(old), Some(new), Some(before), Some(after)) = (&shown, &shown_after, before, after) {
+        behind_masks(target, "", (before, old), (after, new), &mut lines);
+    }
     lines
+}
+
+/// Values that differ only behind their mask: an approver sees that they change, not what they are.
+fn behind_masks(
+    target: usize,
+    path: &str,
+    (before, old): (&Value, &Value),
+    (after, new): (&Value, &Value),
+    lines: &mut Vec<DiffLine>,
+) {
+    if before == after {
+        return;
+    }
+    match (old, new) {
+        (Value::Object(old), Value::Object(new)) => {
+            for (key, old) in old {
+                let both = (before.get(key), after.get(key), new.get(key));
+                if let (Some(before), Some(after), Some(new)) = both {
+                    behind_masks(target, &child(path, key), (before, old), (after, new), lines);
+                }
+            }
+        }
+        (Value::Array(old), Value::Array(new)) if old.len() == new.len() => {
+            for (index, (old, new)) in old.iter().zip(new).enumerate() {
+                if let (Some(before), Some(after)) = (before.get(index), after.get(index)) {
+                    let path = format!("{path}/{index}");
+                    behind_masks(target, &path, (before, old), (after, new), lines);
+                }
+            }
+        }
+        (Value::String(old), Value::String(new)) if old == MASK && new == MASK => lines.push(DiffLine {
+            target: i32::try_from(target).unwrap_or(i32::MAX),
+            path: clip(path.to_owned(), 500),
+            before: Some(MASK.to_owned()),
+            after: Some(MASK.to_owned()),
+        }),
+        _ => {}
+    }
 }
 
 /// Cuts a diff to [`MAX_LINES`], saying so.
@@ -123,10 +164,17 @@ mod tests {
     }
 
     #[test]
-    fn never_shows_env_values() {
-        let with = |v: &str| json!({"spec": {"containers": [{"env": [{"name": "P", "value": v}]}]}});
+    fn never_shows_env_values_but_that_they_change() {
+        let with = |v: &str| json!({"spec": {"containers": [{"env": [{"name": "P", "value": v}, {"name": "Q", "value": "same"}]}]}});
         let lines = diff(0, Some(&with("hunter2")), Some(&with("hunter3")));
         assert!(!format!("{lines:?}").contains("hunter"));
+        let paths: Vec<&str> = lines.iter().map(|l| l.path.as_str()).collect();
+        assert_eq!(paths, ["/spec/containers/0/env/0/value"]);
+        assert!(diff(0, Some(&with("hunter2")), Some(&with("hunter2"))).is_empty());
+        let secret = |v: &str| json!({"kind": "Secret", "data": {"k": v}});
+        let lines = diff(0, Some(&secret("aHVudGVyMg==")), Some(&secret("aHVudGVyMw==")));
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert!(!format!("{lines:?}").contains("aHV"), "{lines:?}");
     }
 
     #[test]

@@ -4,7 +4,8 @@ use serde_json::{Map, Value};
 
 /// Stands where a value of the cluster is hidden.
 pub const MASK: &str = "(masked)";
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+/// The annotation in which kubectl keeps the object as it was applied, with all its values.
+pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// `sha256:..` over the object without status and metadata, plus labels and annotations: the precondition for kinds
 /// whose status churns. Annotations that controllers move by themselves do not count.

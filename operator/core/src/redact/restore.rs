@@ -69,6 +69,7 @@ impl Session {
             subjects,
             grants,
             size,
+            manifest,
             patch,
             set,
             remove,
@@ -115,6 +116,7 @@ impl Session {
         self.each(subjects, "params.subjects", &[Name, Namespace, User])?;
         self.some(grants, "params.grants", &[])?;
         self.some(size, "params.size", &[])?;
+        self.some(manifest, "params.manifest", &[])?;
         // Taken only where it stands in the prompt word for word (`models::grounded`).
         self.some(patch, "params.patch", &Kind::ALL)?;
         self.map(set, "params.set", (&[Name, Host], &Kind::ALL))?;
@@ -201,6 +203,7 @@ mod tests {
             ("params.minAvailable", json!({"minAvailable": name})),
             ("params.limits", json!({"limits": {"cpu": name}})),
             ("params.state", json!({"state": name})),
+            ("params.manifest", json!({"manifest": name})),
         ] {
             assert_eq!(session.restore(&intent(&params)), Err(Forged::Misplaced(field)));
         }

@@ -31,14 +31,18 @@ pub(super) fn guards_used(steps: &[Step]) -> Vec<String> {
 
 /// Nodes taken out of scheduling while pods are replaced.
 pub(super) fn without_room(steps: &[Step]) -> Vec<String> {
-    let cordons = steps
-        .iter()
-        .filter(|s| changes(s) && matches!(s.action, Action::Cordon | Action::Taint));
+    let cordons = steps.iter().filter(|s| changes(s) && closes_a_node(s));
     let replaced = steps.iter().any(disturbs);
     cordons
         .filter(|_| replaced)
         .flat_map(|s| s.targets.iter().map(name))
         .collect()
+}
+
+/// Whether a step keeps pods off a node, or may.
+fn closes_a_node(step: &Step) -> bool {
+    let node = || step.targets.iter().any(|t| kinds::of(t) == Class::Node);
+    matches!(step.action, Action::Cordon | Action::Taint) || (may_change_any_field(step) && node())
 }
 
 /// The guards among a step's targets that it removes or weakens: an object whose kind guards others, or one whose
@@ -47,16 +51,22 @@ fn weakened(step: &Step) -> Vec<&Target> {
     let removes = changes(step) && (step.effect == Effect::Delete || step.action == Action::Delete);
     let guard = |target: &Target| matches!(kinds::of(target), Class::Guard | Class::Admission);
     // A patch of a namespace may be one of its labels, and all that reads them.
-    let labels = matches!(step.action, Action::Label | Action::Annotate | Action::Patch) && changes(step);
+    let labels = changes(step)
+        && (matches!(step.action, Action::Label | Action::Annotate) || may_change_any_field(step));
     let marks = labels && (!kinds::guard_keys(step).is_empty() || !step.selected_by.is_empty());
+    // Any field of a guard may be what makes it one.
+    let rewrites = may_change_any_field(step);
     step.targets
         .iter()
         .filter(|t| {
-            ((removes || step.action == Action::Patch) && guard(t))
-                || marks
-                || (labels && kinds::of(t) == Class::Namespace)
+            ((removes || rewrites) && guard(t)) || marks || (labels && kinds::of(t) == Class::Namespace)
         })
         .collect()
+}
+
+/// Whether a step may change any field of an object that is there.
+fn may_change_any_field(step: &Step) -> bool {
+    step.action == Action::Patch || (step.action == Action::Apply && step.effect != Effect::Create)
 }
 
 /// Whether a step stops or replaces pods, or what they live on.

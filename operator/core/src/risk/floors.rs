@@ -57,6 +57,7 @@ floors! {
     REMOVES = Destructive, "delete", "removes objects";
     TAINT_NO_EXECUTE = Destructive, "taint-no-execute", "drives pods off a node";
     EVICT = Destructive, "evict", "asks for pods to go";
+    APPLY = Destructive, "apply", "may change any field of an object that is there";
     PATCH = Destructive, "patch", "may change any field";
     ROLLOUT_UNDO = Destructive, "rollout-undo", "puts an earlier revision back";
     STORAGE = Destructive, "storage-change", "changes what holds data (volumes, claims, storage classes)";
@@ -220,9 +221,12 @@ pub(super) fn subresource(step: &Step) -> Option<String> {
     step.subresource.clone().filter(|name| !known(name))
 }
 
-/// Floors of label and annotation changes, by a patch too, by what reads them.
+/// Floors of label and annotation changes, by a patch or a manifest too, by what reads them.
 fn keys(step: &Step) -> Vec<(Floor, String)> {
-    if !matches!(step.action, Action::Label | Action::Annotate | Action::Patch) {
+    if !matches!(
+        step.action,
+        Action::Label | Action::Annotate | Action::Patch | Action::Apply
+    ) {
         return vec![];
     }
     let guards = kinds::guard_keys(step).into_iter().map(|key| (GUARD_KEY, key));

@@ -249,6 +249,7 @@ fn changes_of_one_object_have_the_floor_that_the_catalogue_promises() {
         (cron(Action::Resume), Caution, "resume"),
         (autoscale(2, 2), Caution, "autoscale"),
         (deployment(Action::Patch), Destructive, "patch"),
+        (deployment(Action::Apply), Destructive, "apply"),
         (claim, Caution, "expand-pvc"),
         (
             node(Action::Taint, Some(TaintEffect::NoSchedule)),

@@ -1,7 +1,7 @@
 //! Classes of kinds: what an object is to the rest of the cluster.
 
 use kubechat_crds::Step;
-use kubechat_crds::command_plan::Target;
+use kubechat_crds::command_plan::{Effect, Target};
 use kubechat_crds::intent::Action;
 use serde_json::Value;
 
@@ -121,26 +121,52 @@ pub(super) fn guard_keys(step: &Step) -> Vec<String> {
     said.chain(patched_keys(step)).filter(guards).collect()
 }
 
-/// Keys of the labels and annotations that a patch given by a person sets or removes.
+/// Keys of the labels and annotations that a patch or a manifest given by a person sets or removes.
 fn patched_keys(step: &Step) -> Vec<String> {
+    if step.action == Action::Apply {
+        return applied_keys(step);
+    }
     if step.action != Action::Patch {
         return vec![];
     }
     let text = step.patch.as_deref().or(step.params.patch.as_deref());
     match text.and_then(|text| serde_json::from_str(text).ok()) {
-        Some(Value::Object(merge)) => match merge.get("metadata") {
-            None => vec![],
-            Some(Value::Object(metadata)) => MAPS
-                .iter()
-                .filter_map(|map| metadata.get(*map))
-                .flat_map(|map| match map {
-                    Value::Object(map) => map.keys().cloned().collect(),
-                    _ => vec![ANY_KEY.to_owned()],
-                })
-                .collect(),
-            Some(_) => vec![ANY_KEY.to_owned()],
-        },
+        Some(Value::Object(merge)) => merged_keys(merge.get("metadata")),
         Some(Value::Array(ops)) => ops.iter().flat_map(keys_of).collect(),
+        Some(_) | None => vec![ANY_KEY.to_owned()],
+    }
+}
+
+/// Keys of the labels and annotations that metadata names.
+fn merged_keys(metadata: Option<&Value>) -> Vec<String> {
+    match metadata {
+        None => vec![],
+        Some(Value::Object(metadata)) => MAPS
+            .iter()
+            .filter_map(|map| metadata.get(*map))
+            .flat_map(|map| match map {
+                Value::Object(map) => map.keys().cloned().collect(),
+                _ => vec![ANY_KEY.to_owned()],
+            })
+            .collect(),
+        Some(_) => vec![ANY_KEY.to_owned()],
+    }
+}
+
+/// Of an object that is there, what the diff shows: a manifest names also what stays as it is. Of a new one, what the
+/// manifest names.
+fn applied_keys(step: &Step) -> Vec<String> {
+    if step.effect != Effect::Create {
+        let hidden = step.manifest.is_none() || step.diff.iter().any(|line| line.path.starts_with('('));
+        let shown = step.diff.iter().filter_map(|line| key_at(&line.path));
+        return shown.chain(hidden.then(|| ANY_KEY.to_owned())).collect();
+    }
+    let manifest = step
+        .manifest
+        .as_deref()
+        .filter(|_| step.manifest_digest.is_none());
+    match manifest.and_then(|text| serde_json::from_str::<Value>(text).ok()) {
+        Some(Value::Object(map)) => merged_keys(map.get("metadata")),
         Some(_) | None => vec![ANY_KEY.to_owned()],
     }
 }

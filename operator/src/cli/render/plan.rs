@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use kubechat_core::blast::words;
 use kubechat_crds::command_plan::{
-    Access, BlastRadius, FieldOwner, RequestRef, Requirement, RiskFactor, RollbackKind, Target,
+    Access, BlastRadius, Effect, FieldOwner, RequestRef, Requirement, RiskFactor, RollbackKind, Target,
 };
 use kubechat_crds::{CommandPlan, Level, Step};
 
@@ -148,7 +148,12 @@ fn target(target: &Target) -> String {
 fn diff(page: &mut Page<'_>, step: &Step) {
     if step.diff.is_empty() {
         if let Some(manifest) = &step.manifest {
-            page.field(2, "creates", Tone::Good, manifest);
+            let what = if step.effect == Effect::Create {
+                "creates"
+            } else {
+                "sends"
+            };
+            page.field(2, what, Tone::Good, manifest);
         }
         return;
     }

@@ -62,6 +62,7 @@ async fn one(turn: &Turn<'_>, intent: &Intent) -> Result<Answer, Stop> {
         | Action::CreateIngress
         | Action::CreateServiceAccount
         | Action::BindRole
+        | Action::Apply
         | Action::Evict
         | Action::Drain
         | Action::Taint

@@ -5,7 +5,7 @@ use kubechat_crds::intent::IntentParams;
 use serde_json::{Map, Value, json};
 
 use super::change::{Asked, Change, Line, Make, Mark, Pods, Reads, USUAL};
-use super::{Draft, Found, Refusal, inverse, irreversible, label_of, quoted, update};
+use super::{Draft, Found, Refusal, inverse, irreversible, label_of, object, quoted, update};
 use crate::risk::{floors, weights};
 
 pub(super) const CHANGE: Change = Change {
@@ -120,5 +120,5 @@ pub(super) fn metadata_map(asked: &Asked<'_>, field: &str) -> Result<Draft, Refu
 
 /// Annotations in which kubectl keeps the object as it was applied.
 fn is_copy_of_the_object(key: &str) -> bool {
-    key == "kubectl.kubernetes.io/last-applied-configuration"
+    key == object::LAST_APPLIED
 }

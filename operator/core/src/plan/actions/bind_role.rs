@@ -191,7 +191,7 @@ fn mighty(rule: &Value) -> bool {
 }
 
 /// What the rules of a role come to, by the worst of them.
-fn grants(role: &Value) -> &'static str {
+pub(super) fn grants(role: &Value) -> &'static str {
     let Some(rules) = role.get("rules").and_then(Value::as_array) else {
         return "unknown";
     };
@@ -224,14 +224,30 @@ fn only_reads(rule: &Value) -> bool {
 
 /// Whether nearly everybody is among those of a step, or everybody.
 fn to_everybody(step: &Step) -> bool {
-    step.params.subjects.iter().any(|subject| {
-        let of_group = subject.strip_prefix("group/");
-        subject == "user/system:anonymous"
-            || of_group.is_some_and(|group| {
-                ["system:authenticated", "system:unauthenticated"].contains(&group)
-                    || group.starts_with("system:serviceaccounts")
-            })
-    })
+    step.params.subjects.iter().any(|subject| is_everybody(subject))
+}
+
+fn is_everybody(subject: &str) -> bool {
+    let of_group = subject.strip_prefix("group/");
+    subject == "user/system:anonymous"
+        || of_group.is_some_and(|group| {
+            ["system:authenticated", "system:unauthenticated"].contains(&group)
+                || group.starts_with("system:serviceaccounts")
+        })
+}
+
+/// Of the subjects of a binding the first that is nearly everybody, as a plan names it.
+pub(super) fn everybody_of(binding: &Value) -> Vec<String> {
+    let subjects = binding
+        .get("subjects")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
+    let mut named = subjects.filter_map(|subject| {
+        let text = |key: &str| subject.get(key).and_then(Value::as_str);
+        Some(format!("{}/{}", text("kind")?.to_lowercase(), text("name")?))
+    });
+    named.find(|subject| is_everybody(subject)).into_iter().collect()
 }
 
 fn weight(step: &Step) -> Weight {

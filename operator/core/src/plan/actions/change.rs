@@ -75,6 +75,8 @@ pub enum Make {
     Of(fn(&Asked<'_>) -> Result<Draft, Refusal>),
     /// Something new that rests on no object.
     New,
+    /// What a manifest says: something new, or a change of the object there is.
+    Given,
     /// An object of this kind.
     Object(&'static NewKind),
     /// Of steps of other actions.

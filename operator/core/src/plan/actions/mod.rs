@@ -3,6 +3,7 @@
 //! and the kubectl line shown for it. Everything else (risk, blast radius, resolution, docs/actions.md) reads it there.
 
 mod annotate;
+pub mod apply;
 mod autoscale;
 mod bind_role;
 pub(crate) mod change;
@@ -88,6 +89,7 @@ pub(crate) const fn entry(action: Action) -> Entry {
         Action::CreateIngress => Entry::of(&create_ingress::CHANGE),
         Action::CreateServiceAccount => Entry::of(&create_service_account::CHANGE),
         Action::BindRole => Entry::of(&bind_role::CHANGE),
+        Action::Apply => Entry::of(&apply::CHANGE),
         Action::CreateNamespace => Entry::of(&create_namespace::CHANGE),
         Action::Recreate => Entry::of(&recreate::CHANGE),
         Action::List => reads::LIST,
@@ -104,9 +106,12 @@ pub(crate) const fn entry(action: Action) -> Entry {
 pub(super) fn draft_one(asked: &Asked<'_>) -> Result<Draft, Refusal> {
     match catalogue::change(asked.intent.action).map(|c| &c.make) {
         Some(Make::Of(draft)) => draft(asked),
-        Some(Make::New | Make::Object(_) | Make::Kept | Make::Parts) | None => Err(Refusal::Invalid(
-            format!("{} does not change an existing object", asked.intent.action),
-        )),
+        Some(Make::New | Make::Given | Make::Object(_) | Make::Kept | Make::Parts) | None => {
+            Err(Refusal::Invalid(format!(
+                "{} does not change an existing object",
+                asked.intent.action
+            )))
+        }
     }
 }
 
@@ -190,6 +195,8 @@ fn label_of(found: &Found) -> String {
     )
 }
 
+#[cfg(test)]
+mod apply_tests;
 #[cfg(test)]
 mod autoscale_tests;
 #[cfg(test)]

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::change::{Asked, Change, Make, Mark, Pods, Reads, USUAL};
 use super::{Draft, Refusal, inverse, irreversible, label_of, object, quoted, update};
+use crate::plan::carry;
 use crate::risk::{floors, weights};
 
 pub(super) const CHANGE: Change = Change {
@@ -56,6 +57,9 @@ const FIXED: &[&str] = &[
 fn draft(asked: &Asked<'_>) -> Result<Draft, Refusal> {
     let (intent, found) = (asked.intent, asked.found);
     let name = label_of(found);
+    if let Some(kept) = asked.beside.kept {
+        return restored(asked, kept);
+    }
     let Some(text) = intent.params.patch.as_deref() else {
         return Err(Refusal::NeedsInput {
             message: format!("With what should {name} be patched? Write the patch as JSON, in quotes"),
@@ -96,6 +100,29 @@ fn draft(asked: &Asked<'_>) -> Result<Draft, Refusal> {
         ..IntentParams::default()
     };
     Ok(update(intent, found, params, &patch, rollback))
+}
+
+/// Fields put back from what was kept beside the plan that is undone: their values never stand in a plan.
+fn restored(asked: &Asked<'_>, kept: &Value) -> Result<Draft, Refusal> {
+    let (intent, found) = (asked.intent, asked.found);
+    let (name, now) = (label_of(found), &found.object);
+    refuse_fixed(&merge_paths("", kept))?;
+    back(kept, now, &name)?;
+    let shown = masked(kept, now);
+    let params = IntentParams {
+        patch: Some(shown.to_string()).filter(|text| text.len() <= crate::plan::MAX_INLINE),
+        ..IntentParams::default()
+    };
+    let rollback = merge_undo(kept, now, &name)?;
+    let mut draft = update(intent, found, params, kept, rollback);
+    let (text, digest, beside) = carry(kept, &shown);
+    if digest.is_some() {
+        draft.step.patch = None;
+        draft.step.manifest = Some(text);
+        draft.step.manifest_digest = digest;
+        draft.sidecars.extend(beside);
+    }
+    Ok(draft)
 }
 
 /// The path of one operation of a JSON patch.
@@ -190,25 +217,13 @@ fn merge_undo(
     now: &Value,
     name: &str,
 ) -> Result<kubechat_crds::command_plan::Rollback, Refusal> {
-    // The step's own mark stays in the annotations, and what others add meanwhile among the labels, so neither is ever
-    // taken away as a whole.
-    let mut base = now.clone();
-    for map in ["annotations", "labels"] {
-        if base["metadata"].get(map).is_none() {
-            base["metadata"][map] = json!({});
-        }
-    }
-    let Some(undo) = reverse(patch, &base) else {
-        return Err(Refusal::Nothing(format!(
-            "{name} is as the patch wants it already; nothing was changed"
-        )));
-    };
-    let text = undo.to_string();
-    if object::masked(&json!({"kind": now.get("kind"), "undo": undo})).get("undo") != Some(&undo) {
+    let undo = back(patch, now, name)?;
+    if masked(&undo, now) != undo {
         return Ok(irreversible(
             "the fields before hold values of the environment, which a plan never holds",
         ));
     }
+    let text = undo.to_string();
     if text.len() > crate::plan::MAX_INLINE {
         return Ok(irreversible("the fields before are longer than a plan holds"));
     }
@@ -221,6 +236,29 @@ fn merge_undo(
         params,
         "put the changed fields back".to_owned(),
     ))
+}
+
+/// The merge patch that takes a merge patch of an object back.
+pub(super) fn back(patch: &Value, now: &Value, name: &str) -> Result<Value, Refusal> {
+    // The step's own mark stays in the annotations, and what others add meanwhile among the labels, so neither is ever
+    // taken away as a whole.
+    let mut base = now.clone();
+    for map in ["annotations", "labels"] {
+        if base["metadata"].get(map).is_none() {
+            base["metadata"][map] = json!({});
+        }
+    }
+    reverse(patch, &base).ok_or_else(|| {
+        Refusal::Nothing(format!(
+            "{name} is as the patch wants it already; nothing was changed"
+        ))
+    })
+}
+
+/// A merge patch of an object without values that a plan never holds.
+pub(super) fn masked(patch: &Value, of: &Value) -> Value {
+    let mut shown = object::masked(&json!({"kind": of.get("kind"), "patch": patch}));
+    shown["patch"].take()
 }
 
 /// The merge patch that turns the object back; `None` where the patch changes nothing.

@@ -1,0 +1,473 @@
+//! A manifest pasted into the prompt: `apply`, and below it YAML or JSON. Above, beside or below it stand a few words only;
+//! with any other word it is no manifest to apply, and read as a sentence.
+//!
+//! **Invariant:** the manifest is read from the prompt as it was written, never from its cleaned text, which has other
+//! blanks and quotes.
+
+use kubechat_crds::intent::{Action, IntentParams, IntentTarget};
+use serde_json::Value;
+
+use super::{Ask, Draft, names};
+use crate::plan::actions::apply;
+
+/// What may stand beside `apply`: nothing in it changes what is asked for.
+#[rustfmt::skip]
+const FILLERS: &[&str] = &[
+    "please", "pls", "kindly", "can", "could", "would", "you", "i", "we", "want", "need", "to", "let's", "lets", "just",
+    "now", "go", "ahead", "and", "me", "us", "for", "hi", "hello", "hey", "thanks", "thank", "this", "that", "these",
+    "the", "a", "following", "below", "above", "here", "is", "it", "manifest", "manifests", "yaml", "json", "file",
+    "definition", "definitions", "object", "objects", "resource", "resources", "config", "configuration", "kubernetes",
+    "kubectl", "k", "$", "cat", "|", "-f", "-", "-f-", "--filename=-", "--server-side", "--server-side=true", "cluster",
+    "like", "run", "use", "my", "new", "documents", "document", "then", "in",
+];
+/// What comes before the name of a namespace.
+const PLACES: &[&str] = &["in", "into", "to", "-n", "--namespace", "inside", "within"];
+/// Longest manifest, in bytes of JSON; the API has the same limit.
+const MAX_MANIFEST: usize = 16_384;
+
+/// Of all manifests of a prompt: aliases make more of it than was written.
+const MAX_ALL: usize = 4 * MAX_MANIFEST;
+
+/// A prompt that holds a manifest.
+struct Parts<'t> {
+    /// Lines before it and after it.
+    words: Vec<&'t str>,
+    /// Its lines.
+    body: Vec<&'t str>,
+}
+
+/// What the words beside a manifest say.
+#[derive(Default)]
+struct Said {
+    namespace: Option<String>,
+    dry_run: bool,
+}
+
+/// The drafts of a prompt that is a manifest to apply; `None` where it is none. `hidden` says that it holds characters that
+/// nobody sees.
+pub(super) fn read(prompt: &str, hidden: bool) -> Option<Result<Vec<Draft>, Ask>> {
+    let parts = split(prompt)?;
+    let words: Vec<String> = parts.words.iter().flat_map(|line| words_of(line)).collect();
+    if words.is_empty() {
+        let asks = "What should be done with this manifest? To make or change what it describes, write apply above it";
+        return Some(Err(Ask::new(asks).firm()));
+    }
+    let said = match said(&words)? {
+        Ok(said) => said,
+        Err(ask) => return Some(Err(ask)),
+    };
+    if hidden {
+        let asks = "The manifest holds characters that nobody can see. Nothing was done; take them out and ask again";
+        return Some(Err(Ask::new(asks).firm()));
+    }
+    Some(drafts(&parts.body, &said))
+}
+
+/// Whether a prompt holds a pasted manifest, whatever is said beside it.
+pub(super) fn holds_one(prompt: &str) -> bool {
+    split(prompt).is_some()
+}
+
+/// The words of a line, without the marks around them.
+fn words_of(line: &str) -> Vec<String> {
+    line.split_whitespace()
+        .map(|word| {
+            let word = word.to_lowercase().replace('\u{2019}', "'");
+            word.trim_end_matches([':', ',', '.', '!', '?', ';', '\'', '"', '`'])
+                .trim_start_matches(['\'', '"', '`'])
+                .to_owned()
+        })
+        .filter(|word| !word.is_empty())
+        .collect()
+}
+
+/// Whether a line begins a manifest.
+fn begins(line: &str) -> bool {
+    let line = line.trim_start();
+    let keys = [
+        "apiVersion:",
+        "kind:",
+        "metadata:",
+        "\"apiVersion\"",
+        "---",
+        "```",
+        "{",
+        "# ",
+    ];
+    keys.iter().any(|key| line.starts_with(key))
+}
+
+/// Whether a line ends one: the end of a fence or of a here-document.
+fn ends(line: &str) -> bool {
+    matches!(line.trim(), "```" | "EOF" | "EOT" | "END")
+}
+
+/// Parts the words from the manifest; `None` where there is no manifest.
+fn split(prompt: &str) -> Option<Parts<'_>> {
+    let mut parts = Parts {
+        words: vec![],
+        body: vec![],
+    };
+    let mut rest = prompt.lines();
+    for line in rest.by_ref() {
+        if begins(line) {
+            parts.body.push(line);
+            break;
+        }
+        if let Some((words, json)) = line.split_once('{') {
+            parts.words.push(words);
+            parts.body.push(line.get(line.len() - json.len() - 1..)?);
+            break;
+        }
+        parts.words.push(line);
+    }
+    let mut over = false;
+    for line in rest {
+        if over && !begins(line) {
+            parts.words.push(line);
+            continue;
+        }
+        // A fence that opens another document is no end.
+        over = ends(line) && !parts.body.is_empty();
+        parts.body.push(line);
+    }
+    // Without a fence, a last line that is no YAML.
+    let last = parts.body.iter().rposition(|line| !line.trim().is_empty())?;
+    let plain = |line: &str| {
+        let known = words_of(line)
+            .iter()
+            .all(|w| w == "apply" || FILLERS.contains(&w.as_str()));
+        !line.starts_with([' ', '\t', '-', '}', ']']) && !line.contains(':') && !ends(line) && known
+    };
+    if last > 0 && parts.body.get(last).is_some_and(|line| plain(line)) {
+        let tail = parts.body.split_off(last);
+        parts.words.extend(tail);
+    }
+    let known = parts.body.iter().any(|line| line.contains("apiVersion"));
+    known.then_some(parts)
+}
+
+/// What the words beside a manifest say; `None` where they are not only a request to apply it.
+fn said(words: &[String]) -> Option<Result<Said, Ask>> {
+    let mut said = Said::default();
+    let mut verbs = 0;
+    let mut at = words.iter().map(String::as_str).peekable();
+    while let Some(word) = at.next() {
+        if word == "apply" {
+            verbs += 1;
+            continue;
+        }
+        let given = word.strip_prefix("--namespace=").map(str::to_owned);
+        if let Some(place) = given.or_else(|| PLACES.contains(&word).then(|| place(&mut at)).flatten()) {
+            if said.namespace.replace(place).is_some() {
+                return Some(Err(Ask::new("Two namespaces are named; say one of them").firm()));
+            }
+            continue;
+        }
+        match word {
+            "--dry-run" | "--dry-run=server" | "--dry-run=client" => said.dry_run = true,
+            "-f" | "--filename" if at.peek().is_some_and(|next| *next != "-") => {
+                let asks = "A file is not read here. Paste the manifest below the word apply";
+                return Some(Err(Ask::new(asks).firm()));
+            }
+            _ if word.starts_with("<<") || FILLERS.contains(&word) => {}
+            _ if word.starts_with("--") && verbs > 0 && words.iter().any(|w| w == "kubectl") => {
+                let flag = word.split('=').next().unwrap_or(word);
+                let asks = format!(
+                    "The flag {flag} of kubectl apply is not modelled here; nothing was done. Leave it out"
+                );
+                return Some(Err(Ask::new(asks).firm()));
+            }
+            _ => return None,
+        }
+    }
+    (verbs == 1).then_some(Ok(said))
+}
+
+/// The namespace that follows; `None` where none does.
+fn place<'w>(at: &mut std::iter::Peekable<impl Iterator<Item = &'w str> + Clone>) -> Option<String> {
+    let mut ahead = at.clone();
+    let mut taken = 0;
+    let mut next = || {
+        taken += 1;
+        ahead.next()
+    };
+    let mut word = next()?;
+    if word == "the" {
+        word = next()?;
+    }
+    if matches!(word, "namespace" | "ns") {
+        word = next()?;
+    }
+    if !names::is_label(word) || FILLERS.contains(&word) || word == "apply" {
+        return None;
+    }
+    let name = word.to_owned();
+    for _ in 0..taken {
+        at.next();
+    }
+    at.next_if(|word| matches!(*word, "namespace" | "ns"));
+    Some(name)
+}
+
+fn drafts(lines: &[&str], said: &Said) -> Result<Vec<Draft>, Ask> {
+    let mut documents = vec![String::new()];
+    for line in lines {
+        let mark = line.trim_end();
+        if ends(mark) || mark.trim_start().starts_with("```") {
+            continue;
+        }
+        if mark == "---" || mark.starts_with("--- ") {
+            documents.push(String::new());
+        } else if let Some(last) = documents.last_mut() {
+            last.push_str(line);
+            last.push('\n');
+        }
+    }
+    let comment = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
+    documents.retain(|text| !text.lines().all(comment));
+    if documents.is_empty() {
+        return Err(Ask::new("There is no manifest to apply").firm());
+    }
+    let drafts = documents
+        .iter()
+        .map(|d| draft(d, said))
+        .collect::<Result<Vec<_>, _>>()?;
+    let all: usize = drafts
+        .iter()
+        .filter_map(|d| d.params.manifest.as_ref())
+        .map(String::len)
+        .sum();
+    if all > MAX_ALL {
+        let asks = format!("The manifests are longer than {MAX_ALL} bytes together; send them in parts");
+        return Err(Ask::new(asks).firm());
+    }
+    Ok(drafts)
+}
+
+fn draft(document: &str, said: &Said) -> Result<Draft, Ask> {
+    let document = document.trim_end().trim_end_matches(['\'', '`']);
+    let mut manifest: Value = serde_saphyr::from_str(document).map_err(|e| {
+        let why = e.to_string();
+        let first = why.lines().next().unwrap_or_default();
+        Ask::new(format!("The manifest is no YAML: {}", names::shown(first))).firm()
+    })?;
+    apply::tidy(&mut manifest);
+    let about = apply::about(&manifest).map_err(|why| {
+        let mut why = why;
+        if let Some(first) = why.get_mut(..1) {
+            first.make_ascii_uppercase();
+        }
+        Ask::new(why).firm()
+    })?;
+    if let Some(problem) = names::object_problem(about.name, Some(about.kind)) {
+        return Err(Ask::new(problem).firm());
+    }
+    let place = match (about.namespace, said.namespace.as_deref()) {
+        (Some(a), Some(b)) if a != b => {
+            return Err(Ask::new(format!(
+                "The manifest is for namespace {}, the request for {b}; say one of the two",
+                names::shown(a)
+            ))
+            .firm());
+        }
+        (a, b) => a.or(b),
+    };
+    if let Some(place) = place.filter(|p| !names::is_label(p)) {
+        return Err(Ask::new(format!("{} is no name of a namespace", names::shown(place))).firm());
+    }
+    let text = manifest.to_string();
+    if text.len() > MAX_MANIFEST {
+        let asks = format!(
+            "The manifest of {} is longer than {MAX_MANIFEST} bytes",
+            names::shown(about.name)
+        );
+        return Err(Ask::new(asks).firm());
+    }
+    Ok(Draft {
+        action: Action::Apply,
+        target: IntentTarget {
+            kind: Some(about.kind.to_owned()),
+            group: Some(about.group.to_owned()).filter(|g| !g.is_empty()),
+            names: vec![about.name.to_owned()],
+            namespace: place.map(str::to_owned),
+            ..IntentTarget::default()
+        },
+        params: IntentParams {
+            manifest: Some(text),
+            dry_run: said.dry_run.then_some(true),
+            ..IntentParams::default()
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAP: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n";
+
+    /// Name, namespace and whether it is a dry-run.
+    type Meant = (String, Option<String>, Option<bool>);
+
+    fn kinds(prompt: &str) -> Option<Vec<Meant>> {
+        let drafts = read(prompt, false)?.ok()?;
+        let each = drafts.into_iter();
+        Some(
+            each.map(|d| (d.target.names.join(","), d.target.namespace, d.params.dry_run))
+                .collect(),
+        )
+    }
+
+    fn refused(prompt: &str) -> String {
+        read(prompt, false).unwrap().unwrap_err().message
+    }
+
+    #[test]
+    fn a_manifest_is_applied_where_only_that_is_said() {
+        let one = |place: Option<&str>| Some(vec![("a".to_owned(), place.map(str::to_owned), None)]);
+        for (lead, place) in [
+            ("apply", None),
+            ("Please apply this manifest:", None),
+            ("can you apply the following YAML, please?", None),
+            ("apply this in prod", Some("prod")),
+            ("apply this to the prod namespace", Some("prod")),
+            ("apply the manifest into namespace prod", Some("prod")),
+            ("apply this to the cluster", None),
+            ("kubectl apply -f -", None),
+            ("$ kubectl apply -n prod -f - <<EOF", Some("prod")),
+            ("cat <<'EOF' | kubectl apply --namespace=prod -f -", Some("prod")),
+            ("i want to apply\nthis:", None),
+        ] {
+            assert_eq!(kinds(&format!("{lead}\n{MAP}")), one(place), "{lead}");
+            assert_eq!(
+                kinds(&format!("{lead}\n```yaml\n{MAP}```\nthanks")),
+                one(place),
+                "{lead}"
+            );
+            assert_eq!(kinds(&format!("{lead}\n\n{MAP}EOF\n")), one(place), "{lead}");
+        }
+        assert_eq!(kinds(&format!("{MAP}\napply this, please")), one(None));
+        let json = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"}}"#;
+        for prompt in [
+            format!("apply {json}"),
+            format!("apply '{json}'"),
+            format!("please apply: `{json}`"),
+        ] {
+            assert_eq!(kinds(&prompt), one(None), "{prompt}");
+        }
+        let dry = kinds(&format!("kubectl apply --dry-run=server -f -\n{MAP}")).unwrap();
+        assert_eq!(dry[0].2, Some(true));
+    }
+
+    #[test]
+    fn several_documents_are_several_objects_in_their_order() {
+        let second = MAP.replace("name: a", "name: b, namespace: dev");
+        let both = kinds(&format!("apply\n---\n{MAP}---\n# nothing\n---\n{second}---\n")).unwrap();
+        let names: Vec<_> = both
+            .iter()
+            .map(|(name, place, _)| (name.as_str(), place.as_deref()))
+            .collect();
+        assert_eq!(names, [("a", None), ("b", Some("dev"))]);
+    }
+
+    #[test]
+    fn any_other_word_beside_it_is_no_request_to_apply_it() {
+        for lead in [
+            "don't apply",
+            "delete",
+            "apply and delete",
+            "what is this",
+            "should i apply",
+            "never apply this",
+            "apply apply",
+            "apply this tomorrow",
+            "apply this if it is missing",
+            "replace",
+            "what happens if i apply this",
+        ] {
+            assert!(read(&format!("{lead}\n{MAP}"), false).is_none(), "{lead}");
+        }
+        assert!(read(&format!("apply\n```\n{MAP}```\nand then delete it all"), false).is_none());
+        for prompt in [
+            "apply",
+            "apply the changes",
+            "apply {}",
+            "kubectl apply -f x.yaml",
+            "list pods",
+            "apply\nname: a",
+        ] {
+            assert!(read(prompt, false).is_none(), "{prompt}");
+        }
+        assert!(refused(MAP).contains("write apply above it"));
+    }
+
+    #[test]
+    fn what_is_no_plain_manifest_of_one_object_is_refused() {
+        let with = |line: &str| format!("apply\n{MAP}{line}\n");
+        for (prompt, says) in [
+            (
+                format!(
+                    "apply in prod\n{}",
+                    MAP.replace("name: a", "name: a, namespace: dev")
+                ),
+                "say one of the two",
+            ),
+            (format!("apply in prod in dev\n{MAP}"), "Two namespaces"),
+            (
+                format!("kubectl apply --force-conflicts -f -\n{MAP}"),
+                "--force-conflicts",
+            ),
+            (format!("kubectl apply --prune -f -\n{MAP}"), "--prune"),
+            (format!("kubectl apply -f x.yaml\n{MAP}"), "file is not read"),
+            (
+                MAP.replace("ConfigMap", "Secret")
+                    .replacen("api", "apply\napi", 1),
+                "Secret is not applied",
+            ),
+            (
+                format!("apply\n{}", MAP.replace("name: a", "name: A_b")),
+                "not a valid",
+            ),
+            (
+                format!("apply\n{}", MAP.replace("name: a", "generateName: a")),
+                "metadata.name",
+            ),
+            (
+                format!("apply\n{}", MAP.replace("name: a", "name: a, namespace: A")),
+                "no name of a namespace",
+            ),
+            (with("status: {a: b}"), "Status is written by the cluster"),
+            (with("kind: Service"), "no YAML"),
+            (with("data: {a: b"), "no YAML"),
+            (with("items: []"), "one object"),
+        ] {
+            let said = refused(&prompt);
+            assert!(said.contains(says), "{prompt}: {said}");
+        }
+        let hidden = read(&format!("apply\n{MAP}"), true).unwrap().unwrap_err().message;
+        assert!(hidden.contains("nobody can see"), "{hidden}");
+    }
+
+    #[test]
+    fn what_tools_leave_in_a_manifest_is_no_hindrance_and_its_text_is_kept_as_it_is() {
+        let prompt = "apply\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n  creationTimestamp: null\ndata:\n  conf: |\n    \tit\u{2019}s a\u{a0}tab\nstatus: {}\n";
+        let drafts = read(prompt, false).unwrap().unwrap();
+        let text = drafts[0].params.manifest.clone().unwrap();
+        let manifest: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(manifest["data"]["conf"], "\tit\u{2019}s a\u{a0}tab\n");
+        assert_eq!(manifest["metadata"], serde_json::json!({"name": "a"}));
+        assert!(manifest.get("status").is_none());
+    }
+
+    #[test]
+    fn aliases_that_grow_without_end_are_refused() {
+        let mut bomb = format!("apply\n{MAP}data:\n  a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n");
+        for n in 1..9 {
+            let before = n - 1;
+            let refs = vec![format!("*a{before}"); 10].join(",");
+            bomb.push_str(&format!("  a{n}: &a{n} [{refs}]\n"));
+        }
+        assert!(!refused(&bomb).is_empty());
+    }
+}

@@ -1,0 +1,82 @@
+//! What a manifest from a prompt comes to, as the requester: an object that is made, or a change of the one there is.
+
+use kubechat_core::plan::actions::apply;
+use kubechat_core::plan::{Draft, Found, KindRef};
+use kubechat_core::reason;
+use kubechat_crds::intent::{Intent, IntentParams};
+use serde_json::Value;
+
+use super::{Stop, Turn, dry_run, resolve};
+use crate::cluster::objects::Objects;
+
+const RIGHTS: &str = "rbac.authorization.k8s.io";
+
+/// The steps of one manifest.
+pub(super) async fn drafts(turn: &Turn<'_>, intent: &Intent) -> Result<Vec<Draft>, Stop> {
+    let invalid = |why: String| Stop::failed(reason::INVALID, format!("{why}. Nothing was done"));
+    let text = intent.params.manifest.as_deref().unwrap_or_default();
+    let manifest: Value =
+        serde_json::from_str(text).map_err(|e| invalid(format!("the manifest is no JSON: {e}")))?;
+    let about = apply::about(&manifest).map_err(invalid)?;
+    let Some(kind) = turn.kinds.known(about.group, about.kind) else {
+        return Err(invalid(format!(
+            "this cluster has no kind {} of that apiVersion",
+            about.kind
+        )));
+    };
+    if kind.version != about.version {
+        return Err(invalid(format!(
+            "this cluster serves {} as {}; write that as apiVersion",
+            about.kind,
+            kind.api_version()
+        )));
+    }
+    // What judges the namespace is what is written to.
+    let placed = about.namespace.is_none() || about.namespace == intent.target.namespace.as_deref();
+    if !placed || (intent.target.namespace.is_some() && !kind.namespaced) {
+        return Err(invalid(format!(
+            "the namespace of the manifest does not fit {}",
+            about.kind
+        )));
+    }
+    let namespace = resolve::namespace_of(turn, intent, kind)?;
+    let api = Objects::new(&turn.person, kind, namespace.as_deref());
+    let Some(object) = api.find(about.name).await? else {
+        let given = given(turn, &manifest, namespace.as_deref()).await?;
+        return Ok(vec![apply::create(kind, namespace.as_deref(), &manifest, given)]);
+    };
+    let body = apply::bound(&manifest, &object, "").map_err(invalid)?;
+    let command = format!("kubectl apply of {} {}", about.kind.to_lowercase(), about.name);
+    let would = api.would_apply(about.name, &body).await;
+    let (after, _) = would.map_err(|error| dry_run::apply_refused(error, &command))?;
+    let given = given(turn, &after, namespace.as_deref()).await?;
+    let found = Found {
+        kind: kind.clone(),
+        object,
+    };
+    Ok(vec![apply::change(intent, &found, &manifest, &after, given)?])
+}
+
+/// The rights that an object would give: of a binding, by the role it names, as far as the requester may read it.
+async fn given(turn: &Turn<'_>, after: &Value, namespace: Option<&str>) -> Result<IntentParams, Stop> {
+    let text = |p: &str| after.pointer(p).and_then(Value::as_str).unwrap_or_default();
+    let (role, name) = (text("/roleRef/kind"), text("/roleRef/name"));
+    if !text("/apiVersion").starts_with(RIGHTS) || name.is_empty() {
+        return Ok(apply::given(after, None));
+    }
+    let kind: Option<&KindRef> = turn.kinds.known(RIGHTS, role);
+    let found = match kind {
+        Some(kind) => match Objects::new(&turn.person, kind, namespace).find(name).await {
+            Err(error)
+                if error
+                    .status()
+                    .is_some_and(|s| (400..500).contains(&s.code) && s.code != 429) =>
+            {
+                None
+            }
+            looked => looked?,
+        },
+        None => None,
+    };
+    Ok(apply::given(after, found.as_ref()))
+}
