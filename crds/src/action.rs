@@ -54,6 +54,20 @@ actions! {
     Count = "count", read;
     /// How far a rollout is.
     RolloutStatus = "rollout-status", read;
+    /// The revisions of a workload and the images of each.
+    RolloutHistory = "rollout-history", read;
+    /// What two revisions of a workload differ in (without a second one, from what it is now), or a given manifest from what is there.
+    Diff = "diff", read;
+    /// What two objects of a kind differ in.
+    Compare = "compare", read;
+    /// Whether the person who asks may do something.
+    CanI = "can-i", read;
+    /// What pods or nodes use of CPU and memory now.
+    Top = "top", read;
+    /// What the fields of a kind are for, from the cluster's own documentation.
+    Explain = "explain", read;
+    /// Which objects run an image, hold a text, belong to an object or bear a label.
+    Find = "find", read;
     /// Change the number of replicas.
     Scale = "scale", change;
     /// Restart the pods of a workload one by one.

@@ -85,7 +85,7 @@ pub struct IntentParams {
     /// scale: a precondition, as `kubectl scale --current-replicas`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current_replicas: Option<i32>,
-    /// set-image, create-deployment, create-job, create-cronjob: the image, taken literally. A bare tag is written `:tag` and keeps the repository.
+    /// set-image, create-deployment, create-job, create-cronjob, find: the image, taken literally. A bare tag is written `:tag` and keeps the repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     pub image: Option<String>,
@@ -122,7 +122,7 @@ pub struct IntentParams {
     #[schemars(length(max = 16))]
     pub taints: Vec<Taint>,
     /// `kind/name` or a name. create-job: the CronJob whose job is made. create-pdb, create-network-policy: the workload it is
-    /// for (`*`: all pods). create-ingress: the Service. bind-role: the Role or ClusterRole. expose records what it is for.
+    /// for (`*`: all pods). create-ingress: the Service. bind-role: the Role or ClusterRole. find: the owner. expose records what it is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 317))]
     pub from: Option<String>,
@@ -170,7 +170,7 @@ pub struct IntentParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub host: Option<String>,
-    /// create-ingress: the path and what is below it; absent is all.
+    /// create-ingress: the path and what is below it; absent is all. explain: the field, `spec.strategy`; absent is the kind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub path: Option<String>,
@@ -191,7 +191,7 @@ pub struct IntentParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub size: Option<String>,
-    /// apply: the manifest of one object, as JSON.
+    /// apply, diff: the manifest of one object, as JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16_384))]
     pub manifest: Option<String>,
@@ -210,9 +210,24 @@ pub struct IntentParams {
     /// label, annotate, taint: an existing value may be replaced (a kubectl line without `--overwrite` may not).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overwrite: Option<bool>,
-    /// rollout-undo: the revision; absent is the one before.
+    /// rollout-undo: the revision; absent is the one before. rollout-history: only this one. diff: the first one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<i64>,
+    /// diff: the second revision; absent is what the workload is now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to_revision: Option<i64>,
+    /// find: the text that is looked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub text: Option<String>,
+    /// compare: the namespace of the second object, which has the name of the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub other_namespace: Option<String>,
+    /// can-i: what is to be allowed, a verb of RBAC or an action (`delete`, `scale`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub verb: Option<String>,
     /// evict, drain: how long one eviction is asked for again while a disruption budget forbids it, in seconds; absent is 60.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 300))]
@@ -241,7 +256,7 @@ pub struct IntentParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub state: Option<String>,
-    /// list: the rows with the most of this first.
+    /// list, top: the rows with the most of this first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sort: Option<SortBy>,
     /// get, list: `-o` of a pasted kubectl line; table is the default.
@@ -304,6 +319,10 @@ impl TaintEffect {
 pub enum SortBy {
     /// How often containers of a pod were started again.
     Restarts,
+    /// CPU in use.
+    Cpu,
+    /// Memory in use.
+    Memory,
 }
 
 /// Output forms of a read.

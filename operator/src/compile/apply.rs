@@ -11,9 +11,20 @@ use crate::cluster::objects::Objects;
 
 const RIGHTS: &str = "rbac.authorization.k8s.io";
 
-/// The steps of one manifest.
-pub(super) async fn drafts(turn: &Turn<'_>, intent: &Intent) -> Result<Vec<Draft>, Stop> {
-    let invalid = |why: String| Stop::failed(reason::INVALID, format!("{why}. Nothing was done"));
+/// A manifest from a prompt, and where it belongs.
+pub(super) struct Meant<'t> {
+    pub(super) manifest: Value,
+    pub(super) kind: &'t KindRef,
+    pub(super) name: String,
+    pub(super) namespace: Option<String>,
+}
+
+fn invalid(why: impl std::fmt::Display) -> Stop {
+    Stop::failed(reason::INVALID, format!("{why}. Nothing was done"))
+}
+
+/// Reads the manifest of an intent: its kind is one of the cluster, its namespace one that is in bounds.
+pub(super) fn meant<'t>(turn: &'t Turn<'_>, intent: &Intent) -> Result<Meant<'t>, Stop> {
     let text = intent.params.manifest.as_deref().unwrap_or_default();
     let manifest: Value =
         serde_json::from_str(text).map_err(|e| invalid(format!("the manifest is no JSON: {e}")))?;
@@ -39,15 +50,31 @@ pub(super) async fn drafts(turn: &Turn<'_>, intent: &Intent) -> Result<Vec<Draft
             about.kind
         )));
     }
-    let namespace = resolve::namespace_of(turn, intent, kind)?;
+    let (name, namespace) = (about.name.to_owned(), resolve::namespace_of(turn, intent, kind)?);
+    Ok(Meant {
+        manifest,
+        kind,
+        name,
+        namespace,
+    })
+}
+
+/// The steps of one manifest.
+pub(super) async fn drafts(turn: &Turn<'_>, intent: &Intent) -> Result<Vec<Draft>, Stop> {
+    let Meant {
+        manifest,
+        kind,
+        name,
+        namespace,
+    } = meant(turn, intent)?;
     let api = Objects::new(&turn.person, kind, namespace.as_deref());
-    let Some(object) = api.find(about.name).await? else {
+    let Some(object) = api.find(&name).await? else {
         let given = given(turn, &manifest, namespace.as_deref()).await?;
         return Ok(vec![apply::create(kind, namespace.as_deref(), &manifest, given)]);
     };
     let body = apply::bound(&manifest, &object, "").map_err(invalid)?;
-    let command = format!("kubectl apply of {} {}", about.kind.to_lowercase(), about.name);
-    let would = api.would_apply(about.name, &body).await;
+    let command = format!("kubectl apply of {} {name}", kind.kind.to_lowercase());
+    let would = api.would_apply(&name, &body).await;
     let (after, _) = would.map_err(|error| dry_run::apply_refused(error, &command))?;
     let given = given(turn, &after, namespace.as_deref()).await?;
     let found = Found {

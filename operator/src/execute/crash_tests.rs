@@ -114,7 +114,14 @@ const fn rows(action: Action) -> &'static [Verb] {
         | Action::Logs
         | Action::Events
         | Action::Count
-        | Action::RolloutStatus => &[],
+        | Action::RolloutStatus
+        | Action::RolloutHistory
+        | Action::Diff
+        | Action::Compare
+        | Action::CanI
+        | Action::Top
+        | Action::Explain
+        | Action::Find => &[],
         Action::Scale => &[Verb::Scale],
         Action::Restart => &[Verb::Restart],
         Action::SetImage => &[Verb::SetImage],

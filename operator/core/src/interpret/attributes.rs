@@ -285,8 +285,8 @@ impl<'a> Parser<'a> {
         frame.previous |= previous && matches!(noun, Noun::Logs | Noun::Container);
         if noun == Noun::Image && frame.is_read() && self.is_image_looked_for(from) {
             return Err(Ask::with(
-                "Objects are not picked by their image; list them, or pick them by a label",
-                vec!["list pods labelled app=web".to_owned()],
+                "An image is looked for in a prompt of its own, as in 'find pods with image nginx:1.28'",
+                vec!["find pods with image nginx:1.28".to_owned()],
             ));
         }
         frame.nouns.push(noun);

@@ -62,6 +62,8 @@ const NAMED: &[(&str, &[Action])] = &[
     ("--min-available", &[Action::CreatePdb]),
     ("--max-unavailable", &[Action::CreatePdb]),
     ("--timeout", &[Action::Drain]),
+    ("--revision", &[Action::RolloutHistory]),
+    ("--sort-by", &[Action::Top]),
     ("--ignore-daemonsets", &[Action::Drain]),
     ("--delete-emptydir-data", &[Action::Drain]),
 ];

@@ -39,6 +39,7 @@ impl<'a> Parser<'a> {
             | Action::Expose => self.of_new(&mut taken),
             Action::BindRole => self.binding(frame, &mut taken.params),
             Action::Evict | Action::Drain => self.leave(frame, &mut taken.params),
+            action if action.is_read() => self.question_piece(action, frame, &mut taken.params),
             _ => Ok(false),
         };
         frame.form = Some(taken);
@@ -473,6 +474,14 @@ pub(super) fn complete(action: Action, params: &IntentParams) -> Result<(), Ask>
             .size
             .is_none()
             .then_some("To what size? For example 'expand pvc data to 20Gi'"),
+        Action::Diff => params
+            .revision
+            .is_none()
+            .then_some("Which revisions? For example 'diff revision 1 and 2 of web'"),
+        Action::CanI => params
+            .verb
+            .is_none()
+            .then_some("May you do what? For example 'can I delete pods in prod'"),
         Action::Patch => params
             .patch
             .is_none()

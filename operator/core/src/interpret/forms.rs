@@ -11,7 +11,7 @@ use super::frame::{Frame, once};
 use super::parser::Parser;
 use super::scope::Scope;
 use super::vocab::{self, Form, Verb};
-use super::{Ask, Draft, form_create, form_net, form_new, form_pieces, names, sentence};
+use super::{Ask, Draft, form_create, form_net, form_new, form_pieces, names, question_pieces, sentence};
 use crate::catalogue;
 
 /// What a form has taken so far.
@@ -33,14 +33,14 @@ impl Taken {
 }
 
 /// How a form opens.
-struct Opening {
+pub(super) struct Opening {
     action: Action,
     phrases: &'static [&'static str],
     /// Fits only before this kind.
     kind: Option<&'static str>,
 }
 
-const fn opens(action: Action, phrases: &'static [&'static str]) -> Opening {
+pub(super) const fn opens(action: Action, phrases: &'static [&'static str]) -> Opening {
     Opening {
         action,
         phrases,
@@ -151,7 +151,10 @@ impl<'a> Parser<'a> {
         let fits = |opening: &&Opening, len: usize| {
             opening.kind.is_none_or(|kind| self.kind_soon(len) == Some(kind))
         };
-        let found = OPENINGS.iter().filter_map(|o| {
+        if let Some(len) = self.right_asked() {
+            return Some((Action::CanI, len));
+        }
+        let found = OPENINGS.iter().chain(question_pieces::QUESTIONS).filter_map(|o| {
             Some((
                 o.action,
                 self.phrase(o.phrases).filter(|len| fits(&o, *len))?,
@@ -256,7 +259,15 @@ impl<'a> Parser<'a> {
         };
         let word = self.key(0);
         let removes = action == Action::SetEnv && self.phrase(ENV_REMOVE).is_some();
+        let said = self.toks.get(start..start + len).unwrap_or_default();
+        let (np, sort) = self.asked_usage(action, said);
         self.pos += len;
+        self.eat(&["the"]);
+        let revisions = matches!(self.key(0), "revision" | "revisions" | "rev");
+        let action = match action {
+            Action::Compare if revisions => Action::Diff,
+            other => other,
+        };
         let mut frame = Frame::new(
             if action.is_read() { Verb::Show } else { Verb::Form },
             word,
@@ -264,9 +275,13 @@ impl<'a> Parser<'a> {
         );
         frame.form = Some(Box::new(Taken {
             action,
-            params: IntentParams::default(),
+            params: IntentParams {
+                sort,
+                ..IntentParams::default()
+            },
             pending: None,
         }));
+        frame.targets.extend(np);
         frame.gap = removes;
         self.fill_form(&mut frame)?;
         frame.gap = false;
@@ -417,9 +432,14 @@ pub(super) fn build(frame: &Frame<'_>, taken: &Taken, scope: &Scope<'_>) -> Resu
         if action == Action::BindRole && target.names.is_empty() {
             target.names.push(form_net::binding_name(&params));
         }
+        let target = if action.is_read() {
+            question_pieces::fitting(action, target, &params)?
+        } else {
+            fitting(action, target)?
+        };
         out.push(Draft {
             action,
-            target: fitting(action, target)?,
+            target,
             params: params.clone(),
         });
     }

@@ -4,10 +4,10 @@
 use kubechat_crds::intent::{Action, IntentTarget};
 
 use super::flags::{self, Flag};
-use super::kubectl_flags::{one, pair};
+use super::kubectl_flags::{one, pair, question};
 use super::lexicon::Lexicon;
 use super::tables::{LEAD, SUBCOMMANDS};
-use super::{Ask, Draft, changes, form_pieces, forms, guard, names};
+use super::{Ask, Draft, changes, form_pieces, forms, guard, lookups, names};
 
 /// The part of a line that is a kubectl command, from its first argument on.
 pub(super) fn arguments(line: &str) -> Option<&str> {
@@ -178,6 +178,19 @@ fn dispatch(command: &Command, lexicon: &Lexicon) -> Result<Vec<Draft>, Ask> {
         ["scale", rest @ ..] => one(command, Action::Scale, resources(rest, lexicon)?),
         ["rollout", "restart", rest @ ..] => one(command, Action::Restart, resources(rest, lexicon)?),
         ["rollout", "status", rest @ ..] => one(command, Action::RolloutStatus, resources(rest, lexicon)?),
+        ["rollout", "history", rest @ ..] => {
+            question(command, Action::RolloutHistory, resources(rest, lexicon)?)
+        }
+        ["explain", word] => lookups::explain_line(command, word, lexicon),
+        ["top", rest @ ..] => question(command, Action::Top, resources(rest, lexicon)?),
+        ["auth", "can-i", verb, rest @ ..] => {
+            let mut drafts = question(command, Action::CanI, resources(rest, lexicon)?)?;
+            for draft in &mut drafts {
+                draft.params.verb = Some((*verb).to_owned()).filter(|v| names::is_label(v));
+                form_pieces::complete(Action::CanI, &draft.params)?;
+            }
+            Ok(drafts)
+        }
         ["rollout", "undo", rest @ ..] => one(command, Action::RolloutUndo, resources(rest, lexicon)?),
         ["rollout", "pause", rest @ ..] => form(command, Action::RolloutPause, resources(rest, lexicon)?),
         ["rollout", "resume", rest @ ..] => form(command, Action::RolloutResume, resources(rest, lexicon)?),

@@ -1,10 +1,10 @@
 //! Which flags each kubectl command takes here, and what they set.
 
-use kubechat_crds::intent::{Action, IntentParams, IntentTarget};
+use kubechat_crds::intent::{Action, IntentParams, IntentTarget, SortBy};
 
 use super::flags::{self, Flag};
 use super::kubectl::Command;
-use super::{Ask, Draft, form_net, form_new, form_pieces, names, scope, words};
+use super::{Ask, Draft, form_net, form_new, form_pieces, names, question_pieces, scope, words};
 
 /// Targets with the flags put in; a flag that the command does not take is refused by name.
 pub(super) fn one(command: &Command, action: Action, targets: Vec<IntentTarget>) -> Result<Vec<Draft>, Ask> {
@@ -204,6 +204,14 @@ fn named(name: &str, value: &str, params: &mut IntentParams) -> Result<(), Ask> 
         "--min" => params.min_replicas = Some(number(1_000_000).ok_or_else(wrong)?),
         "--max" => params.max_replicas = Some(number(1_000_000).ok_or_else(wrong)?),
         "--cpu-percent" | "--cpu" => params.cpu_percent = Some(number(10_000).ok_or_else(wrong)?),
+        "--revision" => params.revision = Some(i64::from(number(i32::MAX).ok_or_else(wrong)?)),
+        "--sort-by" => {
+            params.sort = Some(match value {
+                "cpu" => SortBy::Cpu,
+                "memory" => SortBy::Memory,
+                _ => return Err(wrong()),
+            });
+        }
         "--patch" => params.patch = Some(form_pieces::patch_text(value)?),
         "--port" => params.port = Some(number(65_535).ok_or_else(wrong)?),
         "--target-port" => params.target_port = Some(number(65_535).ok_or_else(wrong)?),
@@ -302,7 +310,10 @@ fn needs(action: Action, target: &IntentTarget, params: &IntentParams) -> Result
     if action == Action::SetResources && params.requests.is_empty() && params.limits.is_empty() {
         return missing("--requests or --limits");
     }
-    let lists = matches!(action, Action::List | Action::Get | Action::Events);
+    let lists = matches!(
+        action,
+        Action::List | Action::Get | Action::Events | Action::Top | Action::CanI | Action::Explain
+    );
     if !(picked || target.all || lists) {
         return missing("a name, a selector or --all");
     }
@@ -313,4 +324,16 @@ fn needs(action: Action, target: &IntentTarget, params: &IntentParams) -> Result
         ));
     }
     Ok(())
+}
+/// A question, about a target that it can be answered for.
+pub(super) fn question(
+    command: &Command,
+    action: Action,
+    targets: Vec<IntentTarget>,
+) -> Result<Vec<Draft>, Ask> {
+    let mut drafts = one(command, action, targets)?;
+    for draft in &mut drafts {
+        draft.target = question_pieces::fitting(action, std::mem::take(&mut draft.target), &draft.params)?;
+    }
+    Ok(drafts)
 }

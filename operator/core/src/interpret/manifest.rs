@@ -1,4 +1,4 @@
-//! A manifest pasted into the prompt: `apply`, and below it YAML or JSON. Above, beside or below it stand a few words only;
+//! A manifest pasted into the prompt: `apply` (or `diff`), and below it YAML or JSON. Above, beside or below it stand a few words only;
 //! with any other word it is no manifest to apply, and read as a sentence.
 //!
 //! **Invariant:** the manifest is read from the prompt as it was written, never from its cleaned text, which has other
@@ -20,6 +20,10 @@ const FILLERS: &[&str] = &[
     "kubectl", "k", "$", "cat", "|", "-f", "-", "-f-", "--filename=-", "--server-side", "--server-side=true", "cluster",
     "like", "run", "use", "my", "new", "documents", "document", "then", "in",
 ];
+/// What may also stand beside `diff`.
+const AGAINST: &[&str] = &[
+    "with", "against", "live", "what", "running", "there", "state", "current", "between", "one", "what's",
+];
 /// What comes before the name of a namespace.
 const PLACES: &[&str] = &["in", "into", "to", "-n", "--namespace", "inside", "within"];
 /// Longest manifest, in bytes of JSON; the API has the same limit.
@@ -39,6 +43,7 @@ struct Parts<'t> {
 /// What the words beside a manifest say.
 #[derive(Default)]
 struct Said {
+    diff: bool,
     namespace: Option<String>,
     dry_run: bool,
 }
@@ -153,8 +158,9 @@ fn said(words: &[String]) -> Option<Result<Said, Ask>> {
     let mut verbs = 0;
     let mut at = words.iter().map(String::as_str).peekable();
     while let Some(word) = at.next() {
-        if word == "apply" {
+        if matches!(word, "apply" | "diff" | "compare") {
             verbs += 1;
+            said.diff = word != "apply";
             continue;
         }
         let given = word.strip_prefix("--namespace=").map(str::to_owned);
@@ -171,6 +177,7 @@ fn said(words: &[String]) -> Option<Result<Said, Ask>> {
                 return Some(Err(Ask::new(asks).firm()));
             }
             _ if word.starts_with("<<") || FILLERS.contains(&word) => {}
+            _ if said.diff && AGAINST.contains(&word) => {}
             _ if word.starts_with("--") && verbs > 0 && words.iter().any(|w| w == "kubectl") => {
                 let flag = word.split('=').next().unwrap_or(word);
                 let asks = format!(
@@ -285,7 +292,7 @@ fn draft(document: &str, said: &Said) -> Result<Draft, Ask> {
         return Err(Ask::new(asks).firm());
     }
     Ok(Draft {
-        action: Action::Apply,
+        action: if said.diff { Action::Diff } else { Action::Apply },
         target: IntentTarget {
             kind: Some(about.kind.to_owned()),
             group: Some(about.group.to_owned()).filter(|g| !g.is_empty()),
@@ -295,7 +302,7 @@ fn draft(document: &str, said: &Said) -> Result<Draft, Ask> {
         },
         params: IntentParams {
             manifest: Some(text),
-            dry_run: said.dry_run.then_some(true),
+            dry_run: (said.dry_run && !said.diff).then_some(true),
             ..IntentParams::default()
         },
     })
@@ -358,6 +365,24 @@ mod tests {
         }
         let dry = kinds(&format!("kubectl apply --dry-run=server -f -\n{MAP}")).unwrap();
         assert_eq!(dry[0].2, Some(true));
+    }
+
+    #[test]
+    fn a_manifest_is_also_compared_with_what_is_there() {
+        for lead in [
+            "diff",
+            "diff this with what is running",
+            "kubectl diff -f -",
+            "compare this manifest with the live one",
+        ] {
+            let drafts = read(&format!("{lead}\n{MAP}"), false).unwrap().unwrap();
+            assert_eq!(
+                (drafts[0].action, drafts[0].params.dry_run),
+                (Action::Diff, None),
+                "{lead}"
+            );
+        }
+        assert!(read(&format!("apply against\n{MAP}"), false).is_none());
     }
 
     #[test]

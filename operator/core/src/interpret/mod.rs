@@ -31,6 +31,7 @@ mod kinds;
 mod kubectl;
 mod kubectl_flags;
 mod lexicon;
+mod lookups;
 mod manifest;
 mod names;
 mod openings;
@@ -38,6 +39,7 @@ mod parser;
 mod phrase;
 mod places;
 mod quantities;
+mod question_pieces;
 mod reads;
 mod resources;
 mod scope;
@@ -58,6 +60,7 @@ pub use session::{Earlier, MEMORY};
 
 use clause::Mood;
 use parser::Parser;
+pub(crate) use question_pieces::is_right;
 use scope::Scope;
 use token::{Clean, Token};
 
@@ -77,7 +80,8 @@ pub fn hides_text(prompt: &str) -> bool {
 }
 
 /// Whether the rules refuse a sentence by what it says, and not because they lack the words for it: pasted kubectl lines and
-/// manifests, conditions, exceptions, later times, values of Secrets, commands, and text that its reader cannot see.
+/// manifests, an image that is looked for, conditions, exceptions, later times, values of Secrets, commands, and text that its
+/// reader cannot see.
 #[must_use]
 pub fn refuses(prompt: &str) -> bool {
     if prompt.len() > MAX_PROMPT_BYTES {
@@ -92,6 +96,7 @@ pub fn refuses(prompt: &str) -> bool {
             .iter()
             .any(|part| matches!(part, Part::Kubectl { .. }))
         || manifest::holds_one(prompt)
+        || lookups::misplaced(&tokens, &Lexicon::builtin()).is_some()
         || guard::screen(&tokens).is_err()
         || guard::forbids(&tokens)
         || guard::refused(&tokens).is_some()
@@ -243,11 +248,17 @@ fn read(
         .into_interpretation();
     }
     if let Some(found) = manifest::read(prompt, cleaned.dropped > 0) {
-        return applied(found, cleaned, ctx, typos);
+        return whole(found, cleaned, ctx, typos);
     }
     let text = cleaned.text.replace("\\\n", "  ");
     let tokens = token::tokens(&text, 0);
     if let Err(ask) = guard::screen(&tokens) {
+        return ask.into_interpretation();
+    }
+    if let Some(draft) = lookups::read(&tokens, ctx.lexicon) {
+        return whole(Ok(vec![draft]), cleaned, ctx, typos);
+    }
+    if let Some(ask) = lookups::misplaced(&tokens, ctx.lexicon) {
         return ask.into_interpretation();
     }
     let mut turn = Turn::new(cleaned, ctx, typos);
@@ -271,8 +282,8 @@ fn read(
     turn.finish()
 }
 
-/// The objects of a pasted manifest.
-fn applied(
+/// What takes a whole prompt: a pasted manifest, a question with a grammar of its own.
+fn whole(
     found: Result<Vec<Draft>, Ask>,
     cleaned: &Clean,
     ctx: &Context<'_>,

@@ -2,7 +2,7 @@
 
 use kubechat_crds::intent::{Action, Intent, IntentParams, IntentTarget, SortBy};
 
-use super::Interpretation;
+use super::{Interpretation, question_pieces};
 
 /// Beyond so many requests the sentence gives their number only.
 const MAX_SPELLED: usize = 8;
@@ -68,6 +68,7 @@ pub(super) fn phrase(intent: &Intent) -> String {
             let state = params.state.as_ref().map_or(String::new(), |s| format!("{s} "));
             let order = params.sort.map_or("", |by| match by {
                 SortBy::Restarts => " by restarts",
+                SortBy::Cpu | SortBy::Memory => "",
             });
             format!("list {state}{target}{order}")
         }
@@ -90,6 +91,13 @@ pub(super) fn phrase(intent: &Intent) -> String {
             format!("show events{since}{of}")
         }
         Action::RolloutStatus => format!("show the rollout status of {target}"),
+        Action::RolloutHistory
+        | Action::Diff
+        | Action::Compare
+        | Action::CanI
+        | Action::Top
+        | Action::Explain
+        | Action::Find => question_pieces::phrase(intent.action, params, &target),
         Action::Scale => scale(params, &target),
         Action::Restart => format!("restart {target}"),
         Action::SetImage => {
@@ -167,7 +175,11 @@ pub(super) fn phrase(intent: &Intent) -> String {
             params.patch.as_deref().unwrap_or_default()
         ),
     };
-    format!("{body}{place}{dry}")
+    let other = params
+        .other_namespace
+        .as_ref()
+        .map_or(String::new(), |n| format!(" and {n}"));
+    format!("{body}{place}{other}{dry}")
 }
 
 fn objects(target: &IntentTarget) -> String {

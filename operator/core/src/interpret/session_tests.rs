@@ -164,7 +164,7 @@ fn refusals_name_what_is_missing_and_what_is_close() {
     let cases = [
         (
             "explain web",
-            "explain is not supported in this version; closest: describe",
+            "explaining anything but the fields of a kind is not supported",
         ),
         ("frobnicate web", "'frobnicate'"),
         ("kubectl delete pod x --as=root", "--as"),

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 
 use kubechat_crds::intent::{Intent, IntentParams, IntentTarget, Taint};
 
+use crate::interpret::is_right;
+
 /// The first thing in the intents that nobody named: the field it stands in. Its value is not repeated.
 #[must_use]
 pub fn invented(prompt: &str, known: &[&str], intents: &[Intent]) -> Option<&'static str> {
@@ -136,6 +138,10 @@ impl Spoken<'_> {
             remove,
             overwrite: _,
             revision,
+            to_revision,
+            text,
+            other_namespace,
+            verb,
             timeout_seconds: _,
             grace_period_seconds,
             force,
@@ -162,7 +168,9 @@ impl Spoken<'_> {
             |text: &Option<String>, all: &[&str]| text.iter().all(|text| all.contains(&text.as_str()));
         let checks = [
             (
-                counts.into_iter().all(|n| self.counted(n.map(i64::from))) && self.counted(*revision),
+                counts.into_iter().all(|n| self.counted(n.map(i64::from)))
+                    && self.counted(*revision)
+                    && self.counted(*to_revision),
                 "a number",
             ),
             (image.is_none_or(|image| self.named(image)), "params.image"),
@@ -200,6 +208,12 @@ impl Spoken<'_> {
             (patch.iter().all(|patch| self.verbatim(patch)), "params.patch"),
             (self.pairs(set), "params.set"),
             (self.all_named(remove), "params.remove"),
+            (self.all_named(text), "params.text"),
+            (self.all_named(other_namespace), "params.otherNamespace"),
+            (
+                verb.iter().all(|verb| is_right(verb) || self.named(verb)),
+                "params.verb",
+            ),
             (*force != Some(true) || self.says_one_of(FORCE), "params.force"),
             (
                 grace_period_seconds

@@ -260,6 +260,18 @@ fn each_new_field_is_judged_too() {
         ),
         // Not even the very letters of the prompt.
         ("params.manifest", "apply {}", json!({"manifest": "{}"})),
+        ("params.text", "find redis", json!({"text": "mongo"})),
+        (
+            "params.otherNamespace",
+            "compare web in demo and prod",
+            json!({"otherNamespace": "kube-system"}),
+        ),
+        ("params.verb", "may I see pods", json!({"verb": "impersonate"})),
+        (
+            "a number",
+            "diff revision 1 and 2",
+            json!({"revision": 1, "toRevision": 3}),
+        ),
     ] {
         assert_eq!(
             told("delete", prompt, &none, &params),
@@ -296,6 +308,13 @@ fn each_new_field_is_judged_too() {
             json!({"gracePeriodSeconds": 30}),
         ),
         ("half a core for web", json!({"limits": {"cpu": "500m"}})),
+        ("may I remove pods", json!({"verb": "delete"})),
+        ("may I impersonate users", json!({"verb": "impersonate"})),
+        ("find what mentions redis", json!({"text": "redis"})),
+        (
+            "diff revisions 1 and 2 in demo and prod",
+            json!({"revision": 1, "toRevision": 2, "otherNamespace": "prod"}),
+        ),
         (
             "set URL from configmap web key url",
             json!({"envRefs": {"URL": "configmap/web/url"}}),

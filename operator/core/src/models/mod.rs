@@ -89,6 +89,7 @@ mod tests {
                 "make sure that this is gone\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}",
                 true,
             ),
+            ("find pods with image nginx and restart them", true),
             ("show deployment web", false),
             ("I would love to see web doubled", false),
         ] {

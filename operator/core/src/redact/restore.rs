@@ -75,6 +75,10 @@ impl Session {
             remove,
             overwrite: _,
             revision: _,
+            to_revision: _,
+            text,
+            other_namespace,
+            verb,
             timeout_seconds: _,
             grace_period_seconds: _,
             force: _,
@@ -121,6 +125,9 @@ impl Session {
         self.some(patch, "params.patch", &Kind::ALL)?;
         self.map(set, "params.set", (&[Name, Host], &Kind::ALL))?;
         self.each(remove, "params.remove", &[Name, Host])?;
+        self.some(text, "params.text", &Kind::ALL)?;
+        self.some(other_namespace, "params.otherNamespace", &[Namespace, Name])?;
+        self.some(verb, "params.verb", &[])?;
         self.some(state, "params.state", &[])
     }
 
@@ -180,12 +187,14 @@ mod tests {
             "subjects": [format!("user/{user}"), format!("serviceaccount/{space}/{name}")],
             "envRefs": {"URL": format!("configmap/{name}/url")}, "allowFrom": format!("app={name}"),
             "taints": [{"key": name, "value": space}], "command": ["run", host], "className": name,
+            "text": host, "otherNamespace": space,
         });
         let expected = json!({
             "from": "deployment/web", "newName": "web", "host": "shop.example.org", "path": "/web",
             "subjects": ["user/bob@example.org", "serviceaccount/team-a/web"],
             "envRefs": {"URL": "configmap/web/url"}, "allowFrom": "app=web",
             "taints": [{"key": "web", "value": "team-a"}], "command": ["run", "shop.example.org"], "className": "web",
+            "text": "shop.example.org", "otherNamespace": "team-a",
         });
         assert_eq!(session.restore(&intent(&given)), Ok(intent(&expected)));
     }
@@ -204,6 +213,7 @@ mod tests {
             ("params.limits", json!({"limits": {"cpu": name}})),
             ("params.state", json!({"state": name})),
             ("params.manifest", json!({"manifest": name})),
+            ("params.verb", json!({"verb": name})),
         ] {
             assert_eq!(session.restore(&intent(&params)), Err(Forged::Misplaced(field)));
         }

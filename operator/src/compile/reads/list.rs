@@ -214,6 +214,8 @@ async fn read(
 fn most_first(read: &mut Read, by: SortBy) -> Option<String> {
     let title = match by {
         SortBy::Restarts => "Restarts",
+        // What is in use stands in no column of a list: `top` reads it.
+        SortBy::Cpu | SortBy::Memory => return None,
     };
     let index = read.columns.iter().position(|c| c.name == title)?;
     // `5 (3m ago)` is how the API server writes a number of restarts.

@@ -1,10 +1,16 @@
 //! Reads: answered at once, live, with the requester's rights.
 
+mod can_i;
+mod compare;
 mod describe;
 mod events;
+mod explain;
+mod find;
+mod history;
 mod list;
 mod logs;
 mod rollout;
+mod top;
 
 use kubechat_core::plan::Found;
 use kubechat_crds::ObjectId;
@@ -32,6 +38,14 @@ async fn one(turn: &Turn<'_>, intent: &Intent) -> Result<Answer, Stop> {
         Action::Events => events::events(turn, intent).await,
         Action::Logs => logs::logs(turn, intent).await,
         Action::RolloutStatus => rollout::status(turn, intent).await,
+        Action::RolloutHistory => history::history(turn, intent).await,
+        Action::Diff if intent.params.manifest.is_some() => compare::with_manifest(turn, intent).await,
+        Action::Diff => history::diff(turn, intent).await,
+        Action::Compare => compare::compare(turn, intent).await,
+        Action::CanI => can_i::can_i(turn, intent).await,
+        Action::Top => top::top(turn, intent).await,
+        Action::Explain => explain::explain(turn, intent).await,
+        Action::Find => find::find(turn, intent).await,
         Action::Scale
         | Action::Restart
         | Action::SetImage

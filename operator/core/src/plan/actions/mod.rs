@@ -99,6 +99,13 @@ pub(crate) const fn entry(action: Action) -> Entry {
         Action::Events => reads::EVENTS,
         Action::Count => reads::COUNT,
         Action::RolloutStatus => reads::ROLLOUT_STATUS,
+        Action::RolloutHistory => reads::ROLLOUT_HISTORY,
+        Action::Diff => reads::DIFF,
+        Action::Compare => reads::COMPARE,
+        Action::CanI => reads::CAN_I,
+        Action::Top => reads::TOP,
+        Action::Explain => reads::EXPLAIN,
+        Action::Find => reads::FIND,
     }
 }
 
