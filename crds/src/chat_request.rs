@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::common::{ApprovalSummary, Level, LocalRef, Mode, ObjectId};
 use crate::identity::Identity;
-use crate::intent::Intent;
+use crate::intent::{Action, Intent};
 
 /// One turn: a sentence, stamped with who wrote it. One-shot: the spec never changes, except `cancel` to true.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -142,6 +142,9 @@ pub struct ChatRequestStatus {
     /// How reading the sentence stands, where a process of its own asks models.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reading: Option<Reading>,
+    /// How far a model's answer is while it comes in, written at most once a second; absent before and after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partial: Option<Partial>,
     /// What left the cluster, one entry a call of a provider.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
@@ -377,6 +380,22 @@ pub struct Outbound {
     /// What became of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<OutboundEnd>,
+}
+
+/// An answer that still comes in. Its words are not judged yet, so none of them stands here.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Partial {
+    /// AIProvider that answers.
+    #[schemars(length(max = 253))]
+    pub provider: String,
+    /// Letters so far.
+    #[schemars(range(min = 0))]
+    pub letters: i64,
+    /// Actions that it has named so far, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub actions: Vec<Action>,
 }
 
 /// What became of a call.

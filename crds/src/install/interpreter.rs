@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::{AIProvider, ChatRequest};
 
 /// Fields of a turn's status that it writes.
-const OF_TURNS: &[&str] = &["interpretation", "outbound", "reading", "usage"];
+const OF_TURNS: &[&str] = &["interpretation", "outbound", "partial", "reading", "usage"];
 /// Fields of a provider's status that it writes.
 const OF_PROVIDERS: &[&str] = &["conditions", "observedGeneration", "outbound", "probe"];
 /// What a call says of itself: said once.
@@ -41,7 +41,7 @@ fn of_turns() -> String {
         "has(oldObject.status.reading) && oldObject.status.reading.state == 'Asked'".to_owned(),
         "has(object.status.reading) && object.status.reading.provider == oldObject.status.reading.provider && object.status.reading.namespace == oldObject.status.reading.namespace".to_owned(),
         format!(
-            "(!has(oldObject.status.completionTime) || ({} && {}))",
+            "(!has(oldObject.status.completionTime) || ({} && {} && !has(object.status.partial)))",
             stays("status.interpretation"),
             stays("status.reading")
         ),
@@ -136,7 +136,7 @@ mod tests {
         for open in OF_PROVIDERS {
             assert!(!providers.contains(&format!("object.status.{open} ==")), "{open}");
         }
-        for open in ["outbound", "usage"] {
+        for open in ["outbound", "partial", "usage"] {
             assert!(!turns.contains(&format!("object.status.{open} ==")), "{open}");
         }
     }

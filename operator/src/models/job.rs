@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use kube::{Api, ResourceExt};
-use kubechat_ai::{Ask, Call as Sent, Chain, End, Failure, Interpreted, Interpreter, Ledger, Outcome};
+use kubechat_ai::{
+    Ask, Call as Sent, Chain, End, Failure, Interpreted, Interpreter, Ledger, Outcome, Progress,
+};
 use kubechat_core::interpret::{self, Earlier, Understood};
 use kubechat_core::lifecycle::ai_provider;
 use kubechat_core::models::breaker::Call;
@@ -16,6 +18,7 @@ use kubechat_crds::ai_provider::ProviderType;
 use kubechat_crds::chat_request::InterpretationStatus;
 use kubechat_crds::{AIProvider, ChatRequest, ChatRequestStatus, RequestPhase, condition, digest};
 use prometheus_client::metrics::gauge::Gauge;
+use tokio::sync::watch;
 
 use super::connect::connect;
 use super::given::changed_a_question;
@@ -130,15 +133,21 @@ async fn ask(page: &Arc<Page>, task: &Task) -> Result<Read, Error> {
             (provider.name_any(), link)
         })
         .collect();
-    let outcome = Chain::new(links)
-        .interpret(Ask {
+    let (progress, seen) = watch::channel(Progress::default());
+    let asked = async {
+        let ask = Ask {
             prompt: &request.spec.prompt,
             known: &known,
             session: Session::new(page.models.key_of(&conversation)),
             ledger: &Shut,
-            progress: None,
-        })
-        .await;
+            progress: Some(&progress),
+        };
+        let outcome = Chain::new(links).interpret(ask).await;
+        // So that nobody follows it any longer.
+        drop(progress);
+        outcome
+    };
+    let (outcome, ()) = tokio::join!(asked, page.follow(seen));
     match outcome {
         Outcome::Understood {
             provider,

@@ -11,11 +11,12 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use kube::ResourceExt;
 use kube::runtime::reflector::{ObjectRef, Store};
-use kubechat_ai::{Call, End, Failure, Ledger};
+use kubechat_ai::{Call, End, Failure, Ledger, Progress};
 use kubechat_core::models::clerk::{Due, due};
 use kubechat_core::reason;
-use kubechat_crds::chat_request::{Outbound, OutboundEnd, OutboundState, Usage};
+use kubechat_crds::chat_request::{Outbound, OutboundEnd, OutboundState, Partial, Usage};
 use kubechat_crds::{AIProvider, ChatRequest, ChatRequestStatus};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::record::{About, ended, intended};
@@ -176,8 +177,10 @@ pub(crate) struct Page {
     pub(super) models: Arc<Models>,
     pub(super) request: ChatRequest,
     about: About,
-    /// As the API server has it. One thing after the other is written: a chain asks one provider at a time.
+    /// As the API server has it.
     status: Mutex<ChatRequestStatus>,
+    /// Held while it is changed: how far an answer is is told beside what becomes of its call.
+    writing: tokio::sync::Mutex<()>,
 }
 
 impl Page {
@@ -187,6 +190,7 @@ impl Page {
             about: About::turn(&request),
             request,
             status: Mutex::new(status),
+            writing: tokio::sync::Mutex::default(),
         }
     }
 
@@ -201,6 +205,7 @@ impl Page {
 
     /// Changes the turn's status, and writes it.
     pub(super) async fn change(&self, change: impl FnOnce(&mut ChatRequestStatus)) -> Result<(), Error> {
+        let _alone = self.writing.lock().await;
         let old = self.status();
         let mut new = old.clone();
         change(&mut new);
@@ -213,6 +218,31 @@ impl Page {
         }
         self.keep(new);
         Ok(())
+    }
+
+    /// Tells how far the answer of the call under way is, each time that more of it is known, until nobody says so any more.
+    /// That it cannot be told holds up nothing.
+    pub(super) async fn follow(&self, mut seen: watch::Receiver<Progress>) {
+        while seen.changed().await.is_ok() {
+            let Progress { letters, actions } = seen.borrow_and_update().clone();
+            let told = self.change(|status| {
+                // Of a call that has ended nothing comes in any more.
+                let under_way = status
+                    .outbound
+                    .iter()
+                    .find(|c| c.state == OutboundState::Committed);
+                if let Some(provider) = under_way.map(|call| call.provider.clone()) {
+                    status.partial = Some(Partial {
+                        provider,
+                        letters: i64::try_from(letters).unwrap_or(i64::MAX),
+                        actions,
+                    });
+                }
+            });
+            if let Err(problem) = told.await {
+                tracing::debug!(%problem, "how far an answer is was not told");
+            }
+        }
     }
 
     /// Waits until the operator has done its part.
@@ -257,6 +287,7 @@ impl Page {
             used.tokens_in = used.tokens_in.saturating_add(end.tokens_in);
             used.tokens_out = used.tokens_out.saturating_add(end.tokens_out);
             close(&mut status.outbound, &call.id, end.clone());
+            status.partial = None;
         })
         .await?;
         match &self.models.log {

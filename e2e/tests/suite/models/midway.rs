@@ -17,6 +17,7 @@ use super::super::tools::{entries_of, impersonating, raw, refused, status_of};
 use super::super::turn::{LATER, ask_with, ended_turn};
 use super::apart::{INTERPRETER, OPERATOR};
 use super::server::{ANSWERS, HOLDS, Model};
+use super::streaming::how_far_an_answer_is_is_told_at_most_once_a_second_without_its_words;
 use super::{KEY, by, keep_key, provide};
 use crate::runner::with_product;
 
@@ -46,7 +47,9 @@ pub(super) async fn whatever_ends_midway_nothing_leaves_unrecorded_and_nothing_i
             .await?;
         pair.an_operator_that_comes_back_records_each_thing_once().await?;
         pair.of_a_turn_that_is_deleted_the_end_is_told().await?;
-        pair.an_answer_after_the_cancel_changes_nothing().await
+        pair.an_answer_after_the_cancel_changes_nothing().await?;
+        how_far_an_answer_is_is_told_at_most_once_a_second_without_its_words(&model, &pair.alice, "patient")
+            .await
     })
     .await
 }
@@ -241,6 +244,7 @@ impl Pair<'_> {
         for status in [
             json!({"interpretation": {"understood": "list pods"}}),
             json!({"usage": {"tokensIn": 7, "tokensOut": 7}}),
+            json!({"partial": {"provider": "patient", "letters": 7}}),
         ] {
             let forged = Patch::Merge(json!({"status": status}));
             let written = turns.patch_status(&name, &PatchParams::default(), &forged).await;

@@ -5,6 +5,7 @@ mod apart;
 mod injected;
 mod midway;
 mod server;
+mod streaming;
 
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,7 @@ use apart::a_process_of_its_own_asks_models_and_holds_no_other_right;
 use injected::what_a_model_is_made_to_say_changes_nothing;
 use midway::whatever_ends_midway_nothing_leaves_unrecorded_and_nothing_is_lost;
 use server::{ANSWERS, BRAGS, FAILS, Model, SILENT};
+use streaming::how_far_an_answer_is_is_told_at_most_once_a_second_without_its_words;
 
 pub(crate) fn tests() -> Vec<Test> {
     own![
@@ -69,6 +71,7 @@ async fn a_model_reads_turns_and_only_what_may_leave_leaves() -> Result<()> {
         world.what_is_for_the_rules_is_sent_to_nobody().await?;
         world.what_a_model_makes_up_or_says_beside_is_not_used().await?;
         world.a_failing_provider_falls_back_to_the_rules().await?;
+        how_far_an_answer_is_is_told_at_most_once_a_second_without_its_words(&model, &alice, "small").await?;
         world.nothing_of_a_canary_is_anywhere(&admin).await?;
         world.a_stuck_provider_holds_up_nobody_else().await?;
         world.a_budget_holds_over_a_restart(&admin, &endpoint).await

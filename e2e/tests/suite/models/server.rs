@@ -5,12 +5,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Result;
+use axum::Router;
+use axum::body::Body;
 use axum::extract::State;
-use axum::http::header::AUTHORIZATION;
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use axum::{Json, Router};
+use futures::StreamExt;
 use serde_json::{Value, json};
 
 /// What the server does.
@@ -22,6 +24,14 @@ pub(super) const BRAGS: u8 = 3;
 const REPEATS: u8 = 4;
 /// It answers as soon as it does something else.
 pub(super) const HOLDS: u8 = 5;
+
+/// It answers piece by piece, and takes its time.
+pub(super) const DRIPS: u8 = 6;
+
+/// Pieces of an answer.
+const PIECES: usize = 12;
+/// Between two pieces of a slow one.
+const DRIP: Duration = Duration::from_millis(400);
 
 /// How often who holds an answer back looks whether to go on.
 const LOOK: Duration = Duration::from_millis(20);
@@ -98,11 +108,27 @@ async fn chat(State(model): State<Model>, headers: HeaderMap, body: String) -> R
         }
         _ => understood(prompt).to_string(),
     };
-    Json(json!({
-        "model": asked["model"], "message": {"role": "assistant", "content": words}, "done": true, "done_reason": "stop",
+    answer(&asked, &words, model.mode.load(Ordering::SeqCst) == DRIPS)
+}
+
+/// The words as Ollama streams them: a line for each piece, and a last one with the counts.
+fn answer(asked: &Value, words: &str, slowly: bool) -> Response {
+    let said = |content: &str| json!({"model": asked["model"], "message": {"role": "assistant", "content": content}, "done": false});
+    let letters: Vec<char> = words.chars().collect();
+    let mut lines: Vec<Value> = letters
+        .chunks(letters.len().div_ceil(PIECES).max(1))
+        .map(|piece| said(&piece.iter().collect::<String>()))
+        .collect();
+    lines.push(json!({
+        "model": asked["model"], "message": {"role": "assistant", "content": ""}, "done": true, "done_reason": "stop",
         "prompt_eval_count": 100, "eval_count": 20,
-    }))
-    .into_response()
+    }));
+    let pause = if slowly { DRIP } else { Duration::ZERO };
+    let lines = futures::stream::iter(lines).then(move |line| async move {
+        tokio::time::sleep(pause).await;
+        Ok::<_, std::convert::Infallible>(format!("{line}\n"))
+    });
+    ([(CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response()
 }
 
 /// The tokens in a prompt.

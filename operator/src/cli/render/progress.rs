@@ -23,7 +23,7 @@ pub(crate) fn now_line(turn: &Turn) -> String {
         None | Some(RequestPhase::Pending) => {
             stalled(turn).unwrap_or_else(|| "waiting for KubeChat".to_owned())
         }
-        Some(RequestPhase::Interpreting) => "a model reads the sentence".to_owned(),
+        Some(RequestPhase::Interpreting) => reading(turn),
         Some(RequestPhase::Planning) => "asking the cluster".to_owned(),
         Some(
             RequestPhase::AwaitingApproval
@@ -40,6 +40,20 @@ pub(crate) fn now_line(turn: &Turn) -> String {
             | RequestPhase::Interrupted,
         ) => "reading the plan".to_owned(),
     }
+}
+
+/// How far a model is with the sentence.
+fn reading(turn: &Turn) -> String {
+    let status = turn.request.as_ref().and_then(|r| r.status.as_ref());
+    let Some(partial) = status.and_then(|s| s.partial.as_ref()) else {
+        return "a model reads the sentence".to_owned();
+    };
+    let mut text = format!("{} answers, {} letters so far", partial.provider, partial.letters);
+    if !partial.actions.is_empty() {
+        let actions: Vec<&str> = partial.actions.iter().map(|action| action.as_str()).collect();
+        text.push_str(&format!(": {}", actions.join(", ")));
+    }
+    text
 }
 
 /// What a plan that does not wait for anybody is at.

@@ -102,6 +102,8 @@ pub(super) async fn take(
     let began = Timestamp::now();
     let mut new = ChatRequestStatus {
         observed_generation: request.metadata.generation,
+        // What comes in has come in.
+        partial: None,
         ..current
     };
     new.start_time.get_or_insert(Time(began));
