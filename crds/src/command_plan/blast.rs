@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BlastRadius {
-    /// Objects reached, the targets among them, by kind (`Kind.group` for kinds that Kubernetes does not bring along).
+    /// Objects reached, by kind (`Kind.group` for kinds that Kubernetes does not bring along). The targets are among them, and
+    /// what their selector matches that is as wanted already.
     #[schemars(schema_with = "crate::schema::count_map")]
     pub objects: BTreeMap<String, i64>,
     /// Ready pods lost: for good, or for a while where they are replaced. The worst case where it depends on the order.

@@ -28,6 +28,7 @@ pub(crate) fn tests() -> Vec<Test> {
         deleting_a_deployment_names_what_it_leaves_with_nothing,
         a_label_hits_its_object_alone_and_a_restart_loses_no_pod,
         more_pods_matched_after_approval_make_the_plan_stale_and_none_is_touched,
+        what_is_as_wanted_already_keeps_no_plan_by_selector_from_its_execution,
         a_kind_that_is_hit_only_since_the_approval_makes_the_plan_stale,
         a_protected_object_is_not_deleted_and_it_is_said_what_to_do,
         what_a_requester_may_not_list_leaves_the_radius_incomplete,
@@ -206,6 +207,53 @@ async fn more_pods_matched_after_approval_make_the_plan_stale_and_none_is_touche
     let mut names: Vec<_> = left.items.into_iter().filter_map(|m| m.metadata.name).collect();
     names.sort();
     ensure!(names == ["m50", "m51", "m52"], "{names:?} are left");
+    Ok(())
+}
+
+async fn what_is_as_wanted_already_keeps_no_plan_by_selector_from_its_execution(ctx: Arc<Ctx>) -> Result<()> {
+    ctx.product().await?;
+    let namespace = ctx.namespace("as-wanted").await?;
+    let (alice, bob) = (ctx.client("alice").await?, ctx.client("bob").await?);
+    let maps: Api<ConfigMap> = Api::namespaced(alice.clone(), &namespace);
+    let map = |name: String, tier: &str| json!({"metadata": {"name": name, "labels": {"batch": "x", "tier": tier}}});
+    for n in 0..6 {
+        make::<ConfigMap>(&alice, &namespace, map(format!("front{n}"), "front")).await?;
+    }
+    for n in 0..2 {
+        make::<ConfigMap>(&alice, &namespace, map(format!("back{n}"), "back")).await?;
+    }
+    let prompt = "kubectl label configmaps -l batch=x tier=front --overwrite";
+    let plan = plan_for(&alice, &namespace, prompt).await?;
+    let targets: Vec<_> = plan.spec.steps.iter().flat_map(|s| &s.targets).collect();
+    ensure!(targets.len() == 2, "{targets:?}");
+    ensure!(
+        radius(&plan)?.objects == [("ConfigMap".to_owned(), 8)].into(),
+        "{:?}",
+        radius(&plan)?
+    );
+    approve(&bob, &plan).await?;
+    ended_as(&alice, &plan, PlanPhase::Succeeded).await?;
+    let front = ListParams::default().labels("tier=front");
+    ensure!(maps.list(&front).await?.items.len() == 8, "not all are labelled");
+
+    // A selection that really grew is another matter.
+    for n in 2..4 {
+        make::<ConfigMap>(&alice, &namespace, map(format!("back{n}"), "back")).await?;
+    }
+    let plan = plan_for(&alice, &namespace, prompt).await?;
+    for n in 4..8 {
+        make::<ConfigMap>(&alice, &namespace, map(format!("back{n}"), "back")).await?;
+    }
+    approve(&bob, &plan).await?;
+    let ended = ended_unsent(&alice, &plan, PlanPhase::Stale).await?;
+    says(
+        &verdict(&ended)?.message,
+        &["ConfigMap from 10 to 14", "kubechat again"],
+    )?;
+    ensure!(
+        maps.list(&front).await?.items.len() == 8,
+        "some were labelled all the same"
+    );
     Ok(())
 }
 

@@ -228,6 +228,10 @@ fn take(answer: Answer, graph: &mut Graph, failed: &mut Vec<(String, Error)>) {
     for node in answer.nodes {
         if answer.matches {
             graph.matched.insert(node.key.clone());
+            // Of some kinds the list brings the metadata only: what is known of an object stays.
+            if graph.get(&node.key).is_some() {
+                continue;
+            }
         }
         graph.add(node);
     }

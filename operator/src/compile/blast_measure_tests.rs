@@ -156,3 +156,82 @@ async fn reading_stops_after_five_thousand_objects_and_says_so() {
             .is_some_and(|missed| missed.why.ends_with("stopped after 5000 objects"))
     }));
 }
+
+/// The radius of `label configmaps -l app=web tier=front` of the first two, where so many match.
+async fn of_label(matching: usize, again: bool) -> BlastRadius {
+    let target = |n: usize| json!({"version": "v1", "kind": "ConfigMap", "resource": "configmaps", "namespace": "demo", "name": format!("m{n}")});
+    let step = json!({
+        "id": "s1", "action": "label", "effect": "update", "command": "", "level": "caution", "selector": "app=web",
+        "targets": [target(0), target(1)], "params": {"set": {"tier": "front"}},
+        "rollback": {"kind": "Inverse", "why": ""}
+    });
+    let steps: [Step; 1] = [serde_json::from_value(step).unwrap()];
+    let question = Question {
+        steps: &steps,
+        namespace: "demo",
+        again,
+    };
+    let map = |n: usize| json!({"metadata": {"name": format!("m{n}"), "namespace": "demo", "uid": format!("u{n}"), "labels": {"app": "web"}}});
+    let mut graph = Graph::default();
+    // The planner has read the targets.
+    for n in (0..2).filter(|_| !again) {
+        graph.add(read::node("", "ConfigMap", &map(n)));
+    }
+    let maps: Vec<Value> = (0..matching).map(map).collect();
+    let person = server(move |uri| {
+        let selected = uri.starts_with("/api/v1/namespaces/demo/configmaps?") && uri.contains("app%3Dweb");
+        assert!(selected, "asked for {uri}");
+        list(None, &maps)
+    });
+    let found = measure(&person, &person, &kinds(), &question, graph).await;
+    assert!(found.radius.complete, "{:?}", found.radius.missing);
+    found.radius
+}
+
+#[tokio::test]
+async fn what_is_as_wanted_already_is_no_growth_and_what_matches_since_is() {
+    for (planned, now, grew) in [
+        (2, 2, false),
+        // Ten of them are as wanted, and no targets.
+        (12, 12, false),
+        (12, 15, false),
+        (12, 16, true),
+        (12, 52, true),
+        (2, 6, true),
+        (12, 2, false),
+    ] {
+        let planned_radius = of_label(planned, false).await;
+        assert_eq!(
+            planned_radius.objects["ConfigMap"],
+            i64::try_from(planned).unwrap()
+        );
+        let found = Measured {
+            radius: of_label(now, true).await,
+            refusal: None,
+            failed: vec![],
+        };
+        let grown = judge(&planned_radius, found).unwrap();
+        assert_eq!(grown.is_some(), grew, "{planned} -> {now}: {grown:?}");
+    }
+}
+
+#[test]
+fn a_list_that_brings_the_metadata_only_takes_nothing_away_from_what_is_known() {
+    let full = json!({"metadata": {"name": "w", "namespace": "demo", "uid": "u"}, "spec": {"replicas": 3}});
+    let known = read::node("example.org", "Widget", &full);
+    let mut graph = Graph::default();
+    graph.add(known.clone());
+    let metadata = |name: &str| json!({"metadata": {"name": name, "namespace": "demo", "uid": "u"}});
+    let answer = Answer {
+        nodes: ["w", "other"]
+            .map(|name| read::node("example.org", "Widget", &metadata(name)))
+            .to_vec(),
+        matches: true,
+        nodes_counted: None,
+        pods_counted: None,
+        gap: None,
+    };
+    take(answer, &mut graph, &mut vec![]);
+    assert_eq!(graph.get(&known.key), Some(&known));
+    assert_eq!((graph.nodes().len(), graph.matched.len()), (2, 2));
+}

@@ -188,7 +188,7 @@ impl Node {
 pub struct Graph {
     nodes: Vec<Node>,
     at: HashMap<Key, usize>,
-    /// Objects that match a step's selector now.
+    /// Objects that match a step's selector, targets or not.
     pub matched: BTreeSet<Key>,
     /// Nodes of the cluster, where they were counted.
     pub nodes_total: Option<i64>,

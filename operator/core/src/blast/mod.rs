@@ -35,7 +35,7 @@ pub struct Question<'a> {
     pub steps: &'a [kubechat_crds::Step],
     /// The request's namespace.
     pub namespace: &'a str,
-    /// Asked again before execution: what matches the selectors by now is looked for, and shares are not counted.
+    /// Asked again before execution: shares are not counted.
     pub again: bool,
 }
 

@@ -33,7 +33,7 @@ pub enum Need {
         /// Field selector.
         fields: Option<String>,
     },
-    /// As a list, of objects that match the selector of a step by now.
+    /// As a list, of the objects that match the selector of a step.
     Matches {
         /// API group.
         group: String,
@@ -132,7 +132,7 @@ pub fn wanted(question: &Question<'_>, graph: &Graph, walked: &Walked) -> BTreeS
     all
 }
 
-/// The targets themselves, what scales them, what matches their selector by now, and the whole they are a share of.
+/// The targets themselves, what scales them, what matches their selector, and the whole they are a share of.
 fn targets(question: &Question<'_>, graph: &Graph, all: &mut BTreeSet<Need>) {
     for step in question.steps.iter().filter(|s| s.effect != Effect::Create) {
         for target in &step.targets {
@@ -154,24 +154,20 @@ fn targets(question: &Question<'_>, graph: &Graph, all: &mut BTreeSet<Need>) {
         let (Some(selector), Some(first)) = (&step.selector, step.targets.first()) else {
             continue;
         };
-        let labels = Some(selector.clone()).filter(|s| s != "*");
-        // The selector of a drain is that of its nodes. Those that were cordoned, or empty, are no targets, so the plan counts
-        // them too: what matches by then is measured by what matched when it was made.
-        if step.action == Action::Evict && step.params.from.is_some() {
-            all.insert(Need::Matches {
-                group: String::new(),
-                kind: "Node".to_owned(),
-                namespace: None,
-                labels,
-            });
-        } else if question.again {
-            all.insert(Need::Matches {
-                group: first.group.clone(),
-                kind: first.kind.clone(),
-                namespace: first.namespace.clone(),
-                labels,
-            });
-        }
+        // What is as wanted already matches too and is no target: so the plan counts all that match, and what matches by
+        // execution is measured by that. The selector of a drain is that of its nodes.
+        let drains = step.action == Action::Evict && step.params.from.is_some();
+        let (group, kind, namespace) = if drains {
+            (String::new(), "Node".to_owned(), None)
+        } else {
+            (first.group.clone(), first.kind.clone(), first.namespace.clone())
+        };
+        all.insert(Need::Matches {
+            group,
+            kind,
+            namespace,
+            labels: Some(selector.clone()).filter(|s| s != "*"),
+        });
     }
 }
 

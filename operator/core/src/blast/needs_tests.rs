@@ -313,34 +313,37 @@ fn other_pods_are_asked_for_only_where_they_could_save_a_service() {
 }
 
 #[test]
-fn before_execution_what_matches_the_selector_by_now_is_asked_for() {
+fn what_matches_the_selector_is_counted_for_the_plan_and_again_before_execution() {
     let map = object("", "ConfigMap", "m", Facts::Plain);
     let mut labelled = step(Action::Label, std::slice::from_ref(&map.key));
-    labelled.selector = Some("app=web".into());
-    assert_eq!(
-        reads(vec![], &[labelled.clone()], true),
-        ["matches ConfigMap app=web"]
-    );
-    assert!(reads(vec![map], &[labelled.clone()], false).is_empty());
     let mut evicted = step(Action::Evict, &[Key::new("", "Pod", Some("demo"), "p")]);
-    evicted.selector = Some("*".into());
     let matches = |step: &Step, again: bool| {
         let mut all = reads(vec![], std::slice::from_ref(step), again);
         all.retain(|read| read.starts_with("matches"));
         all
     };
-    assert_eq!(matches(&evicted, true), ["matches Pod *"]);
-    assert!(matches(&evicted, false).is_empty());
-    // A drain chose its nodes by it, not its pods; and those that it need not cordon are looked for all the same.
-    evicted.params.from = Some("node/n1".into());
-    evicted.selector = Some("pool=old".into());
     for again in [false, true] {
+        labelled.selector = Some("app=web".into());
+        assert_eq!(
+            reads(vec![map.clone()], &[labelled.clone()], again),
+            ["matches ConfigMap app=web"]
+        );
+        labelled.selector = Some("*".into());
+        assert_eq!(
+            reads(vec![map.clone()], &[labelled.clone()], again),
+            ["matches ConfigMap *"]
+        );
+        evicted.params.from = None;
+        evicted.selector = Some("*".into());
+        assert_eq!(matches(&evicted, again), ["matches Pod *"]);
+        // A drain chose its nodes by it, not its pods.
+        evicted.params.from = Some("node/n1".into());
+        evicted.selector = Some("pool=old".into());
         assert_eq!(matches(&evicted, again), ["matches Node pool=old"]);
+        // What somebody named himself matches nothing.
+        evicted.selector = None;
+        assert!(matches(&evicted, again).is_empty());
     }
-    evicted.selector = None;
-    assert!(matches(&evicted, true).is_empty());
-    labelled.selector = Some("*".into());
-    assert_eq!(reads(vec![], &[labelled], true), ["matches ConfigMap *"]);
 }
 
 #[test]

@@ -202,7 +202,7 @@ pub fn walk_within(question: &Question<'_>, graph: &Graph, limits: Limits) -> Wa
     walked
 }
 
-/// Where the walk begins: targets that are in the graph, and what matches their selectors by now.
+/// Where the walk begins: targets that are in the graph, and what matches their selectors.
 fn seeds(question: &Question<'_>, graph: &Graph) -> (Vec<(usize, Touch)>, BTreeMap<usize, Loss>) {
     let mut found = BTreeSet::new();
     let mut losses: BTreeMap<usize, Vec<Loss>> = BTreeMap::new();
