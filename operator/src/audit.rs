@@ -3,26 +3,29 @@
 //! **Invariant:** whoever gets an error here must not act. Executions, approvals, outbound calls and configuration changes
 //! are recorded whatever a policy says.
 
+mod pages;
+
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use anyhow::Context as _;
-use jiff::Timestamp;
-use kubechat_audit::store::{Filter, MAX_LIST};
+use kubechat_audit::store::Filter;
 use kubechat_audit::{
     Actor, AuditStore, ChainKey, Draft, Entry, EventType, Ids, IntentOutcome, Outcome, ResultOutcome, Risk,
     Spool, SqliteOptions, SqliteStore, Target,
 };
 use kubechat_crds::audit_policy::AuditLevel;
 use kubechat_crds::{AuditPolicySpec, ChatRequest, CommandPlan, Identity};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 use crate::error::Error;
 use crate::metrics::Metrics;
 
-/// Entries of a page of the log.
-const PAGE: u64 = MAX_LIST as u64;
+pub use pages::{Onward, Page};
+
+/// How many objects a step is of, in the payload of its intent, which does not name them all.
+pub const TARGETS_TOTAL: &str = "targetsTotal";
 
 /// The file of a store as the command line names it.
 ///
@@ -58,17 +61,6 @@ pub(crate) async fn open(
         .await
         .context("results of an earlier run cannot be recorded")?;
     Ok(audit)
-}
-
-/// A part of the log.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Page {
-    /// By rising number.
-    pub entries: Vec<Entry>,
-    /// Entries of it that cannot be read.
-    pub unread: u64,
-    /// Before which the next page ends; `None` where the log begins.
-    pub next: Option<u64>,
 }
 
 /// The audit log as the operator uses it.
@@ -265,110 +257,6 @@ impl Audit {
         Ok(self.store.head().await?)
     }
 
-    /// The entries before number `end` (`None`: the newest ones), a page at a time towards the beginning of the log. Entries
-    /// that cannot be read are left out and counted.
-    ///
-    /// # Errors
-    /// When the store does not answer.
-    pub async fn page(&self, end: Option<u64>) -> Result<Page, Error> {
-        let end = match end {
-            Some(end) => end,
-            None => self.store.head().await?.seq + 1,
-        };
-        let first = end.saturating_sub(PAGE).max(1);
-        let of = |since_seq, limit| Filter {
-            since_seq,
-            limit,
-            ..Filter::default()
-        };
-        let mut page = Page {
-            next: (first > 1).then_some(first),
-            ..Page::default()
-        };
-        let many = usize::try_from(end.saturating_sub(first)).unwrap_or(MAX_LIST);
-        match self.store.list(of(first, many)).await {
-            Ok(entries) => page.entries = entries,
-            Err(kubechat_audit::Error::Integrity { .. }) => {
-                for seq in first..end {
-                    match self.store.list(of(seq, 1)).await {
-                        Ok(found) => page.entries.extend(found.into_iter().filter(|e| e.seq == seq)),
-                        Err(kubechat_audit::Error::Integrity { .. }) => page.unread += 1,
-                        Err(error) => return Err(error.into()),
-                    }
-                }
-            }
-            Err(error) => return Err(error.into()),
-        }
-        Ok(page)
-    }
-
-    /// The number of the first entry that is not older than this; one past the last where all are. What cannot be read is
-    /// taken for newer, so that nothing is missed.
-    ///
-    /// # Errors
-    /// When the store does not answer.
-    pub async fn first_since(&self, time: Timestamp) -> Result<u64, Error> {
-        let (mut low, mut high) = (1, self.store.head().await?.seq + 1);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            let filter = Filter {
-                since_seq: middle,
-                limit: 1,
-                ..Filter::default()
-            };
-            let older = match self.store.list(filter).await {
-                Ok(found) => found.first().is_some_and(|entry| entry.time < time),
-                Err(kubechat_audit::Error::Integrity { .. }) => false,
-                Err(error) => return Err(error.into()),
-            };
-            if older {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        Ok(low)
-    }
-
-    /// The entries of this type from a number on, a page of them.
-    ///
-    /// # Errors
-    /// When the store does not answer, or one of them cannot be read.
-    pub async fn of_type(&self, event_type: EventType, since_seq: u64) -> Result<Vec<Entry>, Error> {
-        let filter = Filter {
-            event_type: Some(event_type),
-            since_seq,
-            ..Filter::default()
-        };
-        Ok(self.store.list(filter).await?)
-    }
-
-    /// The intent of a plan's first step that was begun; `None` when none was, or none was sent because the plan was removed
-    /// first.
-    ///
-    /// # Errors
-    /// When the store does not answer.
-    pub async fn begun(&self, plan_uid: &str) -> Result<Option<Entry>, Error> {
-        let entries = self.execution(plan_uid).await?;
-        let unsent = |intent: &Entry| {
-            let result = |e: &&Entry| e.outcome != Outcome::Intent && e.ids.step_id == intent.ids.step_id;
-            let result = entries.iter().find(result);
-            result.is_some_and(|e| e.reason == kubechat_core::reason::PLAN_GONE)
-        };
-        let mut begun = entries.iter().filter(|e| e.outcome == Outcome::Intent);
-        Ok(begun.find(|e| !unsent(e)).cloned())
-    }
-
-    /// What the log tells of a plan's execution, in order.
-    async fn execution(&self, plan_uid: &str) -> Result<Vec<Entry>, Error> {
-        let filter = Filter {
-            event_type: Some(EventType::CommandExecution),
-            plan: Some(plan_uid.to_owned()),
-            ..Filter::default()
-        };
-        Ok(self.store.list(filter).await?)
-    }
-
     /// Records that a plan is gone whose execution was begun, with what `words` make of the log's entries about it. Whoever
     /// comes second records nothing. Returns the message of the first.
     ///
@@ -381,7 +269,7 @@ impl Audit {
     ) -> Result<Option<String>, Error> {
         let plan = draft.ids.plan_uid.clone().unwrap_or_default();
         let _alone = self.parting.lock().await;
-        let entries = self.execution(&plan).await?;
+        let entries = self.of_execution(&plan).await?;
         let told = |e: &Entry| e.reason == draft.reason && e.ids.step_id.is_none();
         if entries.iter().any(told) {
             return Ok(None);
@@ -412,7 +300,10 @@ impl Audit {
         // Of a call of a model the payload is where to, bytes, hash and tokens, never content; budgets are read from it.
         let kept = draft.event_type == EventType::Outbound;
         if self.of(draft.event_type) != AuditLevel::Full && !kept {
-            draft.payload = Value::Null;
+            // How many objects a step is of is no content, and what a person changed within the hour is read from it.
+            let executed = draft.event_type == EventType::CommandExecution;
+            let total = draft.payload.get(TARGETS_TOTAL).filter(|_| executed);
+            draft.payload = total.map_or(Value::Null, |total| json!({ (TARGETS_TOTAL): total }));
         }
         draft
     }

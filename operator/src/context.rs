@@ -117,7 +117,7 @@ impl Context {
         self.live.together(self.stores.policies.state())
     }
 
-    /// A person's plans within the last hour, also those that were removed since.
+    /// A person's plans that were made or begun within the last hour, also those that were removed since.
     #[must_use]
     pub fn plans_within_the_hour(&self, username: &str, now: jiff::Timestamp) -> Vec<Past> {
         let there = self.stores.plans.state();

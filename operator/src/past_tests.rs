@@ -1,27 +1,25 @@
+use std::sync::Arc;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::core::ObjectMeta;
-use kubechat_audit::{Actor, Draft, Ids};
 use kubechat_crds::CommandPlanStatus;
 use kubechat_crds::command_plan::StepStatus;
-use serde_json::json;
 
 use super::*;
-use crate::audit::{about_plan, target};
 use crate::cli::testing::plan as scale;
-use crate::testing::plans::Verb;
-use crate::testing::process::{Fuse, World};
 
 fn now() -> Timestamp {
     "2026-05-01T10:00:00Z".parse().unwrap()
 }
 
 /// A plan of alice's, so many minutes old, whose only step is in this state.
-fn plan(uid: &str, age: i64, state: StepState) -> CommandPlan {
+pub(super) fn plan(uid: &str, age: i64, state: StepState) -> CommandPlan {
     let mut plan = scale();
     let made = now().checked_sub(SignedDuration::from_mins(age)).unwrap();
     plan.metadata = ObjectMeta {
         name: Some(uid.into()),
         uid: Some(uid.into()),
-        creation_timestamp: Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(made)),
+        creation_timestamp: Some(Time(made)),
         ..ObjectMeta::default()
     };
     plan.spec.requester.username = "alice".into();
@@ -37,7 +35,7 @@ fn plan(uid: &str, age: i64, state: StepState) -> CommandPlan {
     plan
 }
 
-fn uids(found: &[Past]) -> Vec<&str> {
+pub(super) fn uids(found: &[Past]) -> Vec<&str> {
     found.iter().map(|p| p.plan.as_str()).collect()
 }
 
@@ -99,9 +97,102 @@ fn so_many_removed_plans_of_one_person_push_out_nobodys() {
     }
     let of = |who: &str| removed.with(std::iter::empty(), who, now());
     assert_eq!((of("alice").len(), of("bob").len()), (MAX_KEPT + 1, 1));
-    assert!(uids(&of("alice")).contains(&"first"));
-    // Those that found no room count all the same.
+    // Those that found no room count all the same, and each once, however often it is told.
+    let last = format!("p{}", MAX_KEPT + 9);
+    for _ in 0..3 {
+        removed.begun(&plan(&last, 1, StepState::Sent), now());
+        removed.note(&plan(&last, 1, StepState::Done), now());
+    }
+    assert!(uids(&of("alice")).contains(&last.as_str()));
     assert_eq!(sum(&of("alice")).plans, MAX_KEPT + 11);
+}
+
+#[test]
+fn a_sum_is_of_the_last_hour_however_busy_the_person_is() {
+    let removed = Removed::default();
+    let at = |minute: i64| now().checked_add(SignedDuration::from_mins(minute)).unwrap();
+    const EACH: usize = 40;
+    for minute in 0..150 {
+        for i in 0..EACH {
+            let mut done = plan(&format!("p{minute}-{i}"), 0, StepState::Done);
+            done.metadata.creation_timestamp = Some(Time(at(minute)));
+            removed.note(&done, at(minute));
+        }
+        let counted = sum(&removed.with(std::iter::empty(), "alice", at(minute)));
+        // What is added up is told apart by its minute only, and counts rather too long than too short.
+        let hour = usize::try_from(minute + 1).unwrap().min(60) * EACH;
+        for n in [counted.plans, counted.effects, counted.changed] {
+            assert!(
+                (hour..=hour + EACH).contains(&n),
+                "{n} of {hour} in minute {minute}"
+            );
+        }
+    }
+    assert!(removed.with(std::iter::empty(), "alice", at(210)).is_empty());
+}
+
+#[test]
+fn a_plan_that_waited_for_hours_counts_for_an_hour_from_when_it_was_begun() {
+    let at = |minute: i64| now().checked_add(SignedDuration::from_mins(minute)).unwrap();
+    let old = plan("old", 180, StepState::Pending);
+    let none = std::iter::empty::<&CommandPlan>;
+    let removed = Removed::default();
+    assert!(removed.with([&old].into_iter(), "alice", now()).is_empty());
+    removed.begun(&old, now());
+    // Also while its status does not say so, in the cache or when it is removed.
+    for seen in [&old, &plan("old", 180, StepState::Sent)] {
+        let found = removed.with([seen].into_iter(), "alice", at(1));
+        assert_eq!((uids(&found), sum(&found).changed), (vec!["old"], 1), "{found:?}");
+    }
+    assert!(removed.note(&old, at(2)), "it was begun");
+    let effects = |minute: i64| sum(&removed.with(none(), "alice", at(minute))).effects;
+    assert_eq!((effects(2), effects(59), effects(60)), (1, 1, 0));
+    // A later step begins its hour anew.
+    removed.begun(&old, at(3));
+    assert_eq!((effects(62), effects(63)), (1, 0));
+    // Nobody gets it as a new plan.
+    assert!(!removed.with(none(), "alice", at(3))[0].is_new(at(3)));
+}
+
+#[test]
+fn a_plan_that_is_there_counts_from_when_its_status_says_a_step_was_begun() {
+    let removed = Removed::default();
+    let with = |state: StepState, minutes: i64| {
+        let mut old = plan("old", 180, state);
+        let begun = now().checked_sub(SignedDuration::from_mins(minutes)).unwrap();
+        old.status.as_mut().unwrap().steps[0].start_time = Some(Time(begun));
+        let found = removed.with([&old].into_iter(), "alice", now());
+        // Removed now, it counts the same.
+        let alone = Removed::default();
+        alone.note(&old, now());
+        assert_eq!(alone.with(std::iter::empty(), "alice", now()).len(), found.len());
+        sum(&found).effects
+    };
+    assert_eq!((with(StepState::Done, 59), with(StepState::Done, 60)), (1, 0));
+    assert_eq!((with(StepState::Unknown, 1), with(StepState::Failed, 1)), (1, 1));
+    // The time of a step that was passed over is no beginning.
+    assert_eq!(with(StepState::Skipped, 1), 0);
+}
+
+#[test]
+fn whoever_removes_a_plan_that_is_under_way_may_remove_one_that_is_begun() {
+    let removed = Arc::new(Removed::default());
+    let one = || {
+        let mut one = plan("p", 1, StepState::Pending);
+        one.metadata.namespace = Some("demo".into());
+        one
+    };
+    assert!(!removed.note(&one(), now()));
+    let first = removed.under_way("demo", "p");
+    let second = removed.under_way("demo", "p");
+    assert!(removed.note(&one(), now()));
+    drop(first);
+    assert!(removed.note(&one(), now()));
+    for (namespace, name) in [("demo", "q"), ("prod", "p")] {
+        assert!(!removed.is_under_way(namespace, name));
+    }
+    drop(second);
+    assert!(!removed.note(&one(), now()));
 }
 
 #[test]
@@ -124,13 +215,14 @@ fn whatever_came_before_them_the_newest_of_too_many_plans_count_until_their_own_
         deleted: usize::from(effects > 0),
     };
     assert_eq!(counted(0), many(MAX_KEPT + 2, 2));
-    // The hour of the first thousand is over; what was added up is told apart no more and stays for the newest one's.
+    // The hour of the first thousand is over, also of those that were added up.
     assert_eq!(counted(15), many(2, 2));
-    assert_eq!(counted(58), many(2, 2));
+    assert_eq!(counted(57), many(2, 2));
+    assert_eq!(counted(58), many(1, 1));
     assert_eq!(counted(60), many(0, 0));
     // Then there is room again.
     let mut later = plan("later", 0, StepState::Done);
-    later.metadata.creation_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(60)));
+    later.metadata.creation_timestamp = Some(Time(at(60)));
     removed.note(&later, at(60));
     assert_eq!(
         uids(&removed.with(std::iter::empty(), "alice", at(61))),
@@ -149,220 +241,4 @@ fn a_plan_of_no_known_time_counts_for_an_hour_and_not_for_ever() {
         removed.with(std::iter::empty(), "alice", then).len()
     };
     assert_eq!((after(0), after(59), after(60)), (1, 1, 0));
-}
-
-#[tokio::test]
-async fn after_a_restart_the_log_says_what_was_done_within_the_hour() {
-    let mut world = World::new();
-    let process = world.start(Fuse::long()).await;
-    let audit = &process.ctx.audit;
-    let (shown, done) = (
-        plan("shown", 0, StepState::Pending),
-        plan("done", 0, StepState::Done),
-    );
-    for plan in [&shown, &done] {
-        let made = about_plan(
-            plan,
-            EventType::CommandGeneration,
-            "plan",
-            Outcome::Success,
-            PLAN_MADE,
-        );
-        audit.record(made).await.unwrap();
-    }
-    let mut intent = about_plan(
-        &done,
-        EventType::CommandExecution,
-        "delete",
-        Outcome::Intent,
-        "Executing",
-    );
-    intent.target = Some(target(&done.spec.steps[0].targets[0]));
-    intent.payload = json!({"targets": [{"kind": "Deployment", "namespace": "demo", "name": "a", "uid": "1"},
-        {"kind": "Deployment", "namespace": "demo", "name": "b", "uid": "2"}]});
-    audit.intent(intent, "step").await.unwrap();
-    // Other entries tell of no plan.
-    let mut noise = Draft::new(
-        EventType::DataAccess,
-        Actor::named("alice"),
-        "read",
-        Outcome::Success,
-        "Answered",
-    );
-    noise.ids = Ids {
-        plan_uid: Some("noise".into()),
-        ..Ids::default()
-    };
-    audit.record(noise).await.unwrap();
-
-    let now = Timestamp::now();
-    let (removed, unread) = Removed::read(audit, now).await.unwrap();
-    assert_eq!(unread, 0);
-    let mut found = removed.with(std::iter::empty(), "alice", now);
-    found.sort_by(|a, b| a.plan.cmp(&b.plan));
-    assert_eq!(uids(&found), ["done", "shown"]);
-    let reach = |p: &Past| (p.effect, p.changed.len(), p.deleted.len());
-    assert_eq!(
-        (reach(&found[0]), reach(&found[1])),
-        ((true, 2, 2), (false, 0, 0))
-    );
-    let later = now.checked_add(SignedDuration::from_mins(61)).unwrap();
-    assert!(removed.with(std::iter::empty(), "alice", later).is_empty());
-    let (late, _) = Removed::read(audit, later).await.unwrap();
-    assert!(late.with(std::iter::empty(), "alice", now).is_empty());
-}
-
-#[tokio::test]
-async fn what_was_executed_is_read_back_from_the_entries_the_executor_writes() {
-    let mut world = World::new();
-    world.propose(&[Verb::DeleteMany]).await;
-    let process = world.start(Fuse::long()).await;
-    let plan = process.finish(&world).await;
-    let now = Timestamp::now();
-    let (found, _) = Removed::read(&process.ctx.audit, now).await.unwrap();
-    let found = found.with(std::iter::empty(), "alice", now);
-    let expected = Past::of(&plan);
-    assert_eq!(found.len(), 1);
-    assert_eq!(found[0].changed, expected.changed);
-    assert_eq!((found[0].deleted.len(), found[0].effect), (3, true));
-    assert_eq!(found[0].turn, expected.turn);
-}
-
-/// An entry that says that a plan was made.
-fn made(uid: &str) -> Draft {
-    let plan = plan(uid, 0, StepState::Pending);
-    about_plan(
-        &plan,
-        EventType::CommandGeneration,
-        "plan",
-        Outcome::Success,
-        PLAN_MADE,
-    )
-}
-
-/// An intent to delete these, by a plan.
-fn intent(uid: &str, names: &[&str]) -> Draft {
-    let plan = plan(uid, 0, StepState::Done);
-    let mut intent = about_plan(
-        &plan,
-        EventType::CommandExecution,
-        "delete",
-        Outcome::Intent,
-        "Executing",
-    );
-    intent.target = Some(target(&plan.spec.steps[0].targets[0]));
-    let of = |name: &&str| json!({"kind": "Deployment", "namespace": "demo", "name": name, "uid": name});
-    intent.payload = json!({"targets": names.iter().map(of).collect::<Vec<_>>()});
-    intent
-}
-
-#[tokio::test]
-async fn what_of_the_log_is_not_as_it_was_written_is_counted_and_the_rest_of_the_hour_stands() {
-    let mut world = World::new();
-    let process = world.start(Fuse::long()).await;
-    let audit = &process.ctx.audit;
-    for uid in ["one", "two", "three"] {
-        audit.record(made(uid)).await.unwrap();
-        audit.intent(intent(uid, &["a", "b"]), uid).await.unwrap();
-    }
-    // What stands beside the intent of `one`, and the entry that tells of `two` and its intent.
-    process.store.damage_payload(2);
-    process.store.damage_entry(3);
-    process.store.damage_entry(4);
-    let now = Timestamp::now();
-    let (removed, unread) = Removed::read(audit, now).await.unwrap();
-    assert_eq!(unread, 3);
-    let mut found = removed.with(std::iter::empty(), "alice", now);
-    found.sort_by(|a, b| a.plan.cmp(&b.plan));
-    assert_eq!(uids(&found), ["one", "three"]);
-    // Of `one` the entry itself names an object.
-    let reach = |p: &Past| (p.effect, p.changed.len(), p.deleted.len());
-    assert_eq!((reach(&found[0]), reach(&found[1])), ((true, 1, 1), (true, 2, 2)));
-}
-
-#[tokio::test]
-async fn the_log_is_read_a_page_at_a_time_from_its_end_and_each_entry_once() {
-    let mut world = World::new();
-    let process = world.start(Fuse::long()).await;
-    let audit = &process.ctx.audit;
-    let all = MAX_KEPT as u64 + 205;
-    for i in 0..all {
-        audit.record(made(&format!("p{}", i % 3))).await.unwrap();
-    }
-    let first = audit.page(None).await.unwrap();
-    let second = audit.page(first.next).await.unwrap();
-    let seqs = |page: &crate::audit::Page| page.entries.iter().map(|e| e.seq).collect::<Vec<_>>();
-    assert_eq!((seqs(&first).len(), seqs(&second).len()), (1000, 205));
-    assert_eq!(
-        [seqs(&second), seqs(&first)].concat(),
-        (1..=all).collect::<Vec<_>>()
-    );
-    assert_eq!((first.unread, second.next), (0, None));
-    // The oldest entry says when a plan was made, however late it is read.
-    let now = Timestamp::now();
-    let (removed, _) = Removed::read(audit, now).await.unwrap();
-    let found = removed.with(std::iter::empty(), "alice", now);
-    let oldest = second.entries.first().unwrap().time;
-    assert!(found.iter().any(|p| p.made == Some(oldest)), "{found:?}");
-    // Only so far as needed: entry 1 is of the hour, and is not reached when it is not.
-    process.store.damage_entry(1);
-    assert_eq!(Removed::read(audit, now).await.unwrap().1, 1);
-    let later = now.checked_add(SignedDuration::from_mins(61)).unwrap();
-    assert_eq!(Removed::read(audit, later).await.unwrap().1, 0);
-    let empty = audit.page(Some(1)).await.unwrap();
-    assert_eq!(empty, crate::audit::Page::default());
-}
-
-/// An entry about a decision on a plan.
-fn decision(uid: &str, verb: &str, outcome: Outcome, why: &str) -> Draft {
-    let mut draft = Draft::new(EventType::Approval, Actor::named("erin"), verb, outcome, why);
-    draft.ids.plan_uid = Some(uid.into());
-    draft.ids.plan = Some(format!("name-{uid}"));
-    draft.target = Some(kubechat_audit::Target {
-        namespace: Some("demo".into()),
-        ..kubechat_audit::Target::default()
-    });
-    draft
-}
-
-#[tokio::test]
-async fn an_emergency_is_open_until_it_is_reviewed_or_told_as_removed() {
-    use Outcome::{Denied, Success};
-    let mut world = World::new();
-    let process = world.start(Fuse::long()).await;
-    let audit = &process.ctx.audit;
-    let glass = reason::BREAK_GLASS;
-    for (uid, entries) in [
-        ("open", vec![("approve", Success, glass)]),
-        // In time or not, only a review that counts closes it.
-        (
-            "overdue",
-            vec![
-                ("approve", Success, glass),
-                ("review", Denied, "ReviewOverdue"),
-                ("review", Denied, "SelfApproval"),
-            ],
-        ),
-        (
-            "reviewed",
-            vec![("approve", Success, glass), ("review", Success, "Accepted")],
-        ),
-        (
-            "told",
-            vec![("approve", Success, glass), ("remove", Denied, "ReviewOverdue")],
-        ),
-        ("plain", vec![("approve", Success, "Accepted")]),
-        ("refused", vec![("approve", Denied, "NotBreakGlass")]),
-        ("denied", vec![("deny", Success, "Accepted")]),
-    ] {
-        for (verb, outcome, why) in entries {
-            audit.record(decision(uid, verb, outcome, why)).await.unwrap();
-        }
-    }
-    let found = emergencies(audit).await.unwrap();
-    let named: Vec<_> = found.iter().map(|e| (e.plan.as_str(), e.name.as_str())).collect();
-    assert_eq!(named, [("open", "name-open"), ("overdue", "name-overdue")]);
-    assert_eq!(found[0].namespace.as_deref(), Some("demo"));
-    process.store.damage_entry(1);
-    assert!(emergencies(audit).await.is_err());
 }

@@ -137,7 +137,10 @@ fn window(plans: &[Past]) -> WindowFact {
     for plan in plans.iter().filter(|plan| plan.effect) {
         match plan.many {
             Some(many) => all.add(many),
-            None => all.effects += 1,
+            None => {
+                all.effects += 1;
+                all.add(plan.unnamed);
+            }
         }
         changed.extend(&plan.changed);
         deleted.extend(&plan.deleted);

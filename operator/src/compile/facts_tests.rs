@@ -102,6 +102,25 @@ fn plans_that_were_too_many_to_keep_one_by_one_count_in_the_window() {
 }
 
 #[test]
+fn objects_that_the_log_does_not_name_count_in_the_window() {
+    let unnamed = Many {
+        changed: 30,
+        deleted: 20,
+        ..Many::default()
+    };
+    let one = Past {
+        unnamed,
+        ..Past::of(&plan(5, &["a", "b"], Effect::Delete))
+    };
+    let found = window(std::slice::from_ref(&one));
+    assert_eq!((found.plans, found.objects, found.deleted), (1, 32, 22));
+    assert_eq!((one.sum().changed, one.sum().deleted), (32, 22));
+    let nothing = Past { effect: false, ..one };
+    let found = window(&[nothing]);
+    assert_eq!((found.plans, found.objects, found.deleted), (0, 0, 0));
+}
+
+#[test]
 fn a_name_removed_again_and_again_is_counted_as_often() {
     let removed = |uid: &str| {
         let mut plan = plan(5, &["a"], Effect::Delete);

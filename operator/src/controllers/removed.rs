@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{Api, ResourceExt};
-use kubechat_audit::{Draft, EventType, Outcome};
+use kubechat_audit::{Actor, Draft, EventType, Outcome};
 use kubechat_core::lifecycle::review;
 use kubechat_core::reason;
 use kubechat_crds::CommandPlan;
@@ -24,7 +24,7 @@ use crate::error::Error;
 use crate::execute;
 use crate::leader::LEASE;
 use crate::metrics::GlassLabels;
-use crate::past::{Emergency, REMOVED_UNREVIEWED, Removed, emergencies, says_begun};
+use crate::past::{Emergencies, Emergency, REMOVED_UNREVIEWED, Removed, says_begun};
 
 /// Removals that wait to be told of. What finds no room is looked for in the log.
 const MAX_WAITING: usize = 256;
@@ -55,6 +55,8 @@ pub struct Leaving {
 pub struct Waiting {
     queue: mpsc::Receiver<Left>,
     missed: Arc<AtomicBool>,
+    /// What is kept in mind.
+    past: Arc<Removed>,
     /// Entries of the last hour of the log that could not be read.
     unread: u64,
 }
@@ -82,6 +84,7 @@ pub async fn begin(audit: &Audit) -> Result<(Leaving, Waiting), Error> {
     let waiting = Waiting {
         queue: waiting,
         missed: Arc::clone(&missed),
+        past: Arc::clone(&past),
         unread,
     };
     Ok((Leaving { queue, missed, past }, waiting))
@@ -93,7 +96,7 @@ impl Leaving {
         let begun = self.past.note(plan, Timestamp::now());
         match Unreviewed::of(plan) {
             Some(unreviewed) => self.leave(Left::Unreviewed(Box::new(unreviewed))),
-            // Its status did not get to say what was begun, nor on whose word.
+            // Its status did not get to say what was begun, nor on whose word; or that is being found out at this moment.
             None if begun && !says_begun(plan) => self.leave(Left::Unsaid),
             None => {}
         }
@@ -128,23 +131,31 @@ impl Waiting {
             );
             damaged(&ctx, many, &what);
         }
-        let mut told = look(&ctx, Trusted::Cache).await;
-        while let Some(left) = self.queue.recv().await {
+        let (past, mut known) = (Arc::clone(&self.past), Emergencies::default());
+        let mut waits = look(&ctx, &past, &mut known, Trusted::Cache).await;
+        loop {
+            let left = tokio::select! {
+                left = self.queue.recv() => left,
+                () = past.one_ended(), if waits => Some(Left::Unsaid),
+            };
             let unsaid = match left {
-                Left::Unreviewed(one) if one.uid.as_ref().is_some_and(|uid| told.contains(uid)) => false,
-                Left::Unreviewed(one) => {
+                None => return,
+                Some(Left::Unreviewed(one)) if one.uid.as_ref().is_some_and(|uid| known.was_told(uid)) => {
+                    false
+                }
+                Some(Left::Unreviewed(one)) => {
                     one.tell(&ctx).await;
                     false
                 }
-                Left::Unsaid => true,
-                Left::Midway(plan) => {
+                Some(Left::Unsaid) => true,
+                Some(Left::Midway(plan)) => {
                     abandon(&ctx, &plan).await;
                     false
                 }
             };
             let missed = self.queue.is_empty() && self.missed.swap(false, Ordering::SeqCst);
             if unsaid || missed {
-                told.extend(look(&ctx, Trusted::Nothing).await);
+                waits = look(&ctx, &past, &mut known, Trusted::Nothing).await;
             }
         }
     }
@@ -160,16 +171,24 @@ pub(crate) enum Trusted {
 }
 
 /// As [`meanwhile`], until it is known.
-async fn look(ctx: &Context, trusted: Trusted) -> BTreeSet<String> {
+async fn look(ctx: &Context, past: &Removed, known: &mut Emergencies, trusted: Trusted) -> bool {
     loop {
-        match meanwhile(ctx, trusted).await {
-            Ok(told) => return told,
+        let looked = meanwhile(ctx, past, known, trusted).await;
+        let unread = known.unread();
+        if unread > 0 {
+            let what = format!(
+                "{unread} entries cannot be read, so decisions or reviews may be among them that are not known: of plans executed by break-glass it cannot be said for sure which were removed before their review"
+            );
+            damaged(ctx, unread, &what);
+        }
+        match looked {
+            Ok(waits) => return waits,
             Err(Error::Audit(kubechat_audit::Error::Integrity { why })) => {
                 let what = format!(
                     "{why}, so it cannot be said which plans were removed before their review while nobody saw it"
                 );
                 damaged(ctx, 1, &what);
-                return BTreeSet::new();
+                return false;
             }
             Err(problem) => {
                 tracing::warn!(%problem, "what was removed while nobody saw it is not known yet; trying again");
@@ -217,47 +236,85 @@ fn damaged(ctx: &Context, many: u64, what: &str) {
 }
 
 /// Tells of emergencies whose plans were removed while no operator led, or otherwise unseen, as the log and the cluster show
-/// it. Returns the UIDs of those plans.
-pub(crate) async fn meanwhile(ctx: &Context, trusted: Trusted) -> Result<BTreeSet<String>, Error> {
-    let open = emergencies(&ctx.audit).await?;
+/// it. Returns whether one of them is under way yet, so that the log does not say all of it.
+pub(crate) async fn meanwhile(
+    ctx: &Context,
+    past: &Removed,
+    known: &mut Emergencies,
+    trusted: Trusted,
+) -> Result<bool, Error> {
+    known.learn(&ctx.audit).await?;
     ctx.stores.ready().await?;
     let plans = match trusted {
         Trusted::Cache => ctx.stores.plans.state(),
         Trusted::Nothing => vec![],
     };
     let there: BTreeSet<String> = plans.iter().filter_map(|plan| plan.uid()).collect();
-    let mut told = BTreeSet::new();
-    for emergency in open {
-        if there.contains(&emergency.plan) || is_there(ctx, &emergency).await? {
+    let mut waits = false;
+    for emergency in known.open() {
+        if known.was_told(&emergency.plan)
+            || there.contains(&emergency.plan)
+            || is_there(ctx, &emergency).await?
+        {
             continue;
         }
-        // What was never begun needs no review.
-        let Some(begun) = ctx.audit.begun(&emergency.plan).await? else {
+        // What it began is perhaps not sent, and its end will say so.
+        if past.is_under_way(
+            emergency.namespace.as_deref().unwrap_or_default(),
+            &emergency.name,
+        ) {
+            waits = true;
+            continue;
+        }
+        let Some((draft, message)) = last_word(ctx, &emergency).await? else {
+            known.close(&emergency.plan);
             continue;
         };
-        let mut draft = Draft::new(
-            EventType::Approval,
-            begun.actor,
-            REMOVED_UNREVIEWED,
-            Outcome::Denied,
-            reason::REVIEW_OVERDUE,
-        );
-        draft.ids = begun.ids;
-        draft.ids.step_id = None;
-        draft.risk = begun.risk;
-        draft.payload = json!({"removed": true, "unseen": true});
         let plan = ObjectReference {
             api_version: Some(format!("{}/{}", kubechat_crds::GROUP, kubechat_crds::VERSION)),
             kind: Some("CommandPlan".to_owned()),
             namespace: Some(emergency.namespace.unwrap_or_else(|| ctx.namespace.clone())),
-            name: Some(emergency.name.clone()),
+            name: Some(emergency.name),
             uid: Some(emergency.plan.clone()),
             ..ObjectReference::default()
         };
-        unreviewed(ctx, plan, review::unreviewable(&emergency.name), draft).await?;
-        told.insert(emergency.plan);
+        unreviewed(ctx, plan, message, draft).await?;
+        known.tell(&emergency.plan);
     }
-    Ok(told)
+    Ok(waits)
+}
+
+/// What is to be told of an emergency whose plan is gone; `None` of one that was never begun, which needs no review.
+async fn last_word(ctx: &Context, emergency: &Emergency) -> Result<Option<(Draft, String)>, Error> {
+    let (who, ids, risk, message) = match ctx.audit.begun(&emergency.plan).await {
+        Ok(Some(begun)) => (
+            begun.actor,
+            begun.ids,
+            begun.risk,
+            review::unreviewable(&emergency.name),
+        ),
+        Ok(None) => return Ok(None),
+        // Something of its execution is on record, and not to be read: so it counts as begun.
+        Err(Error::Audit(kubechat_audit::Error::Integrity { .. })) => (
+            Actor::named("(unreadable)"),
+            emergency.ids.clone(),
+            None,
+            review::unreadable(&emergency.name),
+        ),
+        Err(error) => return Err(error),
+    };
+    let mut draft = Draft::new(
+        EventType::Approval,
+        who,
+        REMOVED_UNREVIEWED,
+        Outcome::Denied,
+        reason::REVIEW_OVERDUE,
+    );
+    draft.ids = ids;
+    draft.ids.step_id = None;
+    draft.risk = risk;
+    draft.payload = json!({"removed": true, "unseen": true});
+    Ok(Some((draft, message)))
 }
 
 /// Whether the API server has the plan, also where the cache leaves it out because it cannot be read.

@@ -3,11 +3,20 @@ use kubechat_crds::{ChatRequest, PlanPhase};
 
 use super::super::chat_request;
 use super::*;
+use crate::failpoint::Point;
 use crate::testing::plans::{Verb, plan_path, turn_path};
-use crate::testing::process::{Fuse, Process, World};
+use crate::testing::process::{Fuse, Process, Ran, Suspended, World};
 use crate::testing::server::Fate;
 
 const PLANS: &str = "/apis/kubechat.io/v1beta1/namespaces/demo/commandplans";
+
+/// What a leader that has just begun tells of what happened before.
+async fn looks(process: &Process) -> Emergencies {
+    let mut known = Emergencies::default();
+    let waits = meanwhile(&process.ctx, &process.ctx.past, &mut known, Trusted::Cache).await;
+    assert!(!waits.unwrap());
+    known
+}
 
 /// A finished turn whose life is over, and its plan, which was executed by break-glass.
 async fn executed_in_an_emergency() -> (World, Process, String) {
@@ -136,21 +145,21 @@ async fn an_emergency_that_is_removed_while_nobody_leads_is_told_once_by_the_nex
     world.server.remove(&plan_path());
     approved_by_break_glass(&process, &stored).await;
     // It is there: in the cache, or where that leaves it out because it cannot be read.
-    assert!(meanwhile(&process.ctx, Trusted::Cache).await.unwrap().is_empty());
+    let uid = stored.uid().unwrap();
+    assert!(!looks(&process).await.was_told(&uid));
     drop(process);
     world.server.edit(&path, |o| o["spec"]["steps"] = json!(7));
     let blind = world.server.remove(&path).unwrap();
     let process = world.start(Fuse::long()).await;
     assert!(process.ctx.stores.plans.state().is_empty());
     world.server.put(&path, blind);
-    assert!(meanwhile(&process.ctx, Trusted::Cache).await.unwrap().is_empty());
+    assert!(!looks(&process).await.was_told(&uid));
     // Another one of its name is not it.
     world
         .server
         .edit(&path, |o| o["metadata"]["uid"] = "another".into());
-    let told = meanwhile(&process.ctx, Trusted::Cache).await.unwrap();
-    assert_eq!(told, [stored.uid().unwrap()].into());
-    assert!(meanwhile(&process.ctx, Trusted::Cache).await.unwrap().is_empty());
+    assert!(looks(&process).await.was_told(&uid));
+    assert!(!looks(&process).await.was_told(&uid));
     drop(process);
     let entries = world.entries().await;
     let told: Vec<_> = entries.iter().filter(|e| e.reason == "ReviewOverdue").collect();
@@ -174,7 +183,59 @@ async fn an_emergency_that_was_never_begun_or_was_told_already_is_not_told_by_th
     approved_by_break_glass(&process, &stored).await;
     drop(process);
     let process = world.start(Fuse::long()).await;
-    assert!(meanwhile(&process.ctx, Trusted::Cache).await.unwrap().is_empty());
+    let known = looks(&process).await;
+    assert!(!known.was_told("never-begun") && known.open().is_empty());
+}
+
+#[tokio::test]
+async fn one_damaged_entry_of_a_decision_silences_no_other_emergency() {
+    let (mut world, process, path) = executed_in_an_emergency().await;
+    let mut stored: CommandPlan = serde_json::from_value(world.server.remove(&path).unwrap()).unwrap();
+    world.server.remove(&plan_path());
+    for name in ["first", "second", "third"] {
+        stored.metadata.uid = Some(name.into());
+        on_record(&process, &stored).await;
+    }
+    let entries = process.ctx.audit.page(None).await.unwrap().entries;
+    let second = |e: &&kubechat_audit::Entry| {
+        e.event_type == EventType::Approval && e.ids.plan_uid.as_deref() == Some("second")
+    };
+    process
+        .store
+        .damage_entry(entries.iter().find(second).unwrap().seq);
+    let (leaving, waiting) = begin(&process.ctx.audit).await.unwrap();
+    drop(leaving);
+    waiting.tell(Arc::clone(&process.ctx)).await;
+    // Once among the entries of the hour, once among the decisions.
+    assert_eq!(process.ctx.metrics.audit_unreadable.get(), 2);
+    drop(process);
+    assert_eq!(recorded(&mut world).await, ["first", "third"]);
+}
+
+#[tokio::test]
+async fn an_emergency_whose_execution_cannot_be_read_counts_as_begun_and_it_is_said_why() {
+    let (mut world, process, path) = executed_in_an_emergency().await;
+    let mut stored: CommandPlan = serde_json::from_value(world.server.remove(&path).unwrap()).unwrap();
+    world.server.remove(&plan_path());
+    for name in ["first", "second"] {
+        stored.metadata.uid = Some(name.into());
+        on_record(&process, &stored).await;
+    }
+    let entries = process.ctx.audit.page(None).await.unwrap().entries;
+    let first = |e: &&kubechat_audit::Entry| {
+        e.outcome == Outcome::Intent && e.ids.plan_uid.as_deref() == Some("first")
+    };
+    process
+        .store
+        .damage_entry(entries.iter().find(first).unwrap().seq);
+    looks(&process).await;
+    drop(process);
+    assert_eq!(recorded(&mut world).await, ["first", "second"]);
+    let entries = world.entries().await;
+    let told: Vec<_> = entries.iter().filter(|e| e.reason == "ReviewOverdue").collect();
+    assert!(told[0].message.contains("cannot be read") && told[0].message.contains("audit verify"));
+    assert!(told[1].message.contains("was executed by break-glass"));
+    assert_eq!(told[0].ids.plan, told[1].ids.plan);
 }
 
 #[tokio::test]
@@ -327,4 +388,83 @@ async fn an_emergency_whose_plan_could_not_be_read_is_found_in_the_log_when_it_i
     let mut expected = vec!["first".to_owned(), stored.uid().unwrap()];
     expected.sort();
     assert_eq!(recorded(&mut world).await, expected);
+}
+
+/// A plan that is approved by break-glass, and a process that hangs after the intent of its first step.
+async fn begun_in_an_emergency() -> (World, Process, Suspended, CommandPlan) {
+    let mut world = World::new();
+    world.propose(&[Verb::Label]).await;
+    let seen = world.plan();
+    let process = world.start(Fuse::at(Point::AfterIntent)).await;
+    approved_by_break_glass(&process, &seen).await;
+    let Ran::Stopped(stopped) = process.reconcile(world.plan()).await else {
+        panic!("not passed");
+    };
+    (world, process, stopped, seen)
+}
+
+#[tokio::test]
+async fn a_plan_that_is_removed_before_anything_was_sent_is_never_told_as_an_emergency_that_nobody_reviewed()
+{
+    let (mut world, process, stopped, seen) = begun_in_an_emergency().await;
+    let past = Arc::clone(&process.ctx.past);
+    let mut known = Emergencies::default();
+    let look = async |known: &mut Emergencies| {
+        meanwhile(&process.ctx, &past, known, Trusted::Nothing)
+            .await
+            .unwrap()
+    };
+    assert!(
+        past.note(&seen, Timestamp::now()),
+        "it is begun as far as is known"
+    );
+    world.server.remove(&plan_path());
+    // The intent is on record, and its end is not: it is waited for.
+    assert!(look(&mut known).await);
+    assert_eq!(known.open().len(), 1);
+    stopped.resume().await.unwrap();
+    tokio::time::timeout(Duration::from_secs(5), past.one_ended())
+        .await
+        .unwrap();
+    assert!(!look(&mut known).await);
+    assert!(known.open().is_empty());
+    drop(process);
+    assert!(recorded(&mut world).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_plan_that_is_removed_after_something_was_sent_is_told_when_that_is_known() {
+    let (mut world, process, stopped, seen) = begun_in_an_emergency().await;
+    let (leaving, waiting) = waiting_over(&process);
+    let telling = tokio::spawn(waiting.tell(Arc::clone(&process.ctx)));
+    // The report on its way cannot say that the plan is gone.
+    world.server.fates(|asked| {
+        let report = asked.method == http::Method::PATCH && asked.path.ends_with("/status");
+        if report {
+            Fate::Refused(500)
+        } else {
+            Fate::Answered
+        }
+    });
+    world.server.remove(&plan_path());
+    leaving.plan(&seen);
+    let _ = stopped.resume().await;
+    told(&process, 1).await;
+    drop(leaving);
+    telling.await.unwrap();
+    drop(process);
+    assert_eq!(recorded(&mut world).await, [seen.uid().unwrap()]);
+}
+
+/// The two ends over what this process has in mind.
+fn waiting_over(process: &Process) -> (Leaving, Waiting) {
+    let (queue, waiting) = mpsc::channel(MAX_WAITING);
+    let (past, missed) = (Arc::clone(&process.ctx.past), Arc::<AtomicBool>::default());
+    let waiting = Waiting {
+        queue: waiting,
+        missed: Arc::clone(&missed),
+        past: Arc::clone(&past),
+        unread: 0,
+    };
+    (Leaving { queue, missed, past }, waiting)
 }

@@ -64,6 +64,7 @@ pub async fn advance(
 ) -> Result<Option<(Progress, CommandPlan)>, Error> {
     ctx.leadership.check()?;
     ctx.audit.head().await?;
+    let _under_way = ctx.past.under_way(namespace, name);
     let fresh = gather::fresh(ctx, name, namespace).await?;
     // The cache that brought us here may be older than the end of the plan.
     let ended = fresh

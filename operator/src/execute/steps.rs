@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::brakes::Brakes;
 use super::send::{self, Known, Sent};
 use super::{Progress, Run, ending, gather, mark};
-use crate::audit::about_plan;
+use crate::audit::{TARGETS_TOTAL, about_plan};
 use crate::cluster::client::call;
 use crate::compile::blast;
 use crate::controllers::status::{self, Written};
@@ -24,6 +24,9 @@ use kubechat_core::lifecycle::command_plan::{Ending, Verdict, decide};
 
 /// How old what was read may be when the first step is sent.
 const FRESH_FOR: jiff::SignedDuration = jiff::SignedDuration::from_secs(1);
+
+/// Targets of a step that its entry in the log names; it counts them all.
+const MAX_LISTED: usize = 100;
 
 /// Sends what has not been sent.
 pub(super) async fn run(run: &mut Run<'_>) -> Result<Progress, Error> {
@@ -370,7 +373,8 @@ fn intent(run: &Run<'_>, step: &Step, index: usize) -> kubechat_audit::Draft {
         "step": step.id,
         "index": index,
         "stepId": plans::step_id(plan.metadata.uid.as_deref().unwrap_or_default(), index, step),
-        "targets": step.targets.iter().map(|t| json!({"kind": t.kind, "namespace": t.namespace, "name": t.name, "uid": t.uid})).take(100).collect::<Vec<_>>(),
+        "targets": step.targets.iter().map(|t| json!({"kind": t.kind, "namespace": t.namespace, "name": t.name, "uid": t.uid})).take(MAX_LISTED).collect::<Vec<_>>(),
+        TARGETS_TOTAL: step.targets.len(),
         "approvals": decisions,
     });
     draft

@@ -25,19 +25,14 @@ pub(super) async fn within_a_day(audit: &Audit, now: Timestamp) -> Result<BTreeM
         .await?;
     let mut calls = 0;
     loop {
-        let page = match audit.of_type(EventType::Outbound, next).await {
-            Ok(page) => page,
-            Err(error @ Error::Audit(kubechat_audit::Error::Integrity { .. })) => {
-                tracing::error!(%error, "of the last day's calls of models not all count for the budgets");
-                return Ok(all);
-            }
-            Err(error) => return Err(error),
-        };
-        let Some(last) = page.last() else {
-            return Ok(all);
-        };
-        next = last.seq + 1;
-        for entry in page.iter().filter(|entry| is_a_turns(entry)) {
+        let page = audit.of_type(EventType::Outbound, next).await?;
+        if page.unread > 0 {
+            let many = page.unread;
+            tracing::error!(
+                "{many} entries of the audit log cannot be read: of the last day's calls of models not all may count for the budgets"
+            );
+        }
+        for entry in page.entries.iter().filter(|entry| is_a_turns(entry)) {
             calls += 1;
             if calls > MAX_CALLS {
                 tracing::error!(
@@ -51,6 +46,10 @@ pub(super) async fn within_a_day(audit: &Audit, now: Timestamp) -> Result<BTreeM
                 Err(error) => return Err(error),
             };
             count(&mut all, entry, &payload);
+        }
+        next = page.next;
+        if !page.more {
+            return Ok(all);
         }
     }
 }
@@ -136,5 +135,25 @@ mod tests {
         );
         let later = now.saturating_add(DAY + SignedDuration::from_secs(5)).unwrap();
         assert!(within_a_day(audit, later).await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_call_that_cannot_be_read_takes_no_other_one_out_of_the_budgets() {
+        let mut world = World::new();
+        let process = world.start(Fuse::long()).await;
+        let audit = &process.ctx.audit;
+        for tokens in [10, 20, 40] {
+            audit.record(call("alice", "small", tokens)).await.unwrap();
+        }
+        process.store.damage_entry(2);
+        let now = Timestamp::now();
+        let limits = Limits {
+            calls_a_minute: None,
+            tokens_a_day: Some(50),
+        };
+        let second = u64::try_from(now.as_second()).unwrap();
+        let mut used = within_a_day(audit, now).await.unwrap();
+        let small = used.get_mut("small").unwrap();
+        assert_eq!(small.call("alice", limits, second), Err(Over::Tokens(52, 50)));
     }
 }

@@ -54,6 +54,15 @@ pub fn unreviewable(name: &str) -> String {
     )
 }
 
+/// What is told of a plan that was approved by break-glass and is gone without a review, where the log does not show whether
+/// it was executed.
+#[must_use]
+pub fn unreadable(name: &str) -> String {
+    format!(
+        "plan {name} was approved by break-glass and removed before its review, so nobody can give it any more. Whether it was executed cannot be read in the audit log, which is damaged: find what was changed with kubechat audit verify. Who removed it stands in the API server's own audit log"
+    )
+}
+
 /// Judges a decision Review on a plan.
 ///
 /// # Errors

@@ -323,7 +323,9 @@ fn interpretation(request: &ChatRequest, compiled: &Compiled, began: Timestamp) 
 fn over_hourly_limit(turn: &Turn<'_>) -> Option<String> {
     let limit = turn.policies.as_ref().ok()?.changes_per_user_per_hour()?;
     let recent = turn.ctx.plans_within_the_hour(&turn.acting.username, turn.now);
-    let all = recent.iter().map(|past| past.sum().plans);
+    // One that waited for longer and was begun within the hour was not had in it.
+    let new = recent.iter().filter(|past| past.is_new(turn.now));
+    let all = new.map(|past| past.sum().plans);
     let count = i32::try_from(all.fold(0, usize::saturating_add)).unwrap_or(i32::MAX);
     (count >= limit).then(|| {
         format!(

@@ -122,6 +122,13 @@ pub(super) fn draft_one(asked: &Asked<'_>) -> Result<Draft, Refusal> {
     }
 }
 
+/// Whether steps of the action of this name remove their targets. An action that is not known removes.
+#[must_use]
+pub fn removes(action: &str) -> bool {
+    let known = Action::ALL.iter().find(|known| known.as_str() == action);
+    known.is_none_or(|known| matches!(known, Action::Delete | Action::Evict))
+}
+
 /// The step as a kubectl line, for people. Nothing ever runs it.
 #[must_use]
 pub fn command(step: &Step) -> String {
