@@ -265,7 +265,9 @@ async fn work(
         .strip_prefix("Understood: ")
         .map_or_else(|| read.understood.clone(), str::to_owned);
     match read.interpretation {
-        Interpretation::NeedsInput { message, candidates } => Err(Stop::needs_input(message, candidates)),
+        Interpretation::NeedsInput {
+            message, candidates, ..
+        } => Err(Stop::needs_input(message, candidates)),
         Interpretation::Chat { text: words } => Ok(Outcome::Answer(text(&words))),
         Interpretation::UndoPrevious => match &history.plan {
             Ok(plan) => rollback::plan(turn, plan).await,

@@ -131,6 +131,8 @@ impl<'a> Parser<'a> {
         filled.map_err(|ask| {
             if frame.verb == Verb::Run {
                 guard::no_commands()
+            } else if frame.is_read() {
+                ask.about_a_read(&frame.word)
             } else {
                 ask
             }

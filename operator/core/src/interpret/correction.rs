@@ -68,6 +68,12 @@ impl<'a> Parser<'a> {
             return Err(Ask::new("I cannot tell what that corrects; say the whole request again").firm());
         }
         self.replace(&mut frame, paused)?;
+        // "no, ditch it": that was no name.
+        if frame.last != Slot::None
+            && matches!(self.key(0), "it" | "that" | "them" | "this" | "those" | "alone")
+        {
+            return Err(Ask::new("I cannot tell what that corrects; say the whole request again").firm());
+        }
         self.eat_phrase(&["instead", "then"]);
         // "scale web, I mean api, to 4": the request goes on.
         let (from, places) = (self.pos, frame.namespaces.len());

@@ -3,11 +3,13 @@
 //!
 //! The grammar already takes no sentence with a word it does not know; this module says why, in the person's terms.
 
+use super::lexicon::Lexicon;
 use super::parser::Parser;
 use super::tables::{ABOUT_ME, CONDITIONS, EXEC, NEGATIONS, PLEASANTRIES, SCHEDULES, TOPICS};
 use super::token::Token;
 use super::vocab::{self, Form};
-use super::{Ask, Interpretation, names};
+use super::within::MOST_WORDS;
+use super::{Ask, Interpretation, hedges, names};
 
 /// Words that open a request for an action this version does not have: phrases, its name, the closest actions.
 #[rustfmt::skip]
@@ -121,7 +123,7 @@ pub(super) fn unsupported_word(word: &str) -> Option<Ask> {
     Some(not_in_this_version(row.1, row.2))
 }
 
-fn is_read_verb(verb: vocab::Verb) -> bool {
+pub(super) fn is_read_verb(verb: vocab::Verb) -> bool {
     super::frame::Frame::new(verb, "", 0).is_read()
 }
 
@@ -154,13 +156,14 @@ pub(super) fn unknown_verb(word: &str) -> Ask {
         .map(str::to_owned)
         .to_vec(),
     )
+    .without_words()
 }
 
-fn any(tokens: &[Token], words: &[&str]) -> bool {
+pub(super) fn any(tokens: &[Token], words: &[&str]) -> bool {
     tokens.iter().any(|t| words.contains(&t.key.as_str()))
 }
 
-fn has_phrase(tokens: &[Token], phrases: &[&str]) -> bool {
+pub(super) fn has_phrase(tokens: &[Token], phrases: &[&str]) -> bool {
     (0..tokens.len())
         .any(|at| vocab::phrase_len(phrases, |i| tokens.get(at + i).map_or("", |t| t.key.as_str())).is_some())
 }
@@ -254,23 +257,35 @@ pub(super) fn chat() -> Interpretation {
     }
 }
 
-/// Says why a prompt that did not parse is not acted on, in terms of what the person said.
-pub(super) fn refine(tokens: &[Token], ask: Ask) -> Interpretation {
-    if ask.final_word {
-        return ask.into_interpretation();
+/// "kubectl delete pod web unless it is busy": that is no list of names.
+pub(super) fn only_arguments(words: &[String]) -> Result<(), Ask> {
+    let restricts =
+        |word: &&String| CONDITIONS.contains(&word.as_str()) || NEGATIONS.contains(&word.as_str());
+    match words.iter().skip(2).find(restricts).filter(|_| words.len() > 3) {
+        None => Ok(()),
+        Some(word) => Err(Ask::new(format!(
+            "{} is no argument of kubectl; nothing was done. Paste the line alone",
+            names::shown(word)
+        ))),
     }
-    refused(tokens).map_or_else(|| ask.into_interpretation(), told)
 }
 
-fn told(text: &str) -> Interpretation {
-    Ask::new(text).into_interpretation()
+/// Says why a prompt that did not parse is not acted on, in terms of what the person said.
+pub(super) fn refine(tokens: &[Token], lexicon: &Lexicon, ask: Ask) -> Ask {
+    if ask.final_word {
+        return ask;
+    }
+    refused(tokens, lexicon).map_or(ask, Ask::new)
 }
 
 /// Why a change that is put like this is not even tried to be understood: a condition, an exception, a later time.
-pub(super) fn refused(tokens: &[Token]) -> Option<&'static str> {
+fn refused(tokens: &[Token], lexicon: &Lexicon) -> Option<&'static str> {
     let changes = (0..tokens.len()).any(|at| {
-        let verb = vocab::verb_at(Form::Base, |i| tokens.get(at + i).map_or("", |t| t.key.as_str()));
+        let mut here = Parser::new(tokens, lexicon);
+        here.pos = at;
+        let verb = here.verb_here(0, Form::Base);
         verb.is_some_and(|(verb, _)| !is_read_verb(verb))
+            || at < MOST_WORDS && here.form_here().is_some_and(|(action, _)| !action.is_read())
     });
     if changes && any(tokens, CONDITIONS) {
         return Some(
@@ -282,13 +297,7 @@ pub(super) fn refused(tokens: &[Token]) -> Option<&'static str> {
             "Nothing is done: the request says what not to do, or makes an exception. Say only what to do",
         );
     }
-    let clock = |t: &Token| {
-        t.key
-            .strip_suffix("pm")
-            .or_else(|| t.key.strip_suffix("am"))
-            .is_some_and(|n| n.parse::<u8>().is_ok())
-    };
-    if changes && (any(tokens, SCHEDULES) || tokens.iter().any(clock)) {
+    if changes && (any(tokens, SCHEDULES) || tokens.iter().any(hedges::is_clock)) {
         return Some("Changes are planned now, not at a later time; nothing was done. Leave the time out");
     }
     None

@@ -159,7 +159,7 @@ fn command(args: &[String], lexicon: &Lexicon) -> Result<Vec<Draft>, Ask> {
         }
         parsed.flags.push((name, flag));
     }
-    dispatch(&parsed, lexicon)
+    guard::only_arguments(&parsed.words).and_then(|()| dispatch(&parsed, lexicon))
 }
 
 fn dispatch(command: &Command, lexicon: &Lexicon) -> Result<Vec<Draft>, Ask> {

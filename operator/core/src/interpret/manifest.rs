@@ -126,8 +126,23 @@ fn split(prompt: &str) -> Option<Parts<'_>> {
         }
         parts.words.push(line);
     }
+    let fenced = parts
+        .body
+        .first()
+        .is_some_and(|line| line.trim_start().starts_with("```"));
     let mut over = false;
     for line in rest {
+        // "``` no, wait": what is said behind the end is said.
+        let behind = line
+            .trim_start()
+            .strip_prefix("```")
+            .filter(|words| !words.trim().is_empty());
+        if let Some(words) = behind.filter(|_| fenced && !over) {
+            parts.words.push(words);
+            parts.body.push("```");
+            over = true;
+            continue;
+        }
         if over && !begins(line) {
             parts.words.push(line);
             continue;

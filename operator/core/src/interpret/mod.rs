@@ -10,6 +10,7 @@
 //! operator for turns of the Rules provider and wherever another provider falls back to rules.
 
 mod amounts;
+mod ask;
 mod attributes;
 mod changes;
 mod clause;
@@ -26,6 +27,7 @@ mod form_pieces;
 mod forms;
 mod frame;
 mod guard;
+mod hedges;
 mod images;
 mod kinds;
 mod kubectl;
@@ -51,13 +53,16 @@ mod tables;
 mod token;
 mod typo;
 mod vocab;
+mod within;
 mod words;
 
 use kubechat_crds::intent::{Action, Intent, IntentParams, IntentTarget, Span};
 
+pub use ask::Why;
 pub use lexicon::{KindInfo, Lexicon};
 pub use session::{Earlier, MEMORY};
 
+use ask::Ask;
 use clause::Mood;
 use parser::Parser;
 pub(crate) use question_pieces::is_right;
@@ -79,27 +84,14 @@ pub fn hides_text(prompt: &str) -> bool {
     prompt.chars().any(token::is_deceptive)
 }
 
-/// Whether the rules refuse a sentence by what it says, and not because they lack the words for it: pasted kubectl lines and
-/// manifests, an image that is looked for, conditions, exceptions, later times, values of Secrets, commands, and text that its
-/// reader cannot see.
+/// Whether a prompt holds lines that were pasted and say what they say: kubectl commands, a manifest.
 #[must_use]
-pub fn refuses(prompt: &str) -> bool {
-    if prompt.len() > MAX_PROMPT_BYTES {
-        return true;
-    }
-    let cleaned = token::clean(prompt);
-    let text = cleaned.text.replace("\\\n", "  ");
-    let tokens = token::tokens(&text, 0);
-    cleaned.control.is_some()
-        || cleaned.dropped > 0
+pub fn is_pasted(prompt: &str) -> bool {
+    let text = token::clean(prompt).text.replace("\\\n", "  ");
+    manifest::holds_one(prompt)
         || parts(&text)
             .iter()
             .any(|part| matches!(part, Part::Kubectl { .. }))
-        || manifest::holds_one(prompt)
-        || lookups::misplaced(&tokens, &Lexicon::builtin()).is_some()
-        || guard::screen(&tokens).is_err()
-        || guard::forbids(&tokens)
-        || guard::refused(&tokens).is_some()
 }
 
 /// Intents as one sentence, whoever understood them.
@@ -128,6 +120,8 @@ pub enum Interpretation {
         message: String,
         /// Sentences or names to choose from.
         candidates: Vec<String>,
+        /// Why it is asked.
+        why: Why,
     },
     /// No request: a short text on what KubeChat can do.
     Chat {
@@ -147,45 +141,6 @@ pub struct Understood {
     pub interpretation: Interpretation,
     /// One sentence: what was understood, with corrected typing errors and ignored characters.
     pub understood: String,
-}
-
-/// Why a prompt is not acted on.
-#[derive(Clone, Debug)]
-struct Ask {
-    message: String,
-    candidates: Vec<String>,
-    /// The message needs no better explanation than itself.
-    final_word: bool,
-}
-
-impl Ask {
-    fn new(message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            candidates: Vec::new(),
-            final_word: false,
-        }
-    }
-
-    fn with(message: impl Into<String>, candidates: Vec<String>) -> Self {
-        Self {
-            message: message.into(),
-            candidates,
-            final_word: false,
-        }
-    }
-
-    const fn firm(mut self) -> Self {
-        self.final_word = true;
-        self
-    }
-
-    fn into_interpretation(self) -> Interpretation {
-        Interpretation::NeedsInput {
-            message: self.message,
-            candidates: self.candidates,
-        }
-    }
 }
 
 /// An intent without its place in the prompt.
@@ -262,6 +217,8 @@ fn read(
         return ask.into_interpretation();
     }
     let mut turn = Turn::new(cleaned, ctx, typos);
+    // Pasted lines and text that nobody sees are nobody's to read in another way.
+    let plain = cleaned.dropped == 0 && !is_pasted(prompt);
     for part in parts(&text) {
         let done = match part {
             Part::Kubectl { args, start, end } => turn.kubectl(args, start, end),
@@ -276,7 +233,7 @@ fn read(
         };
         if let Err(answer) = done {
             turn.typos.clear();
-            return answer;
+            return if plain { answer } else { answer.on_purpose() };
         }
     }
     turn.finish()
@@ -373,7 +330,10 @@ impl Turn<'_, '_> {
         self.clauses(tokens)
             .map_err(|ask| match guard::small_talk(tokens) {
                 Some(chat) if self.scope.turn.is_empty() => chat,
-                Some(_) | None => guard::refine(tokens, ask),
+                Some(_) | None => {
+                    let ask = guard::refine(tokens, self.scope.lexicon, ask);
+                    within::weigh(ask, tokens, &self.scope).into_interpretation()
+                }
             })
     }
 
@@ -394,7 +354,7 @@ impl Turn<'_, '_> {
         let found = parser.sentences()?;
         let typos = std::mem::take(&mut parser.typos);
         if found.frames.is_empty() {
-            return Err(Ask::new("There is no request in that"));
+            return Err(Ask::new("There is no request in that").without_words());
         }
         if self.mood.is_some_and(|m| m != found.mood) {
             return Err(Ask::new(
@@ -424,7 +384,9 @@ impl Turn<'_, '_> {
             };
             let drafts = match change {
                 changes::Change::Drafts(drafts) => drafts,
-                changes::Change::Read => reads::build(frame, &self.scope)?,
+                changes::Change::Read => {
+                    reads::build(frame, &self.scope).map_err(|ask| ask.about_a_read(&frame.word))?
+                }
                 changes::Change::Undo => {
                     self.undo = true;
                     Vec::new()

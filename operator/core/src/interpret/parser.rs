@@ -210,5 +210,6 @@ impl<'a> Parser<'a> {
             "I do not understand {} here",
             names::shown(&words.join(" "))
         ))
+        .without_words()
     }
 }

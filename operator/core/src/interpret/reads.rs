@@ -137,9 +137,9 @@ fn read(frame: &Frame<'_>, action: Action, mut target: IntentTarget) -> Result<D
         || frame.force
         || frame.has(Noun::Restart)
     {
-        return Err(Ask::new(
-            "A question cannot hold a change; say what to change in words of its own",
-        ));
+        return Err(
+            Ask::new("A question cannot hold a change; say what to change in words of its own").firm(),
+        );
     }
     let states = frame.targets.iter().any(|np| np.state.is_some());
     if states && !matches!(action, Action::List | Action::Count)

@@ -249,7 +249,10 @@ pub(super) const CORRECTIONS: &[&str] = &[
 /// The request is taken back.
 #[rustfmt::skip]
 pub(super) const TAKEN_BACK: &[&str] = &[
-    "don't", "do not", "dont", "cancel that", "forget it", "never mind", "nevermind", "cancel", "stop",
+    "don't", "do not", "dont", "cancel that", "forget it", "never mind", "nevermind", "cancel", "stop", "leave",
+    "leave it", "leave that", "leave them", "keep it", "keep that", "keep them", "skip it", "skip that", "skip",
+    "drop it", "drop that", "let it be", "rather not", "better not", "not", "hold on", "hold off", "abort",
+    "forget that", "forget about it", "nothing", "on second thought no",
 ];
 
 /// Words that mean a shell, a file or a tunnel into a container.

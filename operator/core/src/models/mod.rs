@@ -13,27 +13,43 @@ pub mod grounded;
 pub mod probe;
 pub mod queue;
 
-use kubechat_crds::intent::Intent;
+use kubechat_crds::intent::{Action, Intent};
 use sha2::{Digest, Sha256};
 
-use crate::interpret::{self, Interpretation};
+use crate::interpret::{self, Interpretation, Why};
 
 /// Whether the built-in rules keep a sentence for themselves, whichever provider it names: a change that they understand, what
-/// they refuse by what it says ([`interpret::refuses`]), what only asks what a change would do, what takes back, and what is no
-/// request. A model has no words for some of these, and might make another request of all of them.
+/// they ask or refuse on purpose ([`Why::OnPurpose`]), what only asks what a change would do, what takes back, what is no
+/// request, what was pasted ([`interpret::is_pasted`]), and text that its reader cannot see. A model might make another request
+/// of all of them.
 #[must_use]
 pub fn is_for_the_rules(prompt: &str, read: &Interpretation) -> bool {
-    match read {
-        Interpretation::WhatIf(_) | Interpretation::UndoPrevious | Interpretation::Chat { .. } => true,
-        Interpretation::Intents(intents) => intents.iter().any(|intent| !intent.action.is_read()),
-        Interpretation::NeedsInput { .. } => interpret::refuses(prompt),
-    }
+    interpret::hides_text(prompt)
+        || interpret::is_pasted(prompt)
+        || match read {
+            Interpretation::WhatIf(_) | Interpretation::UndoPrevious | Interpretation::Chat { .. } => true,
+            // Whether a change is allowed is asked of a change.
+            Interpretation::Intents(intents) => intents
+                .iter()
+                .any(|intent| !intent.action.is_read() || intent.action == Action::CanI),
+            Interpretation::NeedsInput { why, .. } => match why {
+                Why::OnPurpose => true,
+                Why::NoWords | Why::OnlyReads => false,
+            },
+        }
 }
 
-/// Whether a model made a change of what the built-in rules understand as a question.
+/// Whether a model made a change of what the built-in rules understand as a question, or of what asks, forbids or makes
+/// conditions in words that they do not know.
 #[must_use]
 pub fn changes_a_question(read: &Interpretation, answer: &[Intent]) -> bool {
-    matches!(read, Interpretation::Intents(_)) && answer.iter().any(|intent| !intent.action.is_read())
+    let only_reads = match read {
+        Interpretation::Intents(_) => true,
+        Interpretation::NeedsInput { why, .. } => *why != Why::NoWords,
+        // Nobody else is asked of these.
+        Interpretation::WhatIf(_) | Interpretation::UndoPrevious | Interpretation::Chat { .. } => true,
+    };
+    only_reads && answer.iter().any(|intent| !intent.action.is_read())
 }
 
 /// The key of a cached answer: the same provider in the same state, model and words as they leave (redacted, with tokens).
