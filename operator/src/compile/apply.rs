@@ -107,3 +107,7 @@ async fn given(turn: &Turn<'_>, after: &Value, namespace: Option<&str>) -> Resul
     };
     Ok(apply::given(after, found.as_ref()))
 }
+
+#[cfg(test)]
+#[path = "apply_tests.rs"]
+mod tests;

@@ -33,6 +33,28 @@ fn ended(plan: &CommandPlan) -> (PlanPhase, String, String) {
 }
 
 #[tokio::test]
+async fn an_apply_that_would_change_a_field_besides_those_of_the_plan_is_stale() {
+    for more in [false, true] {
+        let mut world = World::new();
+        world.propose(&[Verb::ApplyAgain]).await;
+        // The plan says another field than the one that an apply of its manifest changes.
+        world.rewrite(true, |plan| {
+            if more {
+                plan.steps[0].diff[0].path = "/data/other".into();
+            }
+        });
+        let (phase, reason, message) = ended(&executed(&mut world).await);
+        if more {
+            assert_eq!((phase, reason.as_str()), (PlanPhase::Stale, "Stale"), "{message}");
+            assert!(message.contains("/data/a too"), "{message}");
+            assert!(world.server.written().is_empty());
+        } else {
+            assert_eq!(phase, PlanPhase::Succeeded, "{message}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_plan_that_is_not_what_it_says_it_is_is_never_executed() {
     type Forgery = fn(&mut CommandPlanSpec);
     // Whoever forges it: the digest is that of the new content where `digested`, and two people approved that.

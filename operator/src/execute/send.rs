@@ -175,7 +175,7 @@ impl<'a> Sender<'a> {
                 Err(not_ready) => return Ok(Err(not_ready)),
             };
             let error = match try_out(&self.client, self.step, &mut write).await {
-                Ok(()) => return Ok(Ok(write)),
+                Ok(after) => return Ok(self.as_approved(write, &after)),
                 Err(error) => error,
             };
             match error
@@ -198,6 +198,21 @@ impl<'a> Sender<'a> {
             }
         }
         Ok(Err(NotReady::Changed(conflict)))
+    }
+
+    /// An apply changes no field that the plan does not name. Of a target that an earlier step changes the plan could not know.
+    fn as_approved(&self, write: Write<'a>, after: &Value) -> Result<Write<'a>, NotReady> {
+        let applies = self.step.action == Action::Apply && self.step.effect == Effect::Update;
+        if !applies || self.touched.contains(&key(write.target)) {
+            return Ok(write);
+        }
+        match apply::unsaid(self.step, &write.before, after) {
+            None => Ok(write),
+            Some(path) => Err(NotReady::Changed(format!(
+                "{}: an apply of the manifest would now change {path} too, which the plan does not say",
+                label(write.target)
+            ))),
+        }
     }
 
     async fn build(&self, target: &'a Target) -> Result<Result<Write<'a>, NotReady>, Error> {
@@ -245,6 +260,7 @@ impl<'a> Sender<'a> {
                 version,
                 force: false,
                 was: standing(self.step.effect, target, fresh.as_ref()).line,
+                before: fresh.unwrap_or(Value::Null),
             }),
             Err(message) => Err(refused(reason::INVALID, message)),
         })

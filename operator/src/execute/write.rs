@@ -17,6 +17,8 @@ pub(super) struct Write<'a> {
     /// Patch or manifest; `Null` for a delete.
     pub(super) body: Value,
     pub(super) version: Option<String>,
+    /// The object that is changed, as it was read for this write; `Null` where there is none.
+    pub(super) before: Value,
     /// An apply of fields that KubeChat itself wrote by other means, as its dry-run showed.
     pub(super) force: bool,
     /// How the target stood when it was read last.
@@ -41,15 +43,21 @@ pub(super) fn marked(manifest: &str, step_id: &str) -> Result<Value, String> {
     Ok(manifest)
 }
 
-/// The dry-run of one write. What it shows of an apply stays true for the version of the object that the write is bound to.
-pub(super) async fn try_out(client: &ClientDebug, step: &Step, write: &mut Write<'_>) -> Result<(), Error> {
+/// The dry-run of one write: the object after it, where the answer holds it. What it shows of an apply stays true for the
+/// version of the object that the write is bound to.
+pub(super) async fn try_out(
+    client: &ClientDebug,
+    step: &Step,
+    write: &mut Write<'_>,
+) -> Result<Value, Error> {
     if step.effect == Effect::Update && step.action == Action::Apply {
         let target = write.target;
         let api = Objects::new(client, &write.kind, target.namespace.as_deref());
-        (_, write.force) = api.would_apply(&target.name, &write.body).await?;
-        return Ok(());
+        let (after, force) = api.would_apply(&target.name, &write.body).await?;
+        write.force = force;
+        return Ok(after);
     }
-    execute(client, step, write, Earnest::No).await.map(drop)
+    execute(client, step, write, Earnest::No).await
 }
 
 /// Sends one write, or has it tried. Returns the object after it, where the answer holds it.

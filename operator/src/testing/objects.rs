@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use kubechat_core::catalogue::{self, Beside, Make};
 use kubechat_core::plan::actions::{apply, make};
-use kubechat_core::plan::{self, Draft, Found, KindRef};
+use kubechat_core::plan::{self, Draft, Found, KindRef, diff};
 use kubechat_crds::intent::{Action, Intent, IntentParams, IntentTarget, Span, Taint, TaintEffect};
 use serde_json::{Value, json};
 
@@ -194,7 +194,9 @@ impl World {
                     confidence: 100,
                     span: Span::default(),
                 };
-                return vec![apply::change(&intent, &found, &manifest, &after, params).unwrap()];
+                let mut draft = apply::change(&intent, &found, &manifest, &after, params).unwrap();
+                draft.step.diff = diff::diff(0, Some(&found.object), Some(&after));
+                return vec![draft];
             }
             Verb::Make(action) => return made(action, &format!("new-{n}")),
             other => panic!("{other:?} is made elsewhere"),

@@ -10,6 +10,7 @@ use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::Api;
+use kube::api::{Patch, PatchParams};
 use kubechat_crds::chat_request::Scope;
 use kubechat_crds::{ChatRequestSpec, Level, PlanPhase, RequestPhase};
 use kubechat_e2e::accounts::OPS;
@@ -291,6 +292,21 @@ async fn a_manifest_is_applied_twice_and_taken_back_and_what_others_manage_is_no
     ended_as(&alice, &undo, PlanPhase::Succeeded).await?;
     ensure!(mode().await? == "slow", "{}", mode().await?);
 
+    // What an apply made is undone by its deletion.
+    let fresh = plan_for(
+        &alice,
+        &namespace,
+        &manifest("slow").replace("name: settings", "name: fresh"),
+    )
+    .await?;
+    confirm(&alice, &fresh).await?;
+    let fresh = ended_as(&alice, &fresh, PlanPhase::Succeeded).await?;
+    let gone = undo_plan(&alice, &fresh).await?;
+    ensure!(gone.spec.risk.level == Level::Destructive, "{:?}", gone.spec.risk);
+    approve(&bob, &gone).await?;
+    ended_as(&alice, &gone, PlanPhase::Succeeded).await?;
+    ensure!(maps.get_opt("fresh").await?.is_none(), "it is still there");
+
     // The demo's ConfigMap is somebody else's.
     let theirs =
         "apply\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: nginx-conf}\ndata: {default.conf: x}\n";
@@ -314,6 +330,7 @@ async fn manifests_are_several_objects_and_a_dangerous_or_forbidden_one_is_told(
     ctx.product().await?;
     let namespace = ctx.namespace("applies").await?;
     let (alice, bob) = (ctx.client("alice").await?, ctx.client("bob").await?);
+    let carol = ctx.client("carol").await?;
     let web = |image: &str, more: &str| {
         format!(
             "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: web}}\nspec:\n  selector: {{matchLabels: {{app: web}}}}\n  template:\n    metadata: {{labels: {{app: web}}}}\n    spec:\n      containers:\n      - name: web\n        image: {image}\n        env: [{{name: COLOR, value: blue-of-{image}}}]\n{more}"
@@ -340,20 +357,35 @@ async fn manifests_are_several_objects_and_a_dangerous_or_forbidden_one_is_told(
     ensure!(!diff.contains("blue-of"), "{diff}");
     let rollback = format!("{:?}", changed.spec.steps.first().map(|s| s.rollback.clone()));
     ensure!(!rollback.contains("blue-of"), "{rollback}");
-    approve(&bob, &changed).await?;
+    // How many must approve depends on whether its pods are ready by now.
+    approve_as_asked(&[&bob, &carol], &changed).await?;
     let changed = ended_as(&alice, &changed, PlanPhase::Succeeded).await?;
     says(&color().await?, &["blue-of-nginx:1.29"])?;
     let undo = undo_plan(&alice, &changed).await?;
     ensure!(!format!("{:?}", undo.spec).contains("blue-of"), "{:?}", undo.spec);
-    approve(&bob, &undo).await?;
+    approve_as_asked(&[&bob, &carol], &undo).await?;
     ended_as(&alice, &undo, PlanPhase::Succeeded).await?;
     says(&color().await?, &["blue-of-nginx:1.28", "\"nginx:1.28\""])?;
 
-    let mighty = web("nginx:1.28", "        securityContext: {privileged: true}\n")
-        .replace("name: web}", "name: root}");
+    // Changed by somebody else before it is approved.
+    let late = plan_for(&alice, &namespace, &format!("apply\n{}", web("nginx:1.30", ""))).await?;
+    let theirs = serde_json::json!({"spec": {"minReadySeconds": 1}});
+    deployments
+        .patch("web", &PatchParams::default(), &Patch::Merge(&theirs))
+        .await?;
+    approve_as_asked(&[&bob, &carol], &late).await?;
+    ended_as(&alice, &late, PlanPhase::Stale).await?;
+    says(&color().await?, &["\"nginx:1.28\""])?;
+    let fixed = web("nginx:1.28", "").replace("{app: web}", "{app: other}");
+    let fixed = says_prompt(&format!("apply\n{fixed}"));
+    let (_, said) = ends_as(&alice, &namespace, fixed, RequestPhase::Failed, "DryRunFailed").await?;
+    says(&said, &["immutable", "Nothing was done"])?;
+
+    let mighty = web("nginx:1.28", "      hostPID: true\n").replace("name: web}", "name: root}");
     let mighty = plan_for(&alice, &namespace, &format!("apply\n{mighty}")).await?;
+    let reaches = |id: &str| mighty.spec.risk.factors.iter().any(|factor| factor.id == id);
     ensure!(
-        mighty.spec.risk.level == Level::Destructive,
+        mighty.spec.risk.level == Level::Destructive && reaches("floor-node-access"),
         "{:?}",
         mighty.spec.risk
     );

@@ -269,7 +269,10 @@ fn drafts(lines: &[&str], said: &Said) -> Result<Vec<Draft>, Ask> {
 
 fn draft(document: &str, said: &Said) -> Result<Draft, Ask> {
     let document = document.trim_end().trim_end_matches(['\'', '`']);
-    let mut manifest: Value = serde_saphyr::from_str(document).map_err(|e| {
+    // As kubectl reads it: `defaultMode: 0400` is an octal number.
+    let as_kubectl = serde_saphyr::options! { legacy_octal_numbers: true };
+    let read = serde_saphyr::from_str_with_options(document, as_kubectl);
+    let mut manifest: Value = read.map_err(|e| {
         let why = e.to_string();
         let first = why.lines().next().unwrap_or_default();
         Ask::new(format!("The manifest is no YAML: {}", names::shown(first))).firm()
@@ -490,6 +493,18 @@ mod tests {
     }
 
     #[test]
+    fn a_file_mode_is_the_number_that_kubectl_reads() {
+        let prompt = "apply\napiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {volumes: [{name: v, secret: {defaultMode: 0400, secretName: \"007\"}}]}\n";
+        let drafts = read(prompt, false).unwrap().unwrap();
+        let manifest: Value = serde_json::from_str(drafts[0].params.manifest.as_deref().unwrap()).unwrap();
+        let secret = &manifest["spec"]["volumes"][0]["secret"];
+        assert_eq!(
+            secret,
+            &serde_json::json!({"defaultMode": 256, "secretName": "007"})
+        );
+    }
+
+    #[test]
     fn what_tools_leave_in_a_manifest_is_no_hindrance_and_its_text_is_kept_as_it_is() {
         let prompt = "apply\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n  creationTimestamp: null\ndata:\n  conf: |\n    \tit\u{2019}s a\u{a0}tab\nstatus: {}\n";
         let drafts = read(prompt, false).unwrap().unwrap();
@@ -498,6 +513,15 @@ mod tests {
         assert_eq!(manifest["data"]["conf"], "\tit\u{2019}s a\u{a0}tab\n");
         assert_eq!(manifest["metadata"], serde_json::json!({"name": "a"}));
         assert!(manifest.get("status").is_none());
+    }
+
+    #[test]
+    fn a_manifest_that_aliases_make_longer_than_the_api_takes_is_refused() {
+        let long = "x".repeat(9_000);
+        let twice = format!("apply\n{MAP}data:\n  a: &a {long}\n  b: *a\n");
+        assert!(refused(&twice).contains("longer than 16384 bytes"));
+        let once = format!("apply\n{MAP}data:\n  a: {long}\n");
+        assert!(read(&once, false).unwrap().is_ok());
     }
 
     #[test]

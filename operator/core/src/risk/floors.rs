@@ -7,7 +7,7 @@ use kubechat_crds::intent::Action;
 use kubechat_crds::{CommandPlanSpec, Level, Step};
 
 use super::kinds::{self, Class};
-use super::{changes, combination, name, tell};
+use super::{changes, combination, name, security, tell, weights};
 use crate::catalogue;
 
 /// A rule: what it finds is at least of this level.
@@ -58,6 +58,9 @@ floors! {
     TAINT_NO_EXECUTE = Destructive, "taint-no-execute", "drives pods off a node";
     EVICT = Destructive, "evict", "asks for pods to go";
     APPLY = Destructive, "apply", "may change any field of an object that is there";
+    NODE_ACCESS = Destructive, "node-access", "a manifest makes pods that reach the node itself: privileged, with its files, network or processes, or capabilities as good as root";
+    TAKES_ADDRESSES = Destructive, "external-ips", "a manifest makes a Service that takes the traffic to addresses of others (externalIPs)";
+    ACCOUNT_RIGHTS = Destructive, "account-annotations", "a manifest makes a ServiceAccount with annotations, by which clouds give rights";
     PATCH = Destructive, "patch", "may change any field";
     ROLLOUT_UNDO = Destructive, "rollout-undo", "puts an earlier revision back";
     STORAGE = Destructive, "storage-change", "changes what holds data (volumes, claims, storage classes)";
@@ -150,6 +153,9 @@ fn of_step(step: &Step) -> Vec<(Floor, String)> {
         found.push((REMOVES, format!("step {}", step.id)));
     }
     found.extend(subresource(step).map(|name| (UNKNOWN_SUBRESOURCE, name)));
+    if step.action == Action::Apply {
+        found.extend(reaches_nodes(step));
+    }
     found.extend(keys(step));
     let missing = step.access.iter().filter(|access| !access.allowed);
     found.extend(missing.map(|a| (NO_RIGHT, format!("{} {}", a.verb, a.resource))));
@@ -162,6 +168,21 @@ fn action(step: &Step) -> Floor {
         None if step.effect == Effect::Read => READ,
         None => MISLABELLED,
     }
+}
+
+/// What a manifest adds that is root on a node, or leads to it. Of other changes only a patch can add it, which is destructive
+/// whatever it changes.
+fn reaches_nodes(step: &Step) -> impl Iterator<Item = (Floor, String)> {
+    let root = [
+        weights::PRIVILEGED,
+        weights::HOST_PATH,
+        weights::HOST_NAMESPACE,
+        weights::CAPABILITY_NODE,
+    ];
+    let added = security::added(step).into_iter();
+    added
+        .filter(move |(weight, _)| root.contains(weight))
+        .map(|(_, evidence)| (NODE_ACCESS, evidence))
 }
 
 /// The floor of a scale.

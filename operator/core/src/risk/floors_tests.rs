@@ -250,6 +250,22 @@ fn changes_of_one_object_have_the_floor_that_the_catalogue_promises() {
         (autoscale(2, 2), Caution, "autoscale"),
         (deployment(Action::Patch), Destructive, "patch"),
         (deployment(Action::Apply), Destructive, "apply"),
+        (applied("ConfigMap", "{}"), Caution, "create"),
+        (
+            applied("Service", r#"{"spec":{"externalIPs":["192.0.2.1"]}}"#),
+            Destructive,
+            "external-ips",
+        ),
+        (
+            applied("ServiceAccount", r#"{"metadata":{"annotations":{"a":"b"}}}"#),
+            Destructive,
+            "account-annotations",
+        ),
+        (
+            applied("Pod", r#"{"spec":{"hostPID":true}}"#),
+            Destructive,
+            "node-access",
+        ),
         (claim, Caution, "expand-pvc"),
         (
             node(Action::Taint, Some(TaintEffect::NoSchedule)),
@@ -371,6 +387,9 @@ fn a_plan_that_takes_a_guard_away_and_uses_that_is_destructive_in_any_order() {
         (vec![webhook(), elsewhere.clone()], true),
         (vec![unguarded, delete("apps", "Deployment", "web")], true),
         (vec![relabelled, restart("web")], true),
+        // Whatever a manifest makes of a budget that is there: of the one it makes new, nothing was a guard yet.
+        (vec![applied_budget(Effect::Update), restart("web")], true),
+        (vec![applied_budget(Effect::Create), restart("web")], false),
         (vec![pdb(), elsewhere.clone()], false),
         (vec![pdb(), scale(Some(2), Some(5))], false),
         (vec![pdb(), delete("policy", "PodDisruptionBudget", "db")], false),
@@ -387,6 +406,19 @@ fn a_plan_that_takes_a_guard_away_and_uses_that_is_destructive_in_any_order() {
             steps.reverse();
         }
     }
+}
+
+fn applied_budget(effect: Effect) -> Step {
+    let mut step = step(Action::Apply, effect, "policy", "PodDisruptionBudget", "web");
+    step.manifest = Some(r#"{"metadata":{"name":"web"},"spec":{"minAvailable":0}}"#.into());
+    step
+}
+
+/// A new object of a manifest.
+fn applied(kind: &str, manifest: &str) -> Step {
+    let mut step = step(Action::Apply, Effect::Create, "", kind, "a");
+    step.manifest = Some(manifest.into());
+    step
 }
 
 fn at(mut step: Step, namespace: Option<&str>) -> Step {

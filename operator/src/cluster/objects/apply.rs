@@ -62,6 +62,8 @@ fn only_own(error: &Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use kube::core::Status;
     use serde_json::json;
 
@@ -79,6 +81,73 @@ mod tests {
         Error::Api {
             what: "apply".into(),
             source: kube::Error::Api(Box::new(status)),
+        }
+    }
+
+    /// An API server on which others, or KubeChat by other means, manage a field. What it was asked.
+    async fn asked(by: Option<&'static str>) -> (Result<(Value, bool), Error>, Vec<String>) {
+        let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+        let noted = Arc::clone(&asked);
+        let client = kube::Client::new(
+            tower::service_fn(move |request: Request<kube::client::Body>| {
+                let query = request.uri().query().unwrap_or_default().to_owned();
+                let forced = query.contains("force=true");
+                noted.lock().unwrap().push(query);
+                let body = match by.filter(|_| !forced) {
+                    Some(by) => {
+                        json!({"kind": "Status", "status": "Failure", "code": 409, "reason": "Conflict",
+                        "message": format!("Apply failed with 1 conflict: conflict with \"{by}\": .data.a"),
+                        "details": {"causes": [{"reason": "FieldManagerConflict", "field": ".data.a",
+                            "message": format!("conflict with \"{by}\" using v1")}]}})
+                    }
+                    None => json!({"kind": "ConfigMap", "data": {"a": "b"}}),
+                };
+                let mut answer = http::Response::new(kube::client::Body::from(body.to_string().into_bytes()));
+                if by.is_some() && !forced {
+                    *answer.status_mut() = http::StatusCode::CONFLICT;
+                }
+                std::future::ready(Ok::<_, std::convert::Infallible>(answer))
+            }),
+            "default",
+        );
+        let kind = kubechat_core::plan::KindRef {
+            version: "v1".into(),
+            kind: "ConfigMap".into(),
+            resource: "configmaps".into(),
+            namespaced: true,
+            ..kubechat_core::plan::KindRef::default()
+        };
+        let client = super::super::ClientDebug(client);
+        let said = Objects::new(&client, &kind, Some("demo"))
+            .would_apply("a", &json!({}))
+            .await;
+        let asked = asked.lock().unwrap().clone();
+        (said, asked)
+    }
+
+    #[tokio::test]
+    async fn fields_of_others_are_never_asked_for_by_force_and_nothing_is_written_by_trying() {
+        for (by, expected) in [
+            (None, vec!["force=false"]),
+            (Some("kubectl"), vec!["force=false"]),
+            (Some("kubechat"), vec!["force=false", "force=true"]),
+        ] {
+            let (said, asked) = asked(by).await;
+            assert_eq!(asked.len(), expected.len(), "{by:?} {asked:?}");
+            for (query, force) in asked.iter().zip(expected) {
+                let wanted = ["dryRun=All", "fieldManager=kubechat", force];
+                assert!(wanted.iter().all(|part| query.contains(part)), "{by:?} {query}");
+            }
+            match by {
+                Some("kubectl") => {
+                    let error = said.unwrap_err();
+                    assert!(
+                        error.to_string().contains("kubectl"),
+                        "who manages it is told: {error}"
+                    );
+                }
+                by => assert_eq!(said.unwrap().1, by.is_some()),
+            }
         }
     }
 

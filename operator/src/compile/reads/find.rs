@@ -1,6 +1,8 @@
 //! find: which objects run an image, hold a text, belong to an object or bear a label. Looked for kind by kind, as the
 //! requester; a kind that he may not list is said.
 
+use std::time::{Duration, Instant};
+
 use kubechat_core::plan::{Found, KindRef, object};
 use kubechat_core::search;
 use kubechat_crds::chat_request::Answer;
@@ -12,8 +14,12 @@ use super::super::{Stop, Turn, resolve};
 use super::place;
 use crate::cluster::objects::{Objects, Query};
 
+/// Objects of a page: few, for they are read whole.
+const PAGE: u32 = 100;
 /// Pages of a kind at most: 2,000 objects.
-const MAX_PAGES: usize = 4;
+const MAX_PAGES: usize = 20;
+/// How long is looked at all kinds together; what is left then is said.
+const MAX_TIME: Duration = Duration::from_secs(20);
 /// Kinds that run images.
 const RUN: &[(&str, &str)] = &[
     ("apps", "Deployment"),
@@ -47,28 +53,41 @@ struct Hit {
     why: String,
 }
 
+/// What was seen of the kinds that were looked at. Of a page only what is told of it is kept.
+struct Seen {
+    hits: Vec<Hit>,
+    /// Metadata, where owners are looked for.
+    objects: Vec<(String, Value)>,
+    gaps: Vec<String>,
+    until: Instant,
+}
+
 pub(super) async fn find(turn: &Turn<'_>, intent: &Intent) -> Result<Answer, Stop> {
     let asked = resolve::named_kind(turn, intent)?;
     let owner = match &intent.params.from {
         Some(from) => Some(owner(turn, intent, from).await?),
         None => None,
     };
-    let kinds = kinds(turn, asked, &intent.params);
-    let mut all: Vec<(KindRef, Value)> = vec![];
-    let mut gaps = vec![];
+    let mut seen = Seen {
+        hits: vec![],
+        objects: vec![],
+        gaps: vec![],
+        until: Instant::now() + MAX_TIME,
+    };
     let mut namespace = None;
-    for kind in kinds {
+    for kind in kinds(turn, asked, &intent.params) {
         namespace = resolve::namespace_of(turn, intent, kind)?;
-        let (objects, gap) = read(turn, intent, kind, namespace.as_deref()).await?;
-        gaps.extend(gap);
-        all.extend(objects.into_iter().map(|object| (kind.clone(), object)));
+        look(turn, intent, kind, namespace.as_deref(), &mut seen).await?;
     }
-    let mut hits = hits(&all, &intent.params, owner.as_ref());
+    let mut hits = match &owner {
+        Some(owner) => owned(&seen.objects, owner),
+        None => seen.hits,
+    };
     if let Some(asked) = asked {
         hits.retain(|hit| hit.kind == asked.kind);
     }
     let namespaced = asked.is_none_or(|kind| kind.namespaced);
-    Ok(told(intent, hits, &gaps, namespaced, namespace.as_deref()))
+    Ok(told(intent, hits, &seen.gaps, namespaced, namespace.as_deref()))
 }
 
 /// The object that things are to belong to.
@@ -110,68 +129,98 @@ fn kinds<'t>(turn: &'t Turn<'_>, asked: Option<&'t KindRef>, params: &IntentPara
     all
 }
 
-/// The objects of a kind, and what of them was not read.
-async fn read(
+/// Looks at the objects of a kind, page by page, and notes what of them was not read.
+async fn look(
     turn: &Turn<'_>,
     intent: &Intent,
     kind: &KindRef,
     namespace: Option<&str>,
-) -> Result<(Vec<Value>, Option<String>), Stop> {
+    seen: &mut Seen,
+) -> Result<(), Stop> {
     let api = Objects::new(&turn.person, kind, namespace);
-    let (mut all, mut next) = (vec![], String::new());
+    let params = &intent.params;
+    // Of owners and labels the metadata tell all: values are not even read.
+    let whole = params.image.is_some() || params.text.is_some();
+    let (mut count, mut next) = (0, String::new());
     for _ in 0..MAX_PAGES {
+        if Instant::now() >= seen.until {
+            seen.gaps
+                .push(format!("{} (it would take too long)", kind.resource));
+            return Ok(());
+        }
         let query = Query {
             labels: intent.target.selector.as_deref(),
             continue_: Some(next.as_str()).filter(|token| !token.is_empty()),
+            limit: PAGE,
             ..Query::default()
         };
-        match api.list(&query).await {
-            Ok(list) => {
-                all.extend(list.items);
-                next = list.metadata.continue_;
-            }
+        let page = if whole {
+            api.list(&query).await
+        } else {
+            api.list_metadata(&query).await
+        };
+        let list = match page {
+            Ok(list) => list,
             Err(error) if error.status().is_some_and(|s| s.code == 403) => {
-                return Ok((vec![], Some(format!("{} (you may not list them)", kind.resource))));
+                seen.gaps
+                    .push(format!("{} (you may not list them)", kind.resource));
+                return Ok(());
             }
             Err(error) => return Err(resolve::bad_selector(error)),
+        };
+        count += list.items.len();
+        if params.from.is_some() {
+            let named = list.items.into_iter().map(|object| (kind.kind.clone(), object));
+            seen.objects.extend(named);
+        } else {
+            let found = list
+                .items
+                .iter()
+                .filter_map(|object| hit(&kind.kind, object, params));
+            seen.hits.extend(found);
         }
+        next = list.metadata.continue_;
         if next.is_empty() {
-            return Ok((all, None));
+            return Ok(());
         }
     }
-    let gap = format!("{} beyond the first {}", kind.resource, all.len());
-    Ok((all, Some(gap)))
+    seen.gaps
+        .push(format!("{} beyond the first {count}", kind.resource));
+    Ok(())
 }
 
-fn hits(all: &[(KindRef, Value)], params: &IntentParams, owner: Option<&Found>) -> Vec<Hit> {
-    let text = |o: &Value, at: &str| {
-        o.pointer(at)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned()
-    };
-    let hit = |(kind, found): &(KindRef, Value), why: String| Hit {
-        kind: kind.kind.clone(),
-        namespace: text(found, "/metadata/namespace"),
+fn text_at(object: &Value, at: &str) -> String {
+    let text = object.pointer(at).and_then(Value::as_str);
+    text.unwrap_or_default().to_owned()
+}
+
+fn hit_of(kind: &str, found: &Value, why: String) -> Hit {
+    Hit {
+        kind: kind.to_owned(),
+        namespace: text_at(found, "/metadata/namespace"),
         name: object::name(found).to_owned(),
         why,
-    };
-    if let Some(owner) = owner {
-        let objects: Vec<Value> = all.iter().map(|(_, object)| object.clone()).collect();
-        let owned = search::owned(&objects, &text(&owner.object, "/metadata/uid"));
-        let each = owned.into_iter();
-        return each
-            .filter_map(|(at, by)| Some(hit(all.get(at)?, format!("of {by}"))))
-            .collect();
     }
-    let each = all.iter();
-    each.filter_map(|one| {
-        let places = match (&params.image, &params.text) {
-            (Some(image), _) => search::images(&one.1, image),
-            (None, Some(wanted)) => search::texts(&one.1, wanted),
-            (None, None) => vec![String::new()],
-        };
-        (!places.is_empty()).then(|| hit(one, places.join(", ")))
+}
+
+/// What an object has of what is looked for.
+fn hit(kind: &str, found: &Value, params: &IntentParams) -> Option<Hit> {
+    let places = match (&params.image, &params.text) {
+        (Some(image), _) => search::images(found, image),
+        (None, Some(wanted)) => search::texts(found, wanted),
+        (None, None) => vec![String::new()],
+    };
+    (!places.is_empty()).then(|| hit_of(kind, found, places.join(", ")))
+}
+
+/// The objects that belong to an owner.
+fn owned(all: &[(String, Value)], owner: &Found) -> Vec<Hit> {
+    let objects: Vec<Value> = all.iter().map(|(_, object)| object.clone()).collect();
+    let owned = search::owned(&objects, &text_at(&owner.object, "/metadata/uid"));
+    let each = owned.into_iter();
+    each.filter_map(|(at, by)| {
+        let (kind, object) = all.get(at)?;
+        Some(hit_of(kind, object, format!("of {by}")))
     })
     .collect()
 }
@@ -227,13 +276,6 @@ mod tests {
 
     use super::*;
 
-    fn kind(name: &str) -> KindRef {
-        KindRef {
-            kind: name.into(),
-            ..KindRef::default()
-        }
-    }
-
     #[test]
     fn what_was_found_says_where_and_what_was_not_looked_at() {
         let pod = json!({"kind": "Pod", "metadata": {"name": "web-1", "namespace": "demo"}, "spec": {"containers": [{"name": "web", "image": "nginx:1"}]}});
@@ -242,8 +284,10 @@ mod tests {
             image: Some("nginx".into()),
             ..IntentParams::default()
         };
-        let all = [(kind("Pod"), pod), (kind("Pod"), other)];
-        let found = hits(&all, &params, None);
+        let found = [&pod, &other]
+            .into_iter()
+            .filter_map(|object| hit("Pod", object, &params));
+        let found = found.collect();
         let intent = Intent {
             action: Action::Find,
             target: IntentTarget::default(),

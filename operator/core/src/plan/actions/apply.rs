@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::change::{Change, Make, Mark, Pods, Reads};
 use super::{Draft, Found, Refusal, autoscale, bind_role, inverse, label_of, object, patch, update};
-use crate::plan::{KindRef, MAX_INLINE, Sidecar, blank, carry};
+use crate::plan::{KindRef, MAX_INLINE, Sidecar, blank, carry, diff};
 use crate::risk::floors::Floor;
 use crate::risk::weights::Weight;
 use crate::risk::{floors, weights};
@@ -27,7 +27,13 @@ pub(super) const CHANGE: Change = Change {
     make: Make::Given,
     reads: Reads::Nothing,
     floor,
-    floors: &[floors::CREATE, floors::SCALE_UNKNOWN, floors::APPLY],
+    floors: &[
+        floors::CREATE,
+        floors::SCALE_UNKNOWN,
+        floors::TAKES_ADDRESSES,
+        floors::ACCOUNT_RIGHTS,
+        floors::APPLY,
+    ],
     instead: None,
     weight,
     pods: |step| if makes(step) { Pods::Made } else { Pods::Ended },
@@ -56,9 +62,28 @@ fn floor(step: &Step) -> Floor {
     } else if about_kind(step, AUTOSCALER.0, AUTOSCALER.1) {
         // It may take away what runs, as a scale does.
         floors::autoscale(step)
+    } else if about_kind(step, "", &["Service"]) && names(step, "/spec/externalIPs") {
+        floors::TAKES_ADDRESSES
+    } else if about_kind(step, "", &["ServiceAccount"]) && names(step, "/metadata/annotations") {
+        floors::ACCOUNT_RIGHTS
     } else {
         floors::CREATE
     }
+}
+
+/// Whether a new object's manifest says something there, or may: one that does not stand in the plan whole.
+fn names(step: &Step, pointer: &str) -> bool {
+    let text = step.manifest.as_deref();
+    let shown = text.filter(|_| step.manifest_digest.is_none());
+    let manifest = shown.and_then(|text| serde_json::from_str::<Value>(text).ok());
+    let Some(manifest) = manifest else { return true };
+    let empty = |value: &Value| match value {
+        Value::Null => true,
+        Value::Array(list) => list.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    };
+    manifest.pointer(pointer).is_some_and(|value| !empty(value))
 }
 
 /// As much as the action that a person would have said instead, and for what is there no less than a patch.
@@ -351,6 +376,18 @@ pub fn bound(manifest: &Value, fresh: &Value, step_id: &str) -> Result<Value, St
     };
     annotations.insert(STEP_ID_ANNOTATION.to_owned(), step_id.into());
     Ok(full)
+}
+
+/// A field that an apply would change now though the plan does not say so: what an apply takes away rests on what was applied
+/// before, which may change while the object stays as it is. `None` where the plan could not show all fields.
+#[must_use]
+pub fn unsaid(step: &Step, before: &Value, after: &Value) -> Option<String> {
+    if step.diff.iter().any(|line| line.path.starts_with('(')) {
+        return None;
+    }
+    let said = |path: &str| step.diff.iter().any(|line| line.path == path);
+    let lines = diff::diff(0, Some(before), Some(after));
+    lines.into_iter().map(|line| line.path).find(|path| !said(path))
 }
 
 /// Without what only the server and KubeChat write.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::change::Make;
 use super::changes_tests::{deployment, found, kind, plain};
-use super::make;
+use super::{apply, make};
 use crate::catalogue;
 use crate::plan::{Draft, Found, Refusal};
 use crate::risk::{check_forbidden, floor_level};
@@ -75,6 +75,51 @@ fn what_is_made_is_new_is_caution_and_is_undone_by_its_deletion() {
         web["spec"]["selector"]["matchLabels"],
         web["spec"]["template"]["metadata"]["labels"]
     );
+}
+
+/// The other way round: whatever has an action of its own is no cheaper as a pasted manifest.
+#[test]
+fn an_apply_of_the_same_manifest_is_never_cheaper_than_the_change_that_makes_it() {
+    let image = |p: &mut IntentParams| p.image = Some("nginx:1.28".into());
+    let amount = |p: &mut IntentParams| p.limits = [("cpu".to_owned(), "1".to_owned())].into();
+    for (action, selector, params) in [
+        (Action::CreateDeployment, None, params(image)),
+        (Action::CreateJob, None, params(image)),
+        (
+            Action::CreateCronJob,
+            None,
+            params(|p| {
+                p.image = Some("nginx:1.28".into());
+                p.schedule = Some("0 3 * * *".into());
+            }),
+        ),
+        (Action::CreateConfigMap, None, IntentParams::default()),
+        (Action::CreateServiceAccount, None, IntentParams::default()),
+        (Action::CreateQuota, None, params(amount)),
+        (Action::CreateLimitRange, None, params(amount)),
+        (
+            Action::CreatePdb,
+            Some("app=web"),
+            params(|p| p.max_unavailable = Some("0".into())),
+        ),
+        (
+            Action::CreateNetworkPolicy,
+            Some("app=web"),
+            params(|p| p.deny = vec!["Ingress".into()]),
+        ),
+    ] {
+        let own = made(action, selector, params, None).unwrap();
+        let manifest = manifest(&own);
+        let target = &own.step.targets[0];
+        let of = kind(&target.group, &target.version, &target.kind, &target.resource);
+        let given = apply::given(&manifest, None);
+        let applied = apply::create(&of, Some("demo"), &manifest, given);
+        let weight =
+            |draft: &Draft| (catalogue::change(draft.step.action).unwrap().weight)(&draft.step).percent;
+        assert!(floor_level(&applied.step) >= floor_level(&own.step), "{action}");
+        assert!(weight(&applied) >= weight(&own), "{action}");
+        assert_eq!(applied.step.rollback.action, own.step.rollback.action, "{action}");
+    }
 }
 
 #[test]
