@@ -220,21 +220,36 @@ fn the_product_starts_no_other_program() -> Result<()> {
 #[test]
 fn nothing_but_the_prompt_of_a_turn_is_read_as_a_request() -> Result<()> {
     // No log, event, annotation or answer ever comes to the interpreter: it is called with what admission sealed.
-    let calls = lines_with(
-        &sources(&PRODUCT)?,
-        &["interpret::interpret(", "interpret::interpret;"],
-    );
-    let calls: Vec<_> = calls.iter().filter(|line| !line.contains("_tests.rs:")).collect();
+    let product: Vec<_> = sources(&PRODUCT)?.into_iter().filter_map(without_tests).collect();
+    let calls = lines_with(&product, &["interpret::interpret(", "interpret::interpret;"]);
     let places = [
-        "operator/src/compile/mod.rs:",
-        "operator/src/controllers/turn/model.rs:",
+        ("operator/src/compile/mod.rs:", "(&turn.request.spec.prompt, "),
+        (
+            "operator/src/controllers/turn/model.rs:",
+            "(&request.spec.prompt, ",
+        ),
+        ("operator/src/interpreter.rs:", "(&turn.spec.prompt, "),
+        // Of a Sentence, whose prompt is below.
+        ("operator/src/models/given.rs:", "(prompt, "),
     ];
+    let known = |call: &String| {
+        places
+            .iter()
+            .any(|(at, of)| call.starts_with(at) && call.contains(of))
+    };
+    assert!(calls.iter().all(known), "{calls:?}");
     assert_eq!(calls.len(), places.len(), "{calls:?}");
-    for (call, place) in calls.into_iter().zip(places) {
-        let sealed =
-            call.contains("(&turn.request.spec.prompt, ") || call.contains("(&request.spec.prompt, ");
-        assert!(call.starts_with(place) && sealed, "{call}");
-    }
+    let given = lines_with(&product, &["prompt: &"]);
+    let given: Vec<_> = given
+        .iter()
+        .filter(|line| !line.contains("prompt: &str") && !line.contains("prompt: &'"))
+        .collect();
+    assert!(
+        given
+            .iter()
+            .all(|line| line.contains("prompt: &request.spec.prompt")),
+        "{given:?}"
+    );
     Ok(())
 }
 

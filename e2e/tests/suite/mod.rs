@@ -19,6 +19,7 @@ mod harness;
 mod kills;
 mod kubelet;
 mod leader;
+mod lookups;
 mod make_run;
 mod models;
 mod policy;
@@ -65,6 +66,7 @@ pub(crate) fn all() -> Vec<Test> {
         policy::tests(),
         product::tests(),
         readme::tests(),
+        lookups::tests(),
         reads::tests(),
         restore::tests(),
         rights::tests(),
