@@ -9,6 +9,7 @@ use kube::runtime::events::{Event, EventType, Recorder};
 use kube::runtime::reflector::Store;
 use kubechat_core::plan::KindRef;
 use kubechat_core::policy::{Effective, Live, PolicyProblem};
+use kubechat_core::risk::Guarded;
 use kubechat_core::seal::{SealKeys, Sealable, is_of_its_time, verify};
 use kubechat_crds::{Approval, ChatRequest, ChatSession, CommandPlan, Identity, RiskPolicy};
 use serde::Serialize;
@@ -115,6 +116,15 @@ impl Context {
     /// `NoPolicy` or `PolicyNotReady`.
     pub fn policies(&self) -> Result<Effective, PolicyProblem> {
         self.live.together(self.stores.policies.state())
+    }
+
+    /// Namespaces that no plan changes anything in.
+    #[must_use]
+    pub fn guarded(&self) -> Guarded<'_> {
+        Guarded {
+            own: &self.namespace,
+            credentials: self.models.credentials(),
+        }
     }
 
     /// A person's plans that were made or begun within the last hour, also those that were removed since.

@@ -49,6 +49,8 @@ pub struct Config {
     pub context: Option<String>,
     /// KubeChat's own namespace: its two Secrets and its Events.
     pub namespace: String,
+    /// Namespace of the keys that AIProviders name.
+    pub credentials: String,
     /// TLS address of the admission endpoints.
     pub listen: SocketAddr,
     /// Plain HTTP address of `/healthz`, `/readyz` and `/metrics`.
@@ -64,13 +66,14 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
         kubeconfig,
         context,
         namespace,
+        credentials,
         listen,
         health_listen,
     } = config;
     let client = client(kubeconfig, context).await?;
     let health = bind(health_listen).await?;
     let admission = bind(listen).await?;
-    let (state, background) = State::new(client.clone(), &namespace);
+    let (state, background) = State::new(client.clone(), &namespace, &credentials);
     // Patterns are compiled at their first use: now, not while somebody waits.
     kubechat_core::secrets::prepare();
     let stop = CancellationToken::new();

@@ -34,6 +34,8 @@ pub struct State {
     pub(crate) in_flight: Semaphore,
     /// KubeChat's own namespace.
     pub(crate) namespace: String,
+    /// Where the keys are that AIProviders name.
+    pub(crate) credentials: String,
     keys: watch::Sender<Option<Arc<SealKeys>>>,
     tls: watch::Sender<Option<Arc<ServerConfig>>>,
     /// What is asked of decisions on the plans admitted last.
@@ -70,7 +72,7 @@ impl std::fmt::Debug for Background {
 impl State {
     /// A state that knows no keys, certificate or policies yet.
     #[must_use]
-    pub fn new(client: kube::Client, namespace: &str) -> (Arc<Self>, Background) {
+    pub fn new(client: kube::Client, namespace: &str, credentials: &str) -> (Arc<Self>, Background) {
         let (policies, writer) = reflector::store();
         let (sender, receiver) = mpsc::channel(MAX_EVENTS);
         let state = Self {
@@ -80,6 +82,7 @@ impl State {
             events: Sink::new(sender),
             in_flight: Semaphore::new(MAX_IN_FLIGHT),
             namespace: namespace.to_owned(),
+            credentials: credentials.to_owned(),
             keys: watch::Sender::new(None),
             tls: watch::Sender::new(None),
             hints: Hints::default(),

@@ -101,7 +101,8 @@ impl Fixture {
                 Ok::<_, std::convert::Infallible>(Response::builder().status(status).body(body).unwrap())
             }
         });
-        let (state, background) = State::new(kube::Client::new(service, "default"), "kubechat-system");
+        let client = kube::Client::new(service, "default");
+        let (state, background) = State::new(client, "kubechat-system", "keys");
         Self {
             state,
             background,

@@ -115,6 +115,9 @@ pub struct WebhookArgs {
     /// Namespace KubeChat lives in: its keys
     #[arg(short, long, env = "KUBECHAT_NAMESPACE", default_value = SYSTEM_NAMESPACE, value_name = "NAME", value_parser = label, help_heading = CONNECTION)]
     pub namespace: String,
+    /// Namespace of the Secrets that AIProviders name: as the operator has it
+    #[arg(long, value_name = "NAME", default_value = kubechat_crds::install::CREDENTIALS_NAMESPACE, value_parser = label)]
+    pub credentials_namespace: String,
     /// Address of the TLS admission server (/mutate, /validate)
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:9443")]
     pub listen: SocketAddr,

@@ -32,6 +32,7 @@ pub(crate) async fn webhook(args: WebhookArgs) -> Result<Exit, CliError> {
         kubeconfig,
         context,
         namespace,
+        credentials_namespace: credentials,
         listen,
         health_listen,
         log_format,
@@ -42,6 +43,7 @@ pub(crate) async fn webhook(args: WebhookArgs) -> Result<Exit, CliError> {
         kubeconfig,
         context,
         namespace,
+        credentials,
         listen,
         health_listen,
     };

@@ -154,7 +154,7 @@ pub(super) async fn assemble(
     for draft in &drafts {
         forbidden(turn, &draft.step)?;
     }
-    honest(&mut drafts, limit_of_steps(turn), &turn.ctx.namespace);
+    honest(&mut drafts, limit_of_steps(turn), turn.ctx.guarded());
     lighten(&mut drafts);
     for draft in &mut drafts {
         rights(turn, draft).await?;
@@ -208,9 +208,9 @@ fn limit_of_steps(turn: &Turn<'_>) -> i32 {
 
 /// Takes back promises that would not be kept: to delete what nobody may delete, and to create again what one rollback could
 /// not create, where each object is a step of it.
-fn honest(drafts: &mut [Draft], limit: i32, own: &str) {
+fn honest(drafts: &mut [Draft], limit: i32, guarded: risk::Guarded<'_>) {
     for draft in drafts.iter_mut() {
-        if let Some(forbidden) = risk::forbidden_undo(&draft.step, own) {
+        if let Some(forbidden) = risk::forbidden_undo(&draft.step, guarded) {
             let why = format!(
                 "{}, and nobody gets a plan that deletes there; an administrator can delete it with kubectl",
                 forbidden.text
@@ -317,7 +317,7 @@ fn limits(turn: &Turn<'_>, drafts: &[Draft]) -> Result<(), Stop> {
 }
 
 fn forbidden(turn: &Turn<'_>, step: &Step) -> Result<(), Stop> {
-    risk::check_forbidden(step, &turn.ctx.namespace)
+    risk::check_forbidden(step, turn.ctx.guarded())
         .map_err(|f| Stop::blocked(reason::FORBIDDEN_CLASS, gitops::BUILT_IN, f.rule, f.to_string()))
 }
 

@@ -58,7 +58,11 @@ fn what_one_rollback_could_not_create_again_is_not_promised() {
         (vec![2, 2], 4, true),
     ] {
         let mut drafts: Vec<Draft> = each.iter().map(|n| deletes(*n, 10)).collect();
-        honest(&mut drafts, limit, "kubechat-system");
+        let guarded = risk::Guarded {
+            own: "kubechat-system",
+            credentials: "keys",
+        };
+        honest(&mut drafts, limit, guarded);
         for draft in &drafts {
             let rollback = &draft.step.rollback;
             assert_eq!(

@@ -1,9 +1,13 @@
 //! What of the plan's judgement holds while it is executed: on whose word, for whom, by which facts.
 
+use std::sync::Arc;
+
 use kubechat_crds::{CommandPlan, PlanPhase, Step};
 use serde_json::json;
 
+use crate::context::Context;
 use crate::failpoint::Point;
+use crate::models::{Models, Options};
 use crate::testing::people::stamped;
 use crate::testing::plans::{Verb, plan_path, turn_path};
 use crate::testing::process::{Fuse, Ran, World};
@@ -199,5 +203,30 @@ async fn approvals_that_were_created_again_from_a_backup_do_not_count() {
         );
         assert_eq!(status.approvals.map_or(0, |a| a.received), 0);
         assert_eq!(world.writes(&step), [0]);
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_changed_in_the_namespace_of_the_keys_that_the_operator_was_started_with() {
+    for (credentials, phase_then, writes) in [
+        ("keys", PlanPhase::Succeeded, [1]),
+        ("demo", PlanPhase::Failed, [0]),
+    ] {
+        let (mut world, step) = proposed(Verb::Label).await;
+        let mut process = world.start(Fuse::long()).await;
+        let (models, _) = Models::new(Options {
+            credentials: credentials.into(),
+            development: false,
+        });
+        process.ctx = Arc::new(Context {
+            models: Arc::new(models),
+            ..(*process.ctx).clone()
+        });
+        let plan = process.finish(&world).await;
+        assert_eq!(
+            (phase(&plan), world.writes(&step)),
+            (phase_then, writes.to_vec()),
+            "{credentials}"
+        );
     }
 }

@@ -94,7 +94,7 @@ async fn go_on(run: &mut Run<'_>) -> Result<Progress, Error> {
     if run.all_done() {
         return Ok(Progress::Sent(Box::new(std::mem::take(&mut run.status))));
     }
-    if let Err(ending) = integrity(&fresh.plan, &ctx.cluster_uid, &ctx.namespace) {
+    if let Err(ending) = integrity(&fresh.plan, &ctx.cluster_uid, ctx.guarded()) {
         return run.conclude(ending).await;
     }
     clock(fresh)?;
@@ -138,9 +138,8 @@ async fn guards(ctx: &Context) -> Result<(), Error> {
     ctx.admission.check(ctx).await
 }
 
-/// Whether the plan is what it says it is, and for this installation (in namespace `own`): digest and judgement derived
-/// again.
-fn integrity(plan: &CommandPlan, cluster: &str, own: &str) -> Result<(), Ending> {
+/// Whether the plan is what it says it is, and for this installation: digest and judgement derived again.
+fn integrity(plan: &CommandPlan, cluster: &str, guarded: risk::Guarded<'_>) -> Result<(), Ending> {
     let broken = |message: &str, next: &str| {
         Err(Ending::new(PlanPhase::Failed, reason::DIGEST_MISMATCH, message).then(next))
     };
@@ -162,7 +161,7 @@ fn integrity(plan: &CommandPlan, cluster: &str, own: &str) -> Result<(), Ending>
     if judged.level > plan.spec.risk.level || judged.score > plan.spec.risk.score {
         return broken("the plan is more dangerous than it says", "Ask again");
     }
-    risk::check_plan(&plan.spec, own).map_err(|forbidden| {
+    risk::check_plan(&plan.spec, guarded).map_err(|forbidden| {
         Ending::new(PlanPhase::Failed, reason::FORBIDDEN_CLASS, forbidden.text)
             .then("No policy or approval can allow it")
     })

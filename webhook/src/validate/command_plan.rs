@@ -43,7 +43,11 @@ fn digest(plan: &CommandPlanSpec) -> Result<(), Refusal> {
 
 /// What nobody gets a plan for, whoever made it.
 fn forbidden(state: &State, plan: &CommandPlanSpec) -> Result<(), Refusal> {
-    risk::check_plan(plan, &state.namespace)
+    let guarded = risk::Guarded {
+        own: &state.namespace,
+        credentials: &state.credentials,
+    };
+    risk::check_plan(plan, guarded)
         .map_err(|forbidden| Refusal::forbidden(core_reason::FORBIDDEN_CLASS, forbidden.to_string()))
 }
 

@@ -9,6 +9,15 @@ use serde_json::Value;
 use super::kinds::{self, Class};
 use super::{changes, name};
 
+/// Namespaces that nothing is changed in: KubeChat's own, and where the keys are that AIProviders name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Guarded<'a> {
+    /// Where KubeChat runs.
+    pub own: &'a str,
+    /// Where the keys are. The one that is used where an installation names no other is guarded too.
+    pub credentials: &'a str,
+}
+
 /// A change nobody gets a plan for, whoever asks.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text}. No plan was made, and no policy or approval can allow it")]
@@ -27,7 +36,7 @@ pub(super) const RULES: &[(&str, &str)] = &[
     ),
     (
         "own-guards",
-        "any change of KubeChat's webhooks, admission policies, CRDs, roles and bindings, or of its namespace and what is in it",
+        "any change of KubeChat's webhooks, admission policies, CRDs, roles and bindings, or of its namespace and what is in it; of the namespace of the keys that AIProviders name",
     ),
     (
         "system-namespace",
@@ -43,25 +52,26 @@ pub(super) const RULES: &[(&str, &str)] = &[
     ),
 ];
 
-/// Whether a step belongs to the forbidden class, where KubeChat runs in namespace `own`.
+/// Whether a step belongs to the forbidden class, where these namespaces are guarded.
 ///
 /// # Errors
 /// The rule that forbids it.
-pub fn check_forbidden(step: &Step, own: &str) -> Result<(), Forbidden> {
+pub fn check_forbidden(step: &Step, guarded: Guarded<'_>) -> Result<(), Forbidden> {
     if !changes(step) {
         return Ok(());
     }
     step.targets
         .iter()
-        .try_for_each(|target| check(step, target, own))
+        .try_for_each(|target| check(step, target, guarded))
 }
 
-/// Whether a plan is for the installation that runs in namespace `own`, and none of its steps belongs to the forbidden
-/// class there.
+/// Whether a plan is for the installation whose namespaces these are, and none of its steps belongs to the forbidden class
+/// there.
 ///
 /// # Errors
 /// The rule that forbids it.
-pub fn check_plan(plan: &CommandPlanSpec, own: &str) -> Result<(), Forbidden> {
+pub fn check_plan(plan: &CommandPlanSpec, guarded: Guarded<'_>) -> Result<(), Forbidden> {
+    let own = guarded.own;
     let made_for = &plan.facts.own_namespace;
     if made_for != own {
         return Err(Forbidden {
@@ -71,12 +81,14 @@ pub fn check_plan(plan: &CommandPlanSpec, own: &str) -> Result<(), Forbidden> {
             ),
         });
     }
-    plan.steps.iter().try_for_each(|step| check_forbidden(step, own))
+    plan.steps
+        .iter()
+        .try_for_each(|step| check_forbidden(step, guarded))
 }
 
 /// Why what would undo a step is done for nobody: a plan must not promise it.
 #[must_use]
-pub fn forbidden_undo(step: &Step, own: &str) -> Option<Forbidden> {
+pub fn forbidden_undo(step: &Step, guarded: Guarded<'_>) -> Option<Forbidden> {
     let deletes = step.rollback.kind == RollbackKind::Inverse && step.rollback.action == Some(Action::Delete);
     let undo = Step {
         action: Action::Delete,
@@ -84,10 +96,10 @@ pub fn forbidden_undo(step: &Step, own: &str) -> Option<Forbidden> {
         subresource: None,
         ..step.clone()
     };
-    deletes.then(|| check_forbidden(&undo, own).err()).flatten()
+    deletes.then(|| check_forbidden(&undo, guarded).err()).flatten()
 }
 
-fn check(step: &Step, target: &Target, own: &str) -> Result<(), Forbidden> {
+fn check(step: &Step, target: &Target, guarded: Guarded<'_>) -> Result<(), Forbidden> {
     let what = name(target);
     let forbid = |rule, text| Err(Forbidden { rule, text });
     if target.group == GROUP {
@@ -96,12 +108,12 @@ fn check(step: &Step, target: &Target, own: &str) -> Result<(), Forbidden> {
             format!("{what} is one of KubeChat's own objects: a plan never changes its own judge"),
         );
     }
-    if is_own_guard(target, own) {
+    if is_own_guard(target, guarded) {
         return forbid("own-guards", format!("{what} guards KubeChat itself"));
     }
     let removes =
         (step.effect == Effect::Delete && !kinds::is_eviction(step)) || step.action == Action::Delete;
-    if removes && super::place(target).is_some_and(|place| kinds::is_system(place, own)) {
+    if removes && super::place(target).is_some_and(|place| kinds::is_system(place, guarded.own)) {
         return forbid("system-namespace", format!("{what} belongs to the control plane"));
     }
     if kinds::of(target) == Class::Rbac {
@@ -135,7 +147,7 @@ fn is_node(target: &Target) -> bool {
 
 /// KubeChat's own webhooks, policies, kinds, roles and namespace. Named as `install` names them: admission policies and
 /// kinds end in the group, webhooks and roles begin with the product.
-fn is_own_guard(target: &Target, own: &str) -> bool {
+fn is_own_guard(target: &Target, guarded: Guarded<'_>) -> bool {
     let group = target.group.as_str();
     let guards = matches!(
         group,
@@ -145,8 +157,8 @@ fn is_own_guard(target: &Target, own: &str) -> bool {
     let of_group = (group == "admissionregistration.k8s.io" || kinds::of(target) == Class::Definition)
         && target.name.ends_with(".kubechat.io");
     // What stands in the credentials namespace leaves the cluster as somebody's key.
-    let place = super::place(target);
-    named || of_group || place == Some(own) || place == Some(CREDENTIALS_NAMESPACE)
+    let kept = [guarded.own, guarded.credentials, CREDENTIALS_NAMESPACE];
+    named || of_group || super::place(target).is_some_and(|place| kept.contains(&place))
 }
 
 fn binds_masters(step: &Step, target: &Target) -> bool {

@@ -7,7 +7,7 @@ use kubechat_crds::install::{OWN_NAMESPACE, Options, crds, policies, rbac};
 use kubechat_crds::intent::Action;
 use serde_json::{Value, json};
 
-use super::testing::{delete, plan, restart, step};
+use super::testing::{delete, guarded, plan, restart, step};
 use super::*;
 
 /// Every object that installs KubeChat into this namespace.
@@ -47,10 +47,16 @@ fn every_object_that_installs_kubechat_is_forbidden_as_a_target() {
         assert!(all.len() > 40, "{}", all.len());
         for object in &all {
             let mut changed = removal(object);
-            assert!(check_forbidden(&changed, own).is_err(), "removed: {object}");
+            assert!(
+                check_forbidden(&changed, guarded(own)).is_err(),
+                "removed: {object}"
+            );
             changed.effect = Effect::Update;
             changed.action = Action::Annotate;
-            assert!(check_forbidden(&changed, own).is_err(), "changed: {object}");
+            assert!(
+                check_forbidden(&changed, guarded(own)).is_err(),
+                "changed: {object}"
+            );
         }
     }
 }
@@ -68,7 +74,7 @@ fn what_only_sounds_like_kubechat_is_an_ordinary_target() {
     ] {
         let step = step(Action::Delete, Effect::Delete, group, kind, name);
         assert!(
-            check_forbidden(&step, OWN_NAMESPACE).is_ok(),
+            check_forbidden(&step, guarded(OWN_NAMESPACE)).is_ok(),
             "{group} {kind} {name}"
         );
     }
@@ -81,9 +87,9 @@ fn the_namespace_an_installation_runs_in_is_the_guarded_one_and_no_other() {
         step.targets[0].namespace = Some(namespace.to_owned());
         step
     };
-    assert!(check_forbidden(&secret("chat"), "chat").is_err());
-    assert!(check_forbidden(&delete("", "Namespace", "chat"), "chat").is_err());
-    assert!(check_forbidden(&secret("chat"), OWN_NAMESPACE).is_ok());
+    assert!(check_forbidden(&secret("chat"), guarded("chat")).is_err());
+    assert!(check_forbidden(&delete("", "Namespace", "chat"), guarded("chat")).is_err());
+    assert!(check_forbidden(&secret("chat"), guarded(OWN_NAMESPACE)).is_ok());
     // The judgement of a plan looks at the namespace the plan records.
     let mut there = plan(vec![restart("web")]);
     there.steps[0].targets[0].namespace = Some("chat".into());
@@ -93,19 +99,70 @@ fn the_namespace_an_installation_runs_in_is_the_guarded_one_and_no_other() {
 }
 
 #[test]
+fn the_namespace_of_the_keys_is_guarded_wherever_an_installation_keeps_them() {
+    let kept = Guarded {
+        own: OWN_NAMESPACE,
+        credentials: "keys",
+    };
+    let secret = |namespace: &str, action, effect| {
+        let mut step = step(action, effect, "", "Secret", "model");
+        step.targets[0].namespace = Some(namespace.to_owned());
+        step
+    };
+    for (namespace, forbidden) in [
+        ("keys", true),
+        ("kubechat-credentials", true),
+        ("keys-2", false),
+        ("demo", false),
+    ] {
+        for (action, effect) in [
+            (Action::Delete, Effect::Delete),
+            (Action::Annotate, Effect::Update),
+            (Action::Patch, Effect::Update),
+        ] {
+            let refused = check_forbidden(&secret(namespace, action, effect), kept);
+            assert_eq!(
+                refused.map_err(|f| f.rule).err(),
+                forbidden.then_some("own-guards"),
+                "{action} in {namespace}"
+            );
+        }
+        let mut plan = plan(vec![secret(namespace, Action::Annotate, Effect::Update)]);
+        plan.facts.own_namespace = OWN_NAMESPACE.into();
+        assert_eq!(check_plan(&plan, kept).is_err(), forbidden, "{namespace}");
+        // So is a pod that would mount one of them, or a role there.
+        let made = step(
+            Action::CreateDeployment,
+            Effect::Create,
+            "apps",
+            "Deployment",
+            "web",
+        );
+        let mut there = made;
+        there.targets[0].namespace = Some(namespace.to_owned());
+        assert_eq!(check_forbidden(&there, kept).is_err(), forbidden, "{namespace}");
+    }
+    assert!(check_forbidden(&delete("", "Namespace", "keys"), kept).is_err());
+    assert!(check_forbidden(&delete("", "Namespace", "keys"), guarded(OWN_NAMESPACE)).is_ok());
+}
+
+#[test]
 fn a_plan_made_for_another_installation_is_refused() {
     let mut plan = plan(vec![restart("web")]);
-    assert_eq!(check_plan(&plan, OWN_NAMESPACE), Ok(()));
+    assert_eq!(check_plan(&plan, guarded(OWN_NAMESPACE)), Ok(()));
     for other in ["chat", ""] {
-        let refused = check_plan(&plan, other).unwrap_err();
+        let refused = check_plan(&plan, guarded(other)).unwrap_err();
         assert_eq!(refused.rule, "own-guards");
         assert!(refused.text.contains("kubechat-system"), "{refused}");
         plan.facts.own_namespace = "chat".into();
-        assert!(check_plan(&plan, OWN_NAMESPACE).is_err());
+        assert!(check_plan(&plan, guarded(OWN_NAMESPACE)).is_err());
         plan.facts.own_namespace = OWN_NAMESPACE.into();
     }
     plan.steps.push(delete("kubechat.io", "Approval", "a"));
-    assert_eq!(check_plan(&plan, OWN_NAMESPACE).unwrap_err().rule, "own-objects");
+    assert_eq!(
+        check_plan(&plan, guarded(OWN_NAMESPACE)).unwrap_err().rule,
+        "own-objects"
+    );
 }
 
 #[test]
@@ -114,7 +171,7 @@ fn a_role_that_grants_all_resources_or_cannot_be_read_grants_nodes_proxy() {
     let written = |kind: &str, change: &dyn Fn(&mut Step)| {
         let mut role = step(Action::Recreate, Effect::Create, RBAC, kind, "r");
         change(&mut role);
-        check_forbidden(&role, OWN_NAMESPACE).map_err(|f| f.rule)
+        check_forbidden(&role, guarded(OWN_NAMESPACE)).map_err(|f| f.rule)
     };
     let rules = |kind: &str, groups: Value, resources: Value| {
         let rule = json!({"apiGroups": groups, "resources": resources, "verbs": ["get"]});
@@ -206,12 +263,13 @@ fn an_eviction_in_a_system_namespace_is_no_deletion_and_a_deletion_dressed_up_as
         step.subresource = subresource.map(str::to_owned);
         step
     };
-    let evicted = |action, subresource| check_forbidden(&eviction(action, subresource), OWN_NAMESPACE);
+    let evicted =
+        |action, subresource| check_forbidden(&eviction(action, subresource), guarded(OWN_NAMESPACE));
     assert!(evicted(Action::Evict, Some("eviction")).is_ok());
     // A pod that nothing replaces is deleted by its eviction.
     let mut alone = eviction(Action::Evict, Some("eviction"));
     alone.params.force = Some(true);
-    assert!(check_forbidden(&alone, OWN_NAMESPACE).is_err());
+    assert!(check_forbidden(&alone, guarded(OWN_NAMESPACE)).is_err());
     for (action, subresource) in [
         (Action::Evict, None),
         (Action::Delete, Some("eviction")),
@@ -242,9 +300,12 @@ fn a_deletion_that_nobody_may_do_is_no_undo() {
         ("chat", false),
         ("demo", true),
     ] {
-        let undo = forbidden_undo(&made(namespace, Action::Delete), "chat");
+        let undo = forbidden_undo(&made(namespace, Action::Delete), guarded("chat"));
         assert_eq!(undo.is_none(), promised, "{namespace}");
     }
     // What is undone by no deletion may be undone.
-    assert_eq!(forbidden_undo(&made("kube-system", Action::Label), "chat"), None);
+    assert_eq!(
+        forbidden_undo(&made("kube-system", Action::Label), guarded("chat")),
+        None
+    );
 }

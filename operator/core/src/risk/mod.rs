@@ -26,7 +26,7 @@ use kubechat_crds::condition::clip;
 use kubechat_crds::{CommandPlanSpec, Level, Step};
 
 pub use floors::floor_level;
-pub use forbidden::{Forbidden, check_forbidden, check_plan, forbidden_undo};
+pub use forbidden::{Forbidden, Guarded, check_forbidden, check_plan, forbidden_undo};
 use weights::Weight;
 
 /// Longest evidence of a factor, in bytes.

@@ -5,6 +5,14 @@ use kubechat_crds::intent::{Action, IntentParams};
 
 use super::*;
 
+/// The namespaces of an installation that runs in this one.
+pub(crate) fn guarded(own: &str) -> Guarded<'_> {
+    Guarded {
+        own,
+        credentials: "kubechat-credentials",
+    }
+}
+
 /// A step on one object in namespace `demo` that something undoes.
 pub(crate) fn step(action: Action, effect: Effect, group: &str, kind: &str, name: &str) -> Step {
     Step {

@@ -146,6 +146,18 @@ async fn refuses_plans_made_for_an_installation_in_another_namespace() {
 }
 
 #[tokio::test]
+async fn refuses_plans_that_touch_the_namespace_of_the_keys_that_it_was_started_with() {
+    let fixture = Fixture::new(&[baseline()], nothing());
+    for (namespace, expected) in [
+        ("keys", "ForbiddenClass"),
+        ("kubechat-credentials", "ForbiddenClass"),
+    ] {
+        let there = with(plan(), "/steps/0/targets/0/namespace", json!(namespace));
+        assert_eq!(reason(&fixture, &there).await, expected, "{namespace}");
+    }
+}
+
+#[tokio::test]
 async fn refuses_changes_until_the_policies_are_read() {
     let fixture = Fixture::unready(nothing());
     assert_eq!(reason(&fixture, &plan()).await, "NotReady");
