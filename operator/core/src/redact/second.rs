@@ -7,6 +7,9 @@
 
 use serde_json::Value;
 
+#[path = "second_tokens.rs"]
+mod tokens;
+
 /// Longest body.
 pub const MAX_BODY: usize = 4 * 1024 * 1024;
 /// Encodings within encodings.
@@ -44,7 +47,7 @@ fn descend(node: &Value, field: &str, layer: u8) -> Result<(), Stop> {
     match node {
         Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
         Value::String(said) => {
-            if told(field) && odd(said) {
+            if told(field) && odd(&tokens::replaced(said)) {
                 return Err(Stop::Suspicious("a field named like a secret"));
             }
             prose(said, layer)
@@ -184,7 +187,10 @@ impl<'t> Before<'t> {
         let [_, one, two, last] = self.words;
         let verb = matches!(last, "is" | "to" | "as" | "was" | "equals");
         let sign = gap.contains([':', '=']) && !gap.contains('\n');
+        // `password: TOKEN:rest`: a token that is given does not end what is given.
+        let beside = last.contains("KCID_") && !gap.contains(char::is_whitespace);
         (sign && told(last))
+            || (beside && (told(two) || told(one)))
             || (verb && (told(two) || told(one)))
             || last.starts_with("--") && told(last) && !gap.contains('\n')
     }
@@ -244,7 +250,6 @@ fn odd(said: &str) -> bool {
         && (digits || both && !camel(said) || !plain)
         && !name
         && !masked(said)
-        && !said.contains("KCID_")
         && !said.starts_with(['$', '<', '{', '%', '['])
         && !said.contains(' ')
 }
@@ -261,22 +266,6 @@ fn camel(said: &str) -> bool {
     said.chars().all(|c| c.is_ascii_alphabetic()) && capitals * 4 <= said.len()
 }
 
-/// A text without the tokens that stand for names: `KCID_`, a kind, `_` and seven characters.
-fn without_tokens(atom: &str) -> String {
-    let mut parts = atom.split("KCID_");
-    let mut out = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let token = part.split_once('_').and_then(|(kind, rest)| {
-            let (id, after) = rest.split_at_checked(7)?;
-            let plain = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit();
-            (!kind.is_empty() && kind.len() <= 4 && kind.chars().chain(id.chars()).all(plain))
-                .then_some(after)
-        });
-        out.push_str(token.unwrap_or(part));
-    }
-    out
-}
-
 fn letters(said: &str, start: usize, atom: &str, before: &Before<'_>, layer: u8) -> Result<(), Stop> {
     if start
         .checked_sub("[REDACTED:".len())
@@ -285,12 +274,16 @@ fn letters(said: &str, start: usize, atom: &str, before: &Before<'_>, layer: u8)
     {
         return Ok(());
     }
-    // What stands beside a token is looked at as if the token were not there.
-    let rest = without_tokens(atom);
-    let atom = rest.as_str();
-    if before.gives(said, start) && odd(atom) && !reference(said, start, atom) {
+    // What stands beside a token is looked at as it stands, and without the signs that join it to the token.
+    let shown = tokens::replaced(atom);
+    if before.gives(said, start) && odd(&shown) && !reference(said, start + atom.len(), &shown) {
         return Err(Stop::Suspicious("a value given to the name of a secret"));
     }
+    parts(&shown, before, layer)?;
+    tokens::beside(atom).try_for_each(|piece| parts(piece, before, layer))
+}
+
+fn parts(atom: &str, before: &Before<'_>, layer: u8) -> Result<(), Stop> {
     for part in atom.split(['.', '@', '%', '&', '!', '#', '$', '*', '^', '~']) {
         if part.len() >= 16 {
             match peel(part) {
@@ -321,12 +314,9 @@ fn letters(said: &str, start: usize, atom: &str, before: &Before<'_>, layer: u8)
 }
 
 /// A place, not a value: a path, a URL, an image.
-fn reference(said: &str, start: usize, atom: &str) -> bool {
+fn reference(said: &str, end: usize, atom: &str) -> bool {
     let path = atom.starts_with(['/', '.', '~']) && !mixed(atom);
-    path || said
-        .get(start + atom.len()..)
-        .is_some_and(|after| after.starts_with("://"))
-        || atom.starts_with("sha256")
+    path || said.get(end..).is_some_and(|after| after.starts_with("://")) || atom.starts_with("sha256")
 }
 
 fn mixed(piece: &str) -> bool {

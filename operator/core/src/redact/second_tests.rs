@@ -71,14 +71,46 @@ fn what_only_looks_like_a_mark_hides_nothing() {
 #[test]
 fn a_token_hides_nothing_that_stands_beside_it() {
     for text in [
-        "look at https://KCID_HOST_4T7KQ2M/x/7gk2q9xw4bn8tz3m",
-        "use KCID_NAME_4T7KQ2M.k3v9x2m7q1w8z5r4t6y0",
-        "use k3v9x2m7q1w8z5r4t6y0_KCID_NAME_4T7KQ2M",
+        "look at https://KCID_HOST_4T7KQ2X/x/7gk2q9xw4bn8tz3m",
+        "use KCID_NAME_4T7KQ20.k3v9x2m7q1w8z5r4t6y0",
+        "use k3v9x2m7q1w8z5r4t6y0_KCID_NAME_4T7KQ20",
     ] {
         let answer = judge(&body(text));
         assert!(matches!(answer, Err(Stop::Suspicious(_))), "{text}: {answer:?}");
     }
-    let whole = "see https://KCID_HOST_4T7KQ2M/runbooks/KCID_NAME_0Z8YX3C?page=2";
+    for text in [
+        // A short value of small letters, on either side, behind every sign that may stand in one.
+        "password: KCID_NAME_4T7KQ20/s3cr3t99",
+        "password: KCID_NAME_4T7KQ20$s3cr3t99",
+        "password=KCID_NAME_4T7KQ20.s3cr3t99",
+        "password=KCID_NAME_4T7KQ20%s3cr3t99",
+        "the password is s3cr3t99/KCID_NAME_4T7KQ20",
+        "password: KCID_NAME_4T7KQ20:s3cr3t99",
+        "password: s3c/KCID_NAME_4T7KQ20/r3t99x",
+        "db_password=KCID_HOST_4T7KQ2X-c0rrect",
+        // What only looks like a token is a value.
+        "password=KCKCID_NAME_4T7KQ20ID_s3cr3t99",
+        "password: KCID_NAME_4T7KQ20s3cr3t",
+        "password: KCID_NAME_4T7KQ21",
+        "token: KCID_PASS_S3CR3T9",
+        "password: KCID_s3cr3t99",
+        // No sign beside a token is part of an encoding.
+        "see KCID_NAME_4T7KQ20/cGFzc3dvcmQ9aHVudGVyMiBhbmQgbW9yZQ==",
+    ] {
+        let answer = judge(&body(text));
+        assert!(matches!(answer, Err(Stop::Suspicious(_))), "{text}: {answer:?}");
+    }
+    let field = json!({"password": "KCID_NAME_4T7KQ20/s3cr3t99"});
+    assert!(judge(field.to_string().as_bytes()).is_err());
+    for text in [
+        "password: KCID_NAME_4T7KQ20",
+        "the secret is KCID_NAME_4T7KQ20/KCID_HOST_4T7KQ2X",
+        "token: KCID_NAME_4T7KQ20-PROD",
+        "the credential KCID_NAME_4T7KQ20, and its password is in KCID_HOST_4T7KQ2X:8443",
+    ] {
+        assert_eq!(judge(&body(text)), Ok(()), "{text}");
+    }
+    let whole = "see https://KCID_HOST_4T7KQ2X/runbooks/KCID_NAME_0Z8YX3Y?page=2";
     assert_eq!(judge(&body(whole)), Ok(()));
 }
 
@@ -86,8 +118,8 @@ fn a_token_hides_nothing_that_stands_beside_it() {
 fn ordinary_bodies_pass() {
     let digest = "0a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f60718293a4b5c6d7e8f9";
     for text in [
-        "scale KCID_NAME_4T7KQ2M to 5 replicas in KCID_NS_0Z8YX3C",
-        "set image of KCID_NAME_4T7KQ2M to nginx:1.27.1",
+        "scale KCID_NAME_4T7KQ20 to 5 replicas in KCID_NS_0Z8YX3Y",
+        "set image of KCID_NAME_4T7KQ20 to nginx:1.27.1",
         "restart everything labelled tier=cache,app.kubernetes.io/name=web",
         "the password is [REDACTED:password:1] and the token is wrong",
         "password: <password>, token=$TOKEN, secret: ${SECRET}",
