@@ -1,13 +1,9 @@
 //! What of the plan's judgement holds while it is executed: on whose word, for whom, by which facts.
 
-use std::sync::Arc;
-
 use kubechat_crds::{CommandPlan, PlanPhase, Step};
 use serde_json::json;
 
-use crate::context::Context;
 use crate::failpoint::Point;
-use crate::models::{Models, Options};
 use crate::testing::people::stamped;
 use crate::testing::plans::{Verb, plan_path, turn_path};
 use crate::testing::process::{Fuse, Ran, World};
@@ -213,15 +209,8 @@ async fn nothing_is_changed_in_the_namespace_of_the_keys_that_the_operator_was_s
         ("demo", PlanPhase::Failed, [0]),
     ] {
         let (mut world, step) = proposed(Verb::Label).await;
-        let mut process = world.start(Fuse::long()).await;
-        let (models, _) = Models::new(Options {
-            credentials: credentials.into(),
-            development: false,
-        });
-        process.ctx = Arc::new(Context {
-            models: Arc::new(models),
-            ..(*process.ctx).clone()
-        });
+        world.credentials = credentials;
+        let process = world.start(Fuse::long()).await;
         let plan = process.finish(&world).await;
         assert_eq!(
             (phase(&plan), world.writes(&step)),

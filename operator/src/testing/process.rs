@@ -129,6 +129,8 @@ pub(crate) struct World {
     pub(crate) stop: CancellationToken,
     /// Whether models are another process's.
     pub(crate) elsewhere: bool,
+    /// Namespace of the Secrets that providers name.
+    pub(crate) credentials: &'static str,
     fence: u64,
 }
 
@@ -191,6 +193,7 @@ impl World {
             seal,
             stop: CancellationToken::new(),
             elsewhere: false,
+            credentials: "kubechat-credentials",
             fence: 0,
         }
     }
@@ -220,7 +223,7 @@ impl World {
         let audit = Audit::new(Arc::new(store.clone()), Arc::clone(&metrics)).with_spool(self.spool());
         let (leadership, stores, live) = (Leadership::held(self.fence), watches.stores(), Arc::default());
         let options = Options {
-            credentials: "kubechat-credentials".into(),
+            credentials: self.credentials.into(),
             development: true,
             elsewhere: self.elsewhere,
         };

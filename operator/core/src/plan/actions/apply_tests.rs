@@ -7,7 +7,12 @@ use super::changes_tests::{deployment, found, kind};
 use super::{Beside, apply};
 use crate::catalogue;
 use crate::plan::{Draft, Found, Refusal, diff, draft_with};
-use crate::risk::{check_forbidden, floor_level};
+use crate::risk::{Guarded, check_forbidden, floor_level};
+
+const GUARDED: Guarded<'_> = Guarded {
+    own: "kubechat-system",
+    credentials: "kubechat-credentials",
+};
 
 fn intent(action: Action, params: IntentParams) -> Intent {
     Intent {
@@ -413,7 +418,7 @@ fn what_nobody_gets_a_plan_for_is_no_more_allowed_by_a_manifest() {
         made(rbac, "ClusterRole", proxy, None),
     ] {
         let what = &draft.step.targets[0].kind;
-        assert!(check_forbidden(&draft.step, "kubechat-system").is_err(), "{what}");
+        assert!(check_forbidden(&draft.step, GUARDED).is_err(), "{what}");
     }
     let own = apply::create(
         &kind("", "v1", "ConfigMap", "configmaps"),
@@ -421,7 +426,7 @@ fn what_nobody_gets_a_plan_for_is_no_more_allowed_by_a_manifest() {
         &json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}),
         IntentParams::default(),
     );
-    assert!(check_forbidden(&own.step, "kubechat-system").is_err());
+    assert!(check_forbidden(&own.step, GUARDED).is_err());
 }
 
 #[test]
