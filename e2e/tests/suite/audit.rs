@@ -269,7 +269,9 @@ async fn levels_of_the_audit_policy_are_honoured_and_decisions_are_always_record
             Ok(())
         })
         .await?;
-        ensure!(recorded(product, "command_execution", &turn).await? == [false, false], "intent and result");
+        // Of the intent, how many objects its step is of.
+        let kept = payloads(product, "command_execution", &turn).await?;
+        ensure!(kept == [r#"{"targetsTotal":1}"#, "null"], "{kept:?}");
 
         for always in ["command_execution", "approval", "outbound", "configuration_change"] {
             let refusal = refused(set_levels(&admin, json!({always: "Off"})).await)?;
@@ -319,6 +321,12 @@ async fn set_levels(admin: &Client, levels: Value) -> Result<()> {
 
 /// The entries of this type about a turn: of each, whether its payload was kept.
 async fn recorded(product: &Product, event: &str, turn: &ChatRequest) -> Result<Vec<bool>> {
+    let payloads = payloads(product, event, turn).await?;
+    Ok(payloads.into_iter().map(|payload| payload != "null").collect())
+}
+
+/// The payloads of the entries of this type about a turn.
+async fn payloads(product: &Product, event: &str, turn: &ChatRequest) -> Result<Vec<String>> {
     let uid = turn.uid().unwrap_or_default();
     let entries = audit_entries(product).await?;
     let db = Connection::open_with_flags(product.audit_db(), OpenFlags::SQLITE_OPEN_READ_ONLY)?;
@@ -327,12 +335,12 @@ async fn recorded(product: &Product, event: &str, turn: &ChatRequest) -> Result<
         .filter(|e| e["eventType"] == event && e["ids"]["requestUid"] == uid.as_str());
     of_turn
         .map(|entry| {
-            let payload: String = db.query_row(
+            let payload = db.query_row(
                 "SELECT payload FROM payloads WHERE seq = ?1",
                 [entry["seq"].as_i64()],
                 |row| row.get(0),
-            )?;
-            Ok(payload != "null")
+            );
+            Ok(payload?)
         })
         .collect()
 }

@@ -71,7 +71,9 @@ async fn a_model_reads_turns_and_only_what_may_leave_leaves() -> Result<()> {
         world.what_is_for_the_rules_is_sent_to_nobody().await?;
         world.what_a_model_makes_up_or_says_beside_is_not_used().await?;
         world.a_failing_provider_falls_back_to_the_rules().await?;
-        how_far_an_answer_is_is_told_at_most_once_a_second_without_its_words(&model, &alice, "small").await?;
+        provide(&admin, &endpoint, "patient", json!({"timeout": "60s"})).await?;
+        how_far_an_answer_is_is_told_at_most_once_a_second_without_its_words(&model, &alice, "patient")
+            .await?;
         world.nothing_of_a_canary_is_anywhere(&admin).await?;
         world.a_stuck_provider_holds_up_nobody_else().await?;
         world.a_budget_holds_over_a_restart(&admin, &endpoint).await
