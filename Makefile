@@ -11,10 +11,10 @@ SHELL := /bin/bash
 export HOME ?= $(shell getent passwd "$$(id -u)" | cut -d: -f6)
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/local/go/bin
 
-.PHONY: help run test lint fmt unit e2e crds bench deny clean
+.PHONY: help run test lint fmt unit e2e e2e-ollama crds bench deny clean
 
 help: ## List the targets
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: ## A local cluster with KubeChat in it, until Ctrl-C (first time: about 15 minutes of building)
 	@scripts/need rust go packages
@@ -40,6 +40,10 @@ unit: ## Unit, property and documentation tests; they need no cluster
 e2e: ## Black-box tests against a real API server (make e2e NAME=scale runs those with "scale" in their name)
 	@scripts/need rust go packages
 	@scripts/test e2e $(NAME)
+
+e2e-ollama: ## A real Ollama with a small real model reads turns (first time: about 10 minutes of building, 240 MB)
+	@scripts/need rust go packages model
+	@KUBECHAT_WEIGHTS="$$(scripts/weights)" scripts/test e2e models::ollama
 
 crds: ## Write crds/manifests anew from the crds crate
 	@scripts/need rust packages

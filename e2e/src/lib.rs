@@ -8,6 +8,7 @@
 //! - [`accounts`]: the people of the tests and what each of them may do.
 //! - [`product`]: KubeChat's operator and webhook, under their own service accounts, supervised.
 //! - [`flux`]: real Flux with a Git server, for what arrives through Git.
+//! - [`ollama`]: a real Ollama with a small real model.
 //! - [`dev`]: what `make run` does with all of it.
 //! - [`bench`]: what `make bench` measures with it.
 //!
@@ -21,6 +22,7 @@ pub mod cluster;
 pub mod demo;
 pub mod dev;
 pub mod flux;
+pub mod ollama;
 pub mod process;
 pub mod product;
 pub mod progress;

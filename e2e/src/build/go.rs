@@ -14,6 +14,15 @@ const BUILD_DEADLINE: Duration = Duration::from_secs(25 * 60);
 /// Longest look-up of a module's folder, download included.
 const LIST_DEADLINE: Duration = Duration::from_secs(5 * 60);
 
+/// How a program is built.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Flags<'a> {
+    /// For Go's linker.
+    pub(super) linker: &'a str,
+    /// For the C and C++ in it; without them none of it is built.
+    pub(super) c: Option<&'a str>,
+}
+
 /// A Go toolchain that is new enough.
 pub(super) struct Go(());
 
@@ -45,16 +54,20 @@ impl Go {
         &self,
         cache: &Cache,
         folder: &Path,
-        linker_flags: &str,
+        flags: Flags<'_>,
         package: &str,
         out: &Path,
     ) -> Result<()> {
         let partial = out.with_extension("partial");
         // Go refuses to write over what an interrupted build left; usually there is nothing.
         let _usually_nothing = std::fs::remove_file(&partial);
-        let program = self
-            .program(cache, folder, "build")
-            .args(["build", "-ldflags", linker_flags, "-o"]);
+        let mut program =
+            self.program(cache, folder, "build")
+                .args(["build", "-ldflags", flags.linker, "-o"]);
+        if let Some(flags) = flags.c {
+            program = program.env("CGO_ENABLED", "1");
+            program = program.env("CGO_CFLAGS", flags).env("CGO_CXXFLAGS", flags);
+        }
         run(
             program.args([partial.as_os_str()]).args([package]),
             BUILD_DEADLINE,

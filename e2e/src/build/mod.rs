@@ -7,6 +7,7 @@
 mod cache;
 mod flux;
 mod go;
+mod ollama;
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +18,8 @@ use crate::progress::Progress;
 pub use cache::Cache;
 pub(crate) use cache::write_atomically;
 pub use flux::FluxBinaries;
-use go::Go;
+use go::{Flags, Go};
+pub use ollama::{OllamaBinaries, WEIGHTS_VARIABLE};
 
 /// Where the pinned modules stand.
 const MODULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/cluster");
@@ -135,6 +137,8 @@ struct Module {
     go_mod: String,
     go_sum: String,
     targets: &'static [Target],
+    /// Flags for the C in it, if there is any.
+    c: Option<&'static str>,
 }
 
 impl Module {
@@ -151,7 +155,16 @@ impl Module {
             go_mod,
             go_sum,
             targets,
+            c: None,
         })
+    }
+
+    /// The same with C in it, compiled so.
+    fn with_c(self, flags: &'static str) -> Self {
+        Self {
+            c: Some(flags),
+            ..self
+        }
     }
 
     /// Returns the folder with all programs of this module.
@@ -175,7 +188,10 @@ impl Module {
             go.build(
                 cache,
                 &self.folder,
-                &flags,
+                Flags {
+                    linker: &flags,
+                    c: self.c,
+                },
                 target.package,
                 &out.join(target.program),
             )
@@ -193,7 +209,8 @@ impl Module {
 
     fn key(&self, flags: &str) -> String {
         let mut hash = Sha256::new();
-        for part in [&self.go_mod, &self.go_sum, flags] {
+        let parts = [self.go_mod.as_str(), &self.go_sum, flags];
+        for part in parts.into_iter().chain(self.c) {
             hash.update(part.len().to_be_bytes());
             hash.update(part);
         }
@@ -282,6 +299,7 @@ mod tests {
             go_mod: go_mod.to_owned(),
             go_sum,
             targets: &NODES,
+            c: None,
         }
     }
 

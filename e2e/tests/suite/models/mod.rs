@@ -4,6 +4,7 @@
 mod apart;
 mod injected;
 mod midway;
+mod ollama;
 mod server;
 mod streaming;
 
@@ -31,12 +32,14 @@ use server::{ANSWERS, BRAGS, FAILS, Model, SILENT};
 use streaming::how_far_an_answer_is_is_told_at_most_once_a_second_without_its_words;
 
 pub(crate) fn tests() -> Vec<Test> {
-    own![
+    let mut all = own![
         a_model_reads_turns_and_only_what_may_leave_leaves,
         what_a_model_is_made_to_say_changes_nothing,
         a_process_of_its_own_asks_models_and_holds_no_other_right,
         whatever_ends_midway_nothing_leaves_unrecorded_and_nothing_is_lost,
-    ]
+    ];
+    all.extend(ollama::tests());
+    all
 }
 
 /// A key that only the model server may see, in a header.
