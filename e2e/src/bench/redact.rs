@@ -221,10 +221,13 @@ fn fill(template: &str, rng: &mut StdRng) -> String {
 /// Runs detect-secrets in an environment of its own, which stays in the cache.
 async fn peer(file: &Path, planted: &BTreeSet<u64>) -> Result<Peer> {
     let home = peer_home().await?;
+    let (folder, name) = file.parent().zip(file.file_name()).context("it is no file")?;
     let start = Instant::now();
+    // What does not lie in its own folder it leaves out, and says nothing.
     let output = Command::new(home.join("bin/detect-secrets"))
         .args(["scan", "--no-verify", "--all-files"])
-        .arg(file)
+        .arg(name)
+        .current_dir(folder)
         .output()
         .await?;
     let milliseconds = start.elapsed().as_secs_f64() * 1e3;
@@ -239,6 +242,7 @@ async fn peer(file: &Path, planted: &BTreeSet<u64>) -> Result<Peer> {
         .flatten()
         .filter_map(|find| find["line_number"].as_u64())
         .collect();
+    ensure!(!marked.is_empty(), "{PEER} looked at nothing: {said}");
     Ok(Peer {
         version: said["version"].as_str().unwrap_or("?").to_owned(),
         milliseconds,
