@@ -41,12 +41,26 @@ pub(super) async fn compare(turn: &Turn<'_>, intent: &Intent) -> Result<Answer, 
             vec![],
         ));
     }
+    if is_one(&a.object, &b.object) {
+        return Err(Stop::needs_input(
+            format!(
+                "{} is one object. With which other one should it be compared?",
+                label(a)
+            ),
+            vec![],
+        ));
+    }
     let mut answer = differences(&label(a), &label(b), &compared(&a.object, &b.object));
     if a.kind.is("", "Secret") {
         answer.text = text(&format!("{} Values of Secrets are not compared.", answer.text)).text;
     }
     answer.citations.extend([citation(a), citation(b)]);
     Ok(answer)
+}
+
+fn is_one(a: &Value, b: &Value) -> bool {
+    let uid = |of: &Value| of.pointer("/metadata/uid").cloned();
+    uid(a) == uid(b)
 }
 
 /// What two objects differ in. Of Secrets not even whether two values are the same.
@@ -203,6 +217,13 @@ mod tests {
         // Whether two values of Secrets are the same is told neither.
         assert_eq!(said("Secret"), ["/data/a", "/data/b"]);
         assert_eq!(said("ConfigMap"), ["/data/a", "/data/b", "/data/key"]);
+    }
+
+    #[test]
+    fn an_object_is_known_by_its_uid_not_by_its_name() {
+        let object = |name: &str, uid: &str| json!({"metadata": {"name": name, "uid": uid}});
+        assert!(is_one(&object("a", "1"), &object("a", "1")));
+        assert!(!is_one(&object("a", "1"), &object("a", "2")));
     }
 
     #[test]
