@@ -140,11 +140,10 @@ impl Waiting {
             };
             let unsaid = match left {
                 None => return,
-                Some(Left::Unreviewed(one)) if one.uid.as_ref().is_some_and(|uid| known.was_told(uid)) => {
-                    false
-                }
                 Some(Left::Unreviewed(one)) => {
-                    one.tell(&ctx).await;
+                    if !is_settled(&ctx, &mut known, one.uid.as_deref().unwrap_or_default()).await {
+                        one.tell(&ctx).await;
+                    }
                     false
                 }
                 Some(Left::Unsaid) => true,
@@ -159,6 +158,14 @@ impl Waiting {
             }
         }
     }
+}
+
+/// Whether the removal of this plan was told, or its review is on record, which its status did not get to say.
+async fn is_settled(ctx: &Context, known: &mut Emergencies, plan: &str) -> bool {
+    if let Err(problem) = known.learn(&ctx.audit).await {
+        tracing::warn!(%problem, "whether a removed plan was reviewed is not known, so it counts as not reviewed");
+    }
+    known.was_told(plan) || known.was_reviewed(plan)
 }
 
 /// What is believed of a plan being there.

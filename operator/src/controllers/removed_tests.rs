@@ -188,6 +188,27 @@ async fn an_emergency_that_was_never_begun_or_was_told_already_is_not_told_by_th
 }
 
 #[tokio::test]
+async fn a_review_that_is_on_record_and_not_yet_in_the_status_is_no_missing_one() {
+    let (mut world, process, path) = executed_in_an_emergency().await;
+    let mut stored: CommandPlan = serde_json::from_value(world.server.remove(&path).unwrap()).unwrap();
+    world.server.remove(&plan_path());
+    let mut removed = vec![];
+    for (name, outcome) in [("reviewed", Outcome::Success), ("refused", Outcome::Denied)] {
+        stored.metadata.uid = Some(name.into());
+        on_record(&process, &stored).await;
+        let review = about_plan(&stored, EventType::Approval, "review", outcome, reason::ACCEPTED);
+        process.ctx.audit.record(review).await.unwrap();
+        removed.push(stored.clone());
+    }
+    let (leaving, waiting) = begin(&process.ctx.audit).await.unwrap();
+    removed.iter().for_each(|plan| leaving.plan(plan));
+    drop(leaving);
+    waiting.tell(Arc::clone(&process.ctx)).await;
+    drop(process);
+    assert_eq!(recorded(&mut world).await, ["refused"]);
+}
+
+#[tokio::test]
 async fn one_damaged_entry_of_a_decision_silences_no_other_emergency() {
     let (mut world, process, path) = executed_in_an_emergency().await;
     let mut stored: CommandPlan = serde_json::from_value(world.server.remove(&path).unwrap()).unwrap();

@@ -29,6 +29,7 @@ pub struct Emergency {
 #[derive(Debug, Default)]
 pub struct Emergencies {
     open: BTreeMap<String, Emergency>,
+    reviewed: BTreeSet<String>,
     told: BTreeSet<String>,
     next: u64,
     unread: u64,
@@ -74,6 +75,12 @@ impl Emergencies {
         self.told.contains(plan)
     }
 
+    /// Whether a review of this plan is on record, as far as the log was read: its status may say so a moment later.
+    #[must_use]
+    pub fn was_reviewed(&self, plan: &str) -> bool {
+        self.reviewed.contains(plan)
+    }
+
     /// This plan is gone and was never begun: it needs no review.
     pub fn close(&mut self, plan: &str) {
         self.open.remove(plan);
@@ -93,7 +100,10 @@ impl Emergencies {
                 ids: entry.ids.clone(),
             };
             self.open.insert(plan, emergency);
-        } else if counts && entry.verb == "review" || entry.verb == REMOVED_UNREVIEWED {
+        } else if counts && entry.verb == "review" {
+            self.open.remove(&plan);
+            self.reviewed.insert(plan);
+        } else if entry.verb == REMOVED_UNREVIEWED {
             self.open.remove(&plan);
         }
     }
