@@ -3,6 +3,7 @@
 //! **Invariant:** whoever gets an error here must not act. Executions, approvals, outbound calls and configuration changes
 //! are recorded whatever a policy says.
 
+mod calls;
 mod pages;
 
 use std::path::PathBuf;
@@ -73,6 +74,8 @@ pub struct Audit {
     metrics: Arc<Metrics>,
     /// Held while somebody says of a plan, once, that it is gone.
     parting: Arc<Mutex<()>>,
+    /// Held while somebody makes an entry of a call, once.
+    calls: Arc<Mutex<()>>,
 }
 
 impl std::fmt::Debug for Audit {
@@ -91,6 +94,7 @@ impl Audit {
             levels: Arc::default(),
             metrics,
             parting: Arc::default(),
+            calls: Arc::default(),
         }
     }
 

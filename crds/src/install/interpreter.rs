@@ -40,6 +40,8 @@ fn of_turns() -> String {
         "request.resource.resource == 'chatrequests'".to_owned(),
         "has(oldObject.status.reading) && oldObject.status.reading.state == 'Asked'".to_owned(),
         "has(object.status.reading) && object.status.reading.provider == oldObject.status.reading.provider && object.status.reading.namespace == oldObject.status.reading.namespace".to_owned(),
+        // Nothing is understood while it is not known what became of a call.
+        "(object.status.reading.state != 'Understood' || !has(object.status.outbound) || object.status.outbound.all(c, !(c.state in ['Intended', 'Committed'])))".to_owned(),
         format!(
             "(!has(oldObject.status.completionTime) || ({} && {} && !has(object.status.partial)))",
             stays("status.interpretation"),
@@ -81,7 +83,7 @@ fn same(new: &str, old: &str) -> String {
 }
 
 /// Calls begin as intended; their place in the audit log is the operator's to say, and what became of one is said once, of a
-/// committed one or of one that was never made. None leaves the list while its end is owed.
+/// committed one: one that was not is the operator's to refuse. None leaves the list while its end is owed.
 fn calls() -> String {
     let list = |of: &str| format!("(has({of}.status.outbound) ? {of}.status.outbound : [])");
     let (new, old) = (list("object"), list("oldObject"));
@@ -89,7 +91,7 @@ fn calls() -> String {
         .iter()
         .map(|field| same(&format!("c.{field}"), &format!("o.{field}")))
         .collect();
-    let goes_on = "(c.state == o.state || (o.state == 'Committed' && c.state in ['Done', 'Failed']) || (o.state == 'Intended' && c.state == 'Failed'))";
+    let goes_on = "(c.state == o.state || (o.state == 'Committed' && c.state in ['Done', 'Failed']))";
     let end = "(has(o.end) ? (has(c.end) && c.end == o.end) : (!has(c.end) || !has(c.end.auditSeq)))";
     let ended = "has(c.end) == (c.state in ['Done', 'Failed'])";
     let known = format!(
@@ -100,7 +102,10 @@ fn calls() -> String {
         "(!{old}.exists(o, o.id == c.id) && c.state == 'Intended' && !has(c.auditSeq) && !has(c.end))"
     );
     let settled = "(has(o.end) && (!has(o.auditSeq) || has(o.end.auditSeq)))";
-    format!("{new}.all(c, {begins} || {known}) && {old}.all(o, {settled} || {new}.exists(c, c.id == o.id))")
+    // One write holds each id once.
+    format!(
+        "{new}.all(c, {new}.exists_one(x, x.id == c.id) && ({begins} || {known})) && {old}.all(o, {settled} || {new}.exists(c, c.id == o.id))"
+    )
 }
 
 #[cfg(test)]

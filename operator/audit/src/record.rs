@@ -199,7 +199,7 @@ pub struct Ids {
     /// Approval name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<String>,
-    /// Step id: sha256 of plan uid, index and spec hash.
+    /// Step id: sha256 of plan uid, index and spec hash. Of a call of a model: its id, and a hash of all that it says of itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step_id: Option<String>,
     /// ChatRequest uid.

@@ -18,7 +18,7 @@ use super::{at, resync, status, turn};
 use crate::cluster::client::call;
 use crate::context::Context;
 use crate::error::Error;
-use crate::models::of_turn;
+use crate::models::{forget, of_turn};
 
 /// Name of the plan of a turn: deterministic, so that a second try finds the first one's plan.
 #[must_use]
@@ -83,7 +83,9 @@ async fn settle(
     }
     if owes(&said.outbound) {
         let new = of_turn(ctx, request, &said).await?;
-        status::write_onto(ctx, request, Some(current), &new).await?;
+        if status::write_onto(ctx, request, Some(current), &new).await? == status::Written::Gone {
+            forget(ctx, request, &new).await?;
+        }
         // Written onto what was looked at: the rest follows from what is there then.
         return Ok(Some(Action::await_change()));
     }

@@ -23,7 +23,7 @@ fn provide(world: &World, ready: &str) {
         .put("/apis/kubechat.io/v1beta1/aiproviders/small", provider);
 }
 
-async fn apart(ready: &str) -> (World, Process) {
+pub(in crate::models) async fn apart(ready: &str) -> (World, Process) {
     let mut world = World::new();
     world.elsewhere = true;
     provide(&world, ready);
@@ -31,7 +31,7 @@ async fn apart(ready: &str) -> (World, Process) {
     (world, process)
 }
 
-fn turn(outbound: &Value) -> ChatRequest {
+pub(in crate::models) fn turn(outbound: &Value) -> ChatRequest {
     let status = json!({"reading": {"state": "Asked", "provider": "small", "namespace": "demo"},
         "outbound": [outbound]});
     serde_json::from_value(json!({
@@ -42,16 +42,16 @@ fn turn(outbound: &Value) -> ChatRequest {
     .unwrap()
 }
 
-fn intended() -> Value {
+pub(in crate::models) fn intended() -> Value {
     json!({"id": "small-1", "state": "Intended", "provider": "small", "endpoint": ENDPOINT, "model": "m",
         "bytes": 7, "digest": format!("sha256:{}", "0a".repeat(32))})
 }
 
-fn status(turn: &ChatRequest) -> ChatRequestStatus {
+pub(in crate::models) fn status(turn: &ChatRequest) -> ChatRequestStatus {
     turn.status.clone().unwrap()
 }
 
-fn reasons(entries: &[Entry]) -> Vec<&str> {
+pub(in crate::models) fn reasons(entries: &[Entry]) -> Vec<&str> {
     entries.iter().map(|e| e.reason.as_str()).collect()
 }
 
@@ -138,26 +138,79 @@ async fn a_call_that_may_not_be_made_is_not_committed_and_says_why() {
 }
 
 #[tokio::test]
-async fn of_a_turn_that_is_removed_midway_the_log_says_that_the_end_of_its_call_is_not_known() {
+async fn a_call_that_the_log_has_is_committed_whatever_stands_in_its_way_by_now() {
     let (mut world, process) = apart("True").await;
-    let mut committed = intended();
-    (committed["state"], committed["auditSeq"]) = (json!("Committed"), json!(7));
-    let (leaving, left) = leaving();
-    for (name, call) in [("one", committed), ("other", intended())] {
-        let mut turn = turn(&call);
-        turn.metadata.uid = Some(name.to_owned());
-        leaving.see(&Event::Apply(turn.clone()));
-        leaving.see(&Event::Delete(turn));
-    }
-    drop(leaving);
-    of_removed(left, Arc::clone(&process.ctx), CancellationToken::new())
+    let turn = turn(&intended());
+    // Its status was not written: somebody else wrote of the turn first.
+    let lost = of_turn(&process.ctx, &turn, &status(&turn)).await.unwrap();
+    let mut cancelled = status(&turn);
+    let time = "2026-01-01T00:00:00Z";
+    cancelled.conditions = serde_json::from_value(json!([{"type": "Succeeded", "status": "False",
+        "reason": "Cancelled", "message": "", "lastTransitionTime": time}]))
+    .unwrap();
+    let again = of_turn(&process.ctx, &turn, &cancelled).await.unwrap();
+    assert_eq!(again.outbound, lost.outbound, "its end is owed");
+    assert_eq!(reasons(&world.entries().await), [reason::OUTBOUND_INTENDED]);
+}
+
+#[tokio::test]
+async fn another_leader_or_one_that_was_not_told_makes_no_entry_twice() {
+    use crate::testing::store::Luck;
+    let (mut world, process) = apart("True").await;
+    let turn = turn(&intended());
+    process.store.luck(|_| Luck::Unconfirmed);
+    let lost = of_turn(&process.ctx, &turn, &status(&turn)).await;
+    assert!(matches!(lost, Err(Error::Audit(_))), "{lost:?}");
+    process.store.luck(|_| Luck::Good);
+    let first = of_turn(&process.ctx, &turn, &status(&turn)).await.unwrap();
+    let next = world.start(Fuse::long()).await;
+    assert_eq!(of_turn(&next.ctx, &turn, &status(&turn)).await.unwrap(), first);
+    let mut done = first.clone();
+    done.outbound[0].state = OutboundState::Done;
+    done.outbound[0].end = Some(OutboundEnd {
+        sent: true,
+        tokens_in: 60,
+        ..OutboundEnd::default()
+    });
+    let ended = of_turn(&next.ctx, &turn, &done).await.unwrap();
+    let third = world.start(Fuse::long()).await;
+    assert_eq!(of_turn(&third.ctx, &turn, &done).await.unwrap(), ended);
+    // A call of the same id that says something else is another one.
+    let mut other = status(&turn);
+    other.outbound[0].bytes = 8;
+    let other = of_turn(&third.ctx, &turn, &other).await.unwrap();
+    assert_ne!(other.outbound[0].audit_seq, first.outbound[0].audit_seq);
+    assert_eq!(
+        reasons(&world.entries().await),
+        [
+            reason::OUTBOUND_INTENDED,
+            reason::OUTBOUND_DONE,
+            reason::OUTBOUND_INTENDED
+        ]
+    );
+}
+
+#[tokio::test]
+async fn calls_of_a_probe_are_known_by_their_provider_also_to_the_next_leader() {
+    let (mut world, process) = apart("True").await;
+    let provider = |uid: &str| -> AIProvider {
+        serde_json::from_value(json!({
+            "apiVersion": "kubechat.io/v1beta1", "kind": "AIProvider",
+            "metadata": {"name": "small", "uid": uid, "generation": 2},
+            "spec": {"type": "Ollama", "endpoint": ENDPOINT, "model": "m"},
+            "status": {"outbound": [intended()]},
+        }))
+        .unwrap()
+    };
+    let current = provider("p1").status.unwrap();
+    let first = of_provider(&process.ctx, &provider("p1"), &current)
         .await
         .unwrap();
-    let entries = world.entries().await;
-    assert_eq!(reasons(&entries), [reason::OUTBOUND_UNKNOWN]);
-    assert!(
-        entries[0].message.contains("of entry 7 is not known"),
-        "{}",
-        entries[0].message
-    );
+    assert_eq!(first.outbound[0].state, OutboundState::Committed);
+    let next = world.start(Fuse::long()).await;
+    let again = of_provider(&next.ctx, &provider("p1"), &current).await.unwrap();
+    assert_eq!(first, again);
+    let other = of_provider(&next.ctx, &provider("p2"), &current).await.unwrap();
+    assert_ne!(first.outbound[0].audit_seq, other.outbound[0].audit_seq);
+    assert_eq!(world.entries().await.len(), 2);
 }

@@ -268,7 +268,7 @@ impl Page {
             .await?;
         match &self.models.log {
             Log::Own(audit) => {
-                let number = audit.record(self.about.intent(&call)).await?.unwrap_or_default();
+                let (number, _) = audit.once(self.about.intent(&call)).await?;
                 self.change(|status| commit(&mut status.outbound, &id, number))
                     .await?;
                 Ok(Ok(number))
@@ -279,8 +279,8 @@ impl Page {
 
     async fn write_end(&self, call: Outbound, mut end: OutboundEnd) -> Result<(), Error> {
         if let Log::Own(audit) = &self.models.log {
-            let number = audit.record(self.about.end(&call, &end)).await?;
-            end.audit_seq = Some(number.and_then(|n| i64::try_from(n).ok()).unwrap_or_default());
+            let (number, _) = audit.once(self.about.end(&call, &end)).await?;
+            end.audit_seq = Some(i64::try_from(number).unwrap_or_default());
         }
         self.change(|status| {
             let used = status.usage.get_or_insert_with(Usage::default);
@@ -305,9 +305,18 @@ impl Page {
                 self.until(requests, |calls| answered(calls, &call.id).map(drop))
                     .await?;
             }
-            let Some(call) = find(&self.status().outbound, &call.id).cloned() else {
+            let Some(mut call) = find(&self.status().outbound, &call.id).cloned() else {
                 continue;
             };
+            if let (Log::Own(audit), OutboundState::Intended) = (&self.models.log, call.state)
+                && let Some(entry) = audit.of_call(&self.about.intent(&call)).await?
+            {
+                // Its process ended between the entry and the status.
+                call.state = OutboundState::Committed;
+                call.audit_seq = i64::try_from(entry.seq).ok();
+                self.change(|status| commit(&mut status.outbound, &call.id, entry.seq))
+                    .await?;
+            }
             let end = lost(&call, why);
             match call.state {
                 OutboundState::Committed => self.write_end(call, end).await?,

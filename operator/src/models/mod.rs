@@ -17,6 +17,7 @@ mod given;
 mod job;
 mod ledger;
 mod names;
+mod parting;
 mod probe;
 mod probing;
 mod record;
@@ -45,19 +46,18 @@ use crate::error::Error;
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
 
-pub(crate) use clerk::{leaving, of_provider, of_removed, of_turn, told};
+pub(crate) use clerk::{of_provider, of_turn, told};
 pub(crate) use gate::Gate;
 pub(crate) use given::{Sentence, refused, retold};
 pub(crate) use job::{Task, nothing, start};
 pub use ledger::Log;
+pub(crate) use parting::{forget, leaving, of_removed};
 pub(crate) use probe::examine;
 
 /// How long an answer that was understood is kept for the same words.
 const CACHED_FOR: Duration = Duration::from_secs(600);
 /// How long what a job came to waits to be taken up.
 const KEPT_FOR: Duration = Duration::from_secs(900);
-/// Entries that are remembered.
-const MAX_ENTRIES: usize = 10_000;
 /// Jobs at once; more turns wait for theirs to begin.
 const MAX_JOBS: usize = 2048;
 
@@ -160,8 +160,6 @@ pub struct Models {
     /// What people used, by the provider's name: one that is made again under it gives nobody a new budget.
     used: Mutex<HashMap<String, Arc<Mutex<Used>>>>,
     jobs: Mutex<HashMap<String, Job>>,
-    /// Entries that were made for another process's calls: a cache that lags behind makes none twice.
-    entries: Mutex<HashMap<String, u64>>,
     /// Turns whose job has ended.
     ended: mpsc::Sender<ChatRequest>,
 }
@@ -225,7 +223,6 @@ impl Models {
             cache: Arc::new(Cache::new(CACHED_FOR)),
             used: Mutex::default(),
             gates: Mutex::default(),
-            entries: Mutex::default(),
             jobs: Mutex::default(),
             ended,
         };
@@ -248,21 +245,6 @@ impl Models {
     /// Whether another process asks the models.
     pub(crate) const fn is_elsewhere(&self) -> bool {
         self.options.elsewhere
-    }
-
-    /// The entry that was made for a call already.
-    fn entry(&self, of: &str) -> Option<u64> {
-        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        entries.get(of).copied()
-    }
-
-    /// Notes the entry of a call.
-    fn made(&self, of: String, number: u64) {
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        if entries.len() >= MAX_ENTRIES {
-            entries.clear();
-        }
-        entries.insert(of, number);
     }
 
     /// What people used of a provider of this name.

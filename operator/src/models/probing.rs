@@ -32,7 +32,7 @@ impl Probing {
         Self {
             models: Arc::clone(models),
             provider: provider.clone(),
-            about: About::probe(&models.namespace),
+            about: About::probe(&models.namespace, &provider.uid().unwrap_or_default()),
             status: Mutex::new(provider.status.clone().unwrap_or_default()),
             answered: Mutex::default(),
         }

@@ -18,6 +18,8 @@ pub(crate) struct About {
     actor: Actor,
     ids: Ids,
     verb: &'static str,
+    /// Whose calls have these ids, where no turn says it.
+    of: Option<String>,
 }
 
 impl About {
@@ -28,34 +30,48 @@ impl About {
             actor: actor(&who),
             ids: turn_ids(request),
             verb: VERB,
+            of: None,
         }
     }
 
     /// Nobody's: a provider is probed.
-    pub(crate) fn probe(namespace: &str) -> Self {
+    pub(crate) fn probe(namespace: &str, provider_uid: &str) -> Self {
         Self {
             actor: Actor::named(format!("system:serviceaccount:{namespace}:kubechat-operator")),
             ids: Ids::default(),
             verb: "probe",
+            of: Some(provider_uid.to_owned()),
         }
     }
 
-    fn draft(&self, provider: &str, outcome: Outcome, why: &'static str) -> Draft {
+    fn draft(&self, call: &Outbound, outcome: Outcome, why: &'static str) -> Draft {
         let mut draft = Draft::new(EventType::Outbound, self.actor.clone(), self.verb, outcome, why);
         draft.ids = self.ids.clone();
+        draft.ids.step_id = Some(self.id_of(call));
         draft.target = Some(Target {
             group: Some(kubechat_crds::GROUP.to_owned()),
             version: Some(kubechat_crds::VERSION.to_owned()),
             kind: Some("AIProvider".to_owned()),
-            name: Some(provider.to_owned()),
+            name: Some(call.provider.clone()),
             ..Target::default()
         });
         draft
     }
 
+    /// Its id in the log: that of the call, and all that it says of itself, so that no other call passes for it.
+    fn id_of(&self, call: &Outbound) -> String {
+        let said = json!([call.provider, payload(call)]).to_string();
+        let hash = kubechat_crds::sha256_hex(said.as_bytes());
+        let hash = hash.get(..16).unwrap_or_default();
+        match &self.of {
+            Some(of) => format!("{of}/{}/{hash}", call.id),
+            None => format!("{}/{hash}", call.id),
+        }
+    }
+
     /// A call is about to be made.
     pub(crate) fn intent(&self, call: &Outbound) -> Draft {
-        let mut draft = self.draft(&call.provider, Outcome::Intent, reason::OUTBOUND_INTENDED);
+        let mut draft = self.draft(call, Outcome::Intent, reason::OUTBOUND_INTENDED);
         (draft.message, draft.payload) = (told(call), payload(call));
         draft
     }
@@ -86,9 +102,10 @@ impl About {
         about["tokensOut"] = json!(end.tokens_out);
         about["milliseconds"] = json!(end.milliseconds);
         if let Some(why) = &end.failure {
-            about["failure"] = json!(why);
+            // Another process's words; the message is looked at like every message.
+            about["failure"] = json!(kubechat_core::redact::shown(why));
         }
-        let mut draft = self.draft(&call.provider, outcome, reason);
+        let mut draft = self.draft(call, outcome, reason);
         (draft.message, draft.payload) = (message, about);
         draft
     }
@@ -169,7 +186,7 @@ mod tests {
         };
         let mut call = intended("small-1".to_owned(), "small", &call);
         call.audit_seq = Some(9);
-        let about = About::probe("kubechat-system");
+        let about = About::probe("kubechat-system", "p1");
         assert_eq!(
             about.intent(&call).message,
             "7 bytes to http://127.0.0.1:1 for model m: sha256:00; taken out before: github-token 2"

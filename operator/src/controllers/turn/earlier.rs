@@ -8,9 +8,10 @@ use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use kubechat_core::interpret::{self, Earlier, Lexicon, MEMORY};
 use kubechat_core::reason;
+use kubechat_crds::chat_request::{InterpretationStatus, ReadingState};
 use kubechat_crds::condition::is_finished;
 use kubechat_crds::intent::{Action, Intent, IntentParams, IntentTarget, Span};
-use kubechat_crds::{ChatRequest, ObjectId, RequestPhase};
+use kubechat_crds::{ChatRequest, ChatRequestStatus, ObjectId, RequestPhase};
 
 use super::admit::halt;
 use crate::compile::{Halted, History};
@@ -139,11 +140,25 @@ fn is_of_same_person(request: &ChatRequest, turn: &ChatRequest) -> bool {
     username(turn) == username(request)
 }
 
+/// What the operator itself knows that a turn asked for. While another process reads it, and where it ended meanwhile, nobody
+/// judged what stands there; that one's word counts only once the turn was taken up with it.
+fn judged(status: &ChatRequestStatus) -> Option<&InterpretationStatus> {
+    let state = status.reading.as_ref().map(|reading| reading.state);
+    let is_judged = match state {
+        None => true,
+        Some(ReadingState::Asked) => false,
+        Some(ReadingState::Understood | ReadingState::Rules | ReadingState::Nothing) => {
+            status.plan_ref.is_some() || is_finished(&status.conditions)
+        }
+    };
+    status.interpretation.as_ref().filter(|_| is_judged)
+}
+
 /// Whether it is known what it asked for, or that nothing comes of it.
 fn is_read(turn: &ChatRequest) -> bool {
     turn.status
         .as_ref()
-        .is_some_and(|s| s.interpretation.is_some() || s.plan_ref.is_some() || is_finished(&s.conditions))
+        .is_some_and(|s| judged(s).is_some() || s.plan_ref.is_some() || is_finished(&s.conditions))
 }
 
 /// Whether it came to something, or to an end, of which no typed request is known: it was not understood, or what was
@@ -151,7 +166,7 @@ fn is_read(turn: &ChatRequest) -> bool {
 fn is_unclear(turn: &ChatRequest) -> bool {
     let status = turn.status.as_ref().filter(|_| is_read(turn));
     status.is_some_and(|s| {
-        let intents = s.interpretation.as_ref().map_or(0, |i| i.intents.len());
+        let intents = judged(s).map_or(0, |i| i.intents.len());
         let answered = s.phase == Some(RequestPhase::Succeeded) && s.plan_ref.is_none();
         intents == 0 && !answered
     })
@@ -162,7 +177,7 @@ fn as_data(turn: &ChatRequest) -> Earlier {
     let Some(status) = &turn.status else {
         return Earlier::default();
     };
-    let read = status.interpretation.clone().unwrap_or_default();
+    let read = judged(status).cloned().unwrap_or_default();
     Earlier {
         only_asked: read.only_asked,
         candidates: status

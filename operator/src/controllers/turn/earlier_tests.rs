@@ -207,3 +207,67 @@ async fn the_plan_of_undo_that_is_the_newest_and_is_named_while_it_is_under_way(
     let (_world, ctx) = told(std::slice::from_ref(&undo)).await;
     assert!(plan(&undo, &ctx).unwrap_err().contains("kubechat rollback"));
 }
+
+#[tokio::test]
+async fn what_another_process_says_of_a_turn_that_nobody_judged_is_not_what_later_words_mean() {
+    let ended = json!([{"type": "Succeeded", "status": "False", "reason": "Cancelled", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}]);
+    let reading = |state: &str, phase: &str, conditions: &Value| {
+        let mut status = understood(&[scaled()], phase);
+        status["reading"] = json!({"state": state, "provider": "small", "namespace": "demo"});
+        status["conditions"] = conditions.clone();
+        status
+    };
+    let none = json!([]);
+    let mut planned = reading("Understood", "AwaitingApproval", &none);
+    planned["planRef"] = json!({"name": "p", "digest": "d"});
+    for (status, spoken_of, waits) in [
+        (reading("Asked", "Interpreting", &none), 0, true),
+        (reading("Asked", "Cancelled", &ended), 0, false),
+        (reading("Understood", "Interpreting", &none), 0, true),
+        (reading("Nothing", "Interpreting", &none), 0, true),
+        (reading("Understood", "Failed", &ended), 1, false),
+        (planned, 1, false),
+    ] {
+        let turns = [
+            turn("first", 100, "alice", "look after it", &status),
+            turn("new", 101, "alice", "delete it", &json!({})),
+        ];
+        let (_world, ctx) = told(&turns).await;
+        let (history, unread) = gathered(&turns[1], &ctx);
+        assert_eq!(
+            (history.earlier.len(), unread.is_some()),
+            (spoken_of, waits),
+            "{status}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_another_process_wrote_a_moment_before_a_turn_ended_does_not_stay() {
+    let mut world = World::new();
+    world.elsewhere = true;
+    let process = world.start(Fuse::long()).await;
+    let path = "/apis/kubechat.io/v1beta1/namespaces/demo/chatrequests/first";
+    let asked = json!({"phase": "Interpreting", "reading": {"state": "Asked", "provider": "small", "namespace": "demo"}});
+    let object = turn("first", 100, "alice", "look after it", &asked);
+    world.server.put(path, serde_json::to_value(&object).unwrap());
+    let stale: ChatRequest = serde_json::from_value(world.server.get(path).unwrap()).unwrap();
+    let mut planted = world.server.get(path).unwrap();
+    planted["status"]["interpretation"] = understood(&[scaled()], "")["interpretation"].clone();
+    world.server.put(path, planted);
+    let fresh: ChatRequest = serde_json::from_value(world.server.get(path).unwrap()).unwrap();
+    // It has no seal, so it ends at once.
+    let look = |turn: ChatRequest| {
+        let ctx = std::sync::Arc::clone(&process.ctx);
+        async move {
+            let current = turn.status.clone().unwrap_or_default();
+            super::super::take(&turn, &ctx, current).await
+        }
+    };
+    let late = look(stale).await;
+    assert!(late.is_err(), "{late:?}");
+    look(fresh).await.unwrap();
+    let now = world.server.get(path).unwrap();
+    assert_eq!(now["status"]["interpretation"], Value::Null, "{now}");
+    assert_ne!(now["status"]["phase"], json!("Interpreting"), "{now}");
+}

@@ -73,7 +73,9 @@ pub(super) async fn take(
         model::Left::Held(problem) => return hold(request, ctx, problem).await,
         model::Left::Go(current, read) => (*current, read),
     };
-    let kept = read.clone().map(|read| Done {
+    // What another process reads stands in the status.
+    let apart = current.reading.is_some();
+    let kept = read.clone().filter(|_| !apart).map(|read| Done {
         status: current.clone(),
         read,
     });
@@ -107,14 +109,21 @@ pub(super) async fn take(
         ..current
     };
     new.start_time.get_or_insert(Time(began));
+    let unread = |mut new: ChatRequestStatus| {
+        // Nobody judged what another process says that it means, and nobody will.
+        if apart {
+            new.interpretation = None;
+        }
+        new
+    };
     let result = match admitted {
-        Err(halted) => end(request, ctx, new, halted).await,
+        Err(halted) => end(request, ctx, unread(new), halted).await,
         Ok(admitted) => match earlier::turns(request, ctx).await {
             Ok(Before::Wait(pause)) => {
                 ctx.models.keep(&uid, kept);
                 return Ok(Action::requeue(pause));
             }
-            Ok(Before::Stuck(halted)) => end(request, ctx, new, *halted).await,
+            Ok(Before::Stuck(halted)) => end(request, ctx, unread(new), *halted).await,
             Ok(Before::Read(past)) => match work(request, ctx, new, admitted, past, began, read).await {
                 Ok(Step::Rests(action)) => Ok(action),
                 Ok(Step::Interprets(action)) => return Ok(action),

@@ -13,7 +13,7 @@ use kubechat_core::reason;
 use kubechat_crds::chat_request::{Reading, ReadingState};
 use kubechat_crds::{AIProvider, ChatRequest, ChatRequestStatus, RequestPhase};
 
-use super::super::status;
+use super::super::status::{self, Written};
 use crate::context::Context;
 use crate::error::Error;
 use crate::models::{self, Done, Read, Standing, Task};
@@ -99,6 +99,14 @@ fn elsewhere(
     (current, read)
 }
 
+/// The status with nothing of what another process says but what it understood, in this one's words.
+pub(super) fn in_own_words(request: &ChatRequest, current: ChatRequestStatus) -> ChatRequestStatus {
+    match current.reading.clone() {
+        Some(reading) => elsewhere(request, &reading, current).0,
+        None => current,
+    }
+}
+
 /// Does the operator's part for a turn that another process reads: what it intends is recorded, and nothing it says is used
 /// before what became of its calls is recorded too. `None` when nothing is owed and it has ended.
 pub(super) async fn attend(
@@ -112,7 +120,9 @@ pub(super) async fn attend(
     };
     let new = models::of_turn(ctx, request, current).await?;
     if new != *current {
-        status::write_onto(ctx, request, Some(current), &new).await?;
+        if status::write_onto(ctx, request, Some(current), &new).await? == Written::Gone {
+            models::forget(ctx, request, &new).await?;
+        }
         // The interpreter goes on by what it sees in the status.
         return Ok(Some(Action::requeue(LOOK_AGAIN)));
     }

@@ -16,9 +16,10 @@ use kubechat_crds::chat_request::{Answer, PlanRef, RiskSummary};
 use kubechat_crds::{ChatRequest, ChatRequestStatus, CommandPlan, CommandPlanSpec, PlanPhase, RequestPhase};
 
 use super::super::chat_request::{mirrored, plan_name};
-use super::super::{reference, status};
+use super::super::reference;
 use super::admit::halt;
-use super::report::end;
+use super::model::in_own_words;
+use super::report::{end, write};
 use crate::audit::{about_plan, turn_ids};
 use crate::cluster::client::call;
 use crate::compile::Turn;
@@ -168,8 +169,8 @@ pub(in crate::controllers) async fn adopt(
     if ctx.handled.contains(&request.uid().unwrap_or_default()) {
         return Ok(Action::requeue(Duration::from_secs(1)));
     }
-    let new = mirrored(request, plan, current);
-    status::write(ctx, request, request.status.as_ref(), &new).await?;
+    let new = mirrored(request, plan, in_own_words(request, current));
+    write(request, ctx, &new).await?;
     Ok(Action::await_change())
 }
 
@@ -233,6 +234,6 @@ pub(super) async fn report_plan(
             new.phase = Some(RequestPhase::Planning);
         }
     }
-    status::write(ctx, request, request.status.as_ref(), &new).await?;
+    write(request, ctx, &new).await?;
     Ok(Action::await_change())
 }

@@ -54,6 +54,21 @@ pub(super) async fn end(
     finish(request, ctx, new, phase, reason, &message).await
 }
 
+/// Writes what became of a turn. Where another process writes of it too, only onto what was looked at: what that one says a
+/// moment before must not stand there as if it had been judged.
+pub(super) async fn write(
+    request: &ChatRequest,
+    ctx: &Context,
+    new: &ChatRequestStatus,
+) -> Result<(), Error> {
+    let old = request.status.as_ref();
+    if ctx.models.is_elsewhere() {
+        status::write_onto(ctx, request, old, new).await.map(drop)
+    } else {
+        status::write(ctx, request, old, new).await
+    }
+}
+
 pub(super) async fn finish(
     request: &ChatRequest,
     ctx: &Context,
@@ -76,7 +91,7 @@ pub(super) async fn finish(
     } else {
         shot.finish(succeeded, why, message);
     }
-    status::write(ctx, request, request.status.as_ref(), &new).await?;
+    write(request, ctx, &new).await?;
     ctx.metrics.end("ChatRequest", why);
     // A refusal is told by who writes the status.
     if phase == RequestPhase::NeedsInput {
