@@ -32,7 +32,7 @@ pub struct End {
     pub failure: Option<String>,
     /// Whether the server may have had the body.
     pub sent: bool,
-    /// Tokens read and written, as the server says.
+    /// Tokens read and written, as the server says, or an estimate where it does not.
     pub tokens: (u64, u64),
     /// How long it took.
     pub took: Duration,

@@ -241,16 +241,40 @@ impl Provider {
         let answer = server
             .post(&request.path, &headers, body, bounds, &mut listener)
             .await;
-        let reply = answer.and_then(|()| listener.feed.finish());
+        let heard = listener.feed.heard();
+        let mut reply = answer.and_then(|()| listener.feed.finish());
+        let letters = |text: &str| text.chars().count();
+        let asked = letters(SYSTEM)
+            + letters(prompt)
+            + repair.map_or(0, |(said, wrong)| letters(said) + letters(wrong));
+        let tokens = match &mut reply {
+            Ok(reply) => {
+                reply.tokens = charged(reply.tokens, asked, letters(&reply.words));
+                reply.tokens
+            }
+            // It was cut midway: what came until then was written all the same.
+            Err(_) if heard > 0 => charged((0, 0), asked, heard),
+            Err(_) => (0, 0),
+        };
         let end = End {
             failure: reply.as_ref().err().map(ToString::to_string),
             sent: !matches!(&reply, Err(Failure::Refused(_))),
-            tokens: reply.as_ref().map_or((0, 0), |reply| reply.tokens),
+            tokens,
             took: began.elapsed(),
         };
         ledger.done(number, &call, &end).await?;
         reply
     }
+}
+
+/// Letters of a token, where a server does not count: fewer than in most texts, so that the estimate is not too low.
+const LETTERS: usize = 3;
+
+/// Tokens that count for budgets. What a server leaves out is estimated: nobody asks for nothing.
+fn charged(said: (u64, u64), asked: usize, answered: usize) -> (u64, u64) {
+    let estimate = |letters: usize| u64::try_from(letters / LETTERS).unwrap_or(u64::MAX).max(1);
+    let or = |said: u64, letters| if said == 0 { estimate(letters) } else { said };
+    (or(said.0, asked), or(said.1, answered))
 }
 
 /// The intents in a model's words. Where they stand in the prompt is not the model's to say: it saw another text.

@@ -23,9 +23,17 @@ pub async fn reconcile(object: Arc<AIProvider>, ctx: Arc<Context>) -> Result<Act
     let by = object.spec.changed_by.as_ref();
     let says = ai_provider::built_in(&object.spec);
     if says.is_none() && ctx.models.is_elsewhere() {
-        super::configuration(&ctx, &*object, current.recorded_generation, by).await?;
-        let mut new = of_provider(&ctx, &object, &current).await?;
-        new.recorded_generation = generation;
+        if current.recorded_generation != generation {
+            super::configuration(&ctx, &*object, current.recorded_generation, by).await?;
+            // By itself, whatever a probe writes meanwhile: what was recorded is not recorded again.
+            let new = AIProviderStatus {
+                recorded_generation: generation,
+                ..current.clone()
+            };
+            status::write_cluster(&ctx, &*object, object.status.as_ref(), &new).await?;
+            return Ok(resync());
+        }
+        let new = of_provider(&ctx, &object, &current).await?;
         status::write_cluster_onto(&ctx, &*object, object.status.as_ref(), &new).await?;
         return Ok(resync());
     }

@@ -108,12 +108,16 @@ async fn a_call_that_may_not_be_made_is_not_committed_and_says_why() {
     };
     let elsewhere: Spoil = |status| status.outbound[0].endpoint = "http://evil.example".to_owned();
     let unknown: Spoil = |status| status.outbound[0].provider = "large".to_owned();
+    let deleted: Spoil = |status| status.reading.as_mut().unwrap().provider = "none".to_owned();
+    let told: Spoil = |status| status.outbound[0].redactions = [("my words".to_owned(), 1)].into();
     for (ready, spoil, says) in [
         ("True", kept, ""),
         ("True", ended, "the turn has ended"),
         ("True", read, "read already"),
         ("True", elsewhere, "another endpoint"),
-        ("True", unknown, "deleted"),
+        ("True", unknown, "does not fall back to it"),
+        ("True", deleted, "it was deleted"),
+        ("True", told, "what it sends"),
         ("False", kept, "not Ready"),
     ] {
         let (mut world, process) = apart(ready).await;
@@ -213,4 +217,61 @@ async fn calls_of_a_probe_are_known_by_their_provider_also_to_the_next_leader() 
     let other = of_provider(&next.ctx, &provider("p2"), &current).await.unwrap();
     assert_ne!(first.outbound[0].audit_seq, other.outbound[0].audit_seq);
     assert_eq!(world.entries().await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_turn_has_no_more_calls_committed_than_a_chain_may_need() {
+    let (mut world, process) = apart("True").await;
+    let turn = turn(&intended());
+    for n in 1..=MAX_CALLS + 1 {
+        let mut now = status(&turn);
+        now.outbound[0].id = format!("small-{n}");
+        let after = of_turn(&process.ctx, &turn, &now).await.unwrap();
+        let is_made = after.outbound[0].state == OutboundState::Committed;
+        assert_eq!(is_made, n <= MAX_CALLS, "{n}: {:?}", after.outbound);
+    }
+    assert_eq!(world.entries().await.len(), MAX_CALLS);
+}
+
+#[tokio::test]
+async fn a_probe_that_is_not_due_has_no_call_committed() {
+    for (minutes_ago, committed) in [(11, true), (5, false)] {
+        let (mut world, process) = apart("True").await;
+        let time = Timestamp::now() - SignedDuration::from_mins(minutes_ago);
+        let provider: AIProvider = serde_json::from_value(json!({
+            "apiVersion": "kubechat.io/v1beta1", "kind": "AIProvider",
+            "metadata": {"name": "small", "uid": "p1", "generation": 2},
+            "spec": {"type": "Ollama", "endpoint": ENDPOINT, "model": "m"},
+            "status": {"outbound": [intended()], "observedGeneration": 2,
+                "probe": {"time": time.to_string(), "score": 100},
+                "conditions": [{"type": "Ready", "status": "True", "reason": "Probed", "message": "",
+                    "lastTransitionTime": "2026-01-01T00:00:00Z"}]},
+        }))
+        .unwrap();
+        let current = provider.status.clone().unwrap();
+        let after = of_provider(&process.ctx, &provider, &current).await.unwrap();
+        let is_made = after.outbound[0].state == OutboundState::Committed;
+        assert_eq!(is_made, committed, "{minutes_ago}: {:?}", after.outbound);
+        assert_eq!(world.entries().await.len(), usize::from(committed));
+    }
+}
+
+#[tokio::test]
+async fn what_another_process_says_of_a_calls_end_is_recorded_without_secrets_and_without_negative_numbers() {
+    let (mut world, process) = apart("True").await;
+    let turn = turn(&intended());
+    let mut now = of_turn(&process.ctx, &turn, &status(&turn)).await.unwrap();
+    now.outbound[0].state = OutboundState::Failed;
+    now.outbound[0].end = Some(OutboundEnd {
+        sent: true,
+        tokens_in: -5,
+        failure: Some("refused: ghp_Zx8Kq2LmW9vTr4Yp6BnD1sGf7HjC3uEa5Xo0".to_owned()),
+        ..OutboundEnd::default()
+    });
+    let after = of_turn(&process.ctx, &turn, &now).await.unwrap();
+    let end = after.outbound[0].end.clone().unwrap();
+    assert_eq!(end.tokens_in, 0);
+    let said = process.ctx.audit.payload(2).await.unwrap().to_string();
+    assert!(said.contains("REDACTED") && !said.contains("ghp_"), "{said}");
+    assert!(!world.entries().await[1].message.contains("ghp_"));
 }

@@ -37,12 +37,32 @@ pub(crate) fn refused(sentence: Sentence<'_>, provider: &str, intents: &[Intent]
         previous: earlier,
     };
     let rules = interpret::interpret(prompt, &context);
+    if let Some(why) = misformed(intents) {
+        return Some(format!("AIProvider {provider}: {why}"));
+    }
     if changes_a_question(&rules.interpretation, intents) {
         return Some(changed_a_question(provider));
     }
     let known = names::of(prompt, &rules, earlier, &namespaces);
     let known: Vec<&str> = known.iter().map(|(_, name)| name.as_str()).collect();
     grounded::invented(prompt, &known, intents).map(|field| kubechat_ai::Failure::Invented(field).to_string())
+}
+
+/// Why no model may have said these intents: what its words are read by holds for those of another process too.
+fn misformed(intents: &[Intent]) -> Option<String> {
+    if intents.is_empty() {
+        return Some("it found no request in it that it could be sure of".to_owned());
+    }
+    let mut all = serde_json::to_value(intents).unwrap_or_default();
+    for intent in all.as_array_mut().into_iter().flatten() {
+        if let Some(fields) = intent.as_object_mut() {
+            // Where it stands in the sentence is not the model's to say.
+            fields.remove("span");
+        }
+    }
+    let read = kubechat_ai::parse(&serde_json::json!({"intents": all}).to_string());
+    read.err()
+        .map(|why| kubechat_ai::Failure::Rejected(why).to_string())
 }
 
 /// What another process says that it understood, in this one's words: what people read before they confirm follows from the
@@ -141,6 +161,51 @@ mod tests {
             let why = refused(sentence, "small", &meant(answer)).unwrap_or_default();
             assert_eq!(why.is_empty(), says.is_empty(), "{prompt} / {answer}: {why}");
             assert!(why.contains(says), "{prompt} / {answer}: {why}");
+        }
+    }
+
+    #[test]
+    fn what_no_model_may_say_is_refused_whoever_says_it() {
+        let lexicon = Lexicon::builtin();
+        let why = |intents: &[Intent]| {
+            let sentence = Sentence {
+                prompt: "look after \"web\", 4 of it",
+                lexicon: &lexicon,
+                earlier: &[],
+                namespaces: ["demo", "demo"],
+            };
+            refused(sentence, "small", intents)
+        };
+        let good = meant("scale deployment web to 4").remove(0);
+        assert_eq!(why(std::slice::from_ref(&good)), None);
+        let with = |spoil: fn(&mut Intent)| {
+            let mut intent = good.clone();
+            spoil(&mut intent);
+            vec![intent]
+        };
+        for (intents, says) in [
+            (vec![], "no request"),
+            (vec![good.clone(); 17], "more than 16"),
+            (
+                with(|i| i.action = kubechat_crds::intent::Action::Recreate),
+                "action",
+            ),
+            (
+                with(|i| i.action = kubechat_crds::intent::Action::Apply),
+                "action",
+            ),
+            (
+                with(|i| i.target.kind = Some("Depl\u{200b}oyment".to_owned())),
+                "kind",
+            ),
+            (
+                with(|i| i.target.group = Some("apps\u{202e}".to_owned())),
+                "group",
+            ),
+            (with(|i| i.target.names = vec!["x".repeat(300)]), "names"),
+        ] {
+            let why = why(&intents).unwrap_or_default();
+            assert!(why.contains(says), "{says}: {why}");
         }
     }
 

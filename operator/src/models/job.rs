@@ -259,7 +259,7 @@ fn interpretation(
 }
 
 /// The provider and those it falls back to, as they are now; whether the built-in rules come last.
-async fn chain(
+pub(super) async fn chain(
     models: &Models,
     first: &AIProvider,
     namespace: &str,

@@ -56,7 +56,7 @@ pub(super) async fn within_a_day(audit: &Audit, now: Timestamp) -> Result<BTreeM
 
 /// Whether it tells how a call for a turn ended.
 fn is_a_turns(entry: &Entry) -> bool {
-    entry.verb == VERB && entry.outcome == Outcome::Success
+    entry.verb == VERB && entry.outcome != Outcome::Intent
 }
 
 fn count(all: &mut BTreeMap<String, Used>, entry: &Entry, payload: &Value) {
@@ -116,6 +116,13 @@ mod tests {
         ] {
             audit.record(draft).await.unwrap();
         }
+        // What was cut midway was used too; what is only intended was not.
+        let mut cut = call("bob", "cut", 101);
+        cut.outcome = Outcome::Failure;
+        audit.record(cut).await.unwrap();
+        let mut intent = call("bob", "large", 1000);
+        intent.outcome = Outcome::Intent;
+        audit.record(intent).await.unwrap();
         let mut probe = call("alice", "small", 1000);
         probe.verb = "probe".to_owned();
         audit.record(probe).await.unwrap();
@@ -133,6 +140,9 @@ mod tests {
             used.get_mut("large").unwrap().call("alice", limits, second),
             Ok(())
         );
+        let cut = used.get_mut("cut").unwrap().call("bob", limits, second);
+        assert_eq!(cut, Err(Over::Tokens(102, 100)));
+        assert_eq!(used.get_mut("large").unwrap().call("bob", limits, second), Ok(()));
         let later = now.saturating_add(DAY + SignedDuration::from_secs(5)).unwrap();
         assert!(within_a_day(audit, later).await.unwrap().is_empty());
     }

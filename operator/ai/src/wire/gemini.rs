@@ -86,6 +86,8 @@ fn said(body: &Value) -> Result<Option<String>, Failure> {
 fn tokens(body: &Value) -> (u64, u64) {
     (
         count(body, "/usageMetadata/promptTokenCount"),
-        count(body, "/usageMetadata/candidatesTokenCount"),
+        // What it thinks is written and paid for too.
+        count(body, "/usageMetadata/candidatesTokenCount")
+            .saturating_add(count(body, "/usageMetadata/thoughtsTokenCount")),
     )
 }

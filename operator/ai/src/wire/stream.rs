@@ -94,6 +94,12 @@ impl Feed {
         &self.partial.words
     }
 
+    /// How many letters came in so far; of a whole answer, bytes.
+    #[must_use]
+    pub fn heard(&self) -> usize {
+        self.partial.words.chars().count().max(self.rest.len())
+    }
+
     /// What it was, now that it is over.
     ///
     /// # Errors

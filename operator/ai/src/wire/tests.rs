@@ -175,3 +175,11 @@ fn answers_that_are_cut_refused_or_of_another_form_are_none() {
         assert!(matches!(dialect.reply(b"{}"), Err(Failure::Form(_))));
     }
 }
+
+#[test]
+fn what_gemini_thinks_counts_as_written() {
+    let body = json!({"candidates": [{"content": {"parts": [{"text": "{}"}]}, "finishReason": "STOP"}],
+        "usageMetadata": {"promptTokenCount": 5, "candidatesTokenCount": 7, "thoughtsTokenCount": 100}});
+    let reply = Dialect::Gemini.reply(body.to_string().as_bytes()).unwrap();
+    assert_eq!(reply.tokens, (5, 107));
+}

@@ -10,6 +10,10 @@ use url::Url;
 const SAID_WITHIN: SignedDuration = SignedDuration::from_mins(6);
 /// Letters of a SHA-256 in hex.
 const HEX: usize = 64;
+/// Classes of what was taken out of a prompt, at most.
+const MOST_CLASSES: usize = 64;
+/// Letters of an id or a class at most.
+const LONGEST_WORD: usize = 64;
 
 /// What is due for a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,14 +67,28 @@ pub fn misstated(call: &Outbound, spec: &AIProviderSpec) -> Option<&'static str>
         Some("it names another endpoint than the provider's")
     } else if spec.model.as_ref() != Some(&call.model) {
         Some("it names another model than the provider's")
-    } else if hash.len() != HEX || !hash.bytes().all(|b| b.is_ascii_hexdigit()) || call.bytes < 0 {
+    } else if hash.len() != HEX
+        || !hash.bytes().all(|b| b.is_ascii_hexdigit())
+        || call.bytes < 0
+        || !is_word(&call.id)
+        || call.redactions.len() > MOST_CLASSES
+        || !call.redactions.iter().all(|(class, n)| is_word(class) && *n >= 0)
+    {
         Some("it does not say what it sends")
     } else {
         None
     }
 }
 
-fn is_open(call: &Outbound) -> bool {
+/// Ids and classes are words, not texts: they stand in the log as they came.
+fn is_word(text: &str) -> bool {
+    let word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
+    (1..=LONGEST_WORD).contains(&text.len()) && text.bytes().all(word)
+}
+
+/// Whether it may be under way: nobody said what became of it.
+#[must_use]
+pub fn is_open(call: &Outbound) -> bool {
     call.state == OutboundState::Committed && call.end.is_none()
 }
 
@@ -169,6 +187,8 @@ mod tests {
             ..AIProviderSpec::default()
         };
         let good = Outbound {
+            id: "small-1".to_owned(),
+            redactions: [("github-token".to_owned(), 2)].into(),
             endpoint: "http://ollama.ai.svc:11434".to_owned(),
             model: "small:1b".to_owned(),
             digest: format!("sha256:{}", "0a".repeat(32)),
@@ -177,7 +197,7 @@ mod tests {
         };
         assert_eq!(misstated(&good, &spec), None);
         type Spoil = fn(&mut Outbound);
-        let spoils: [(Spoil, &str); 6] = [
+        let spoils: [(Spoil, &str); 9] = [
             (
                 |call| call.endpoint = "http://evil.example".to_owned(),
                 "endpoint",
@@ -190,6 +210,15 @@ mod tests {
                 "what it sends",
             ),
             (|call| call.bytes = -1, "what it sends"),
+            (|call| call.id = "small-1\u{1b}[2J".to_owned(), "what it sends"),
+            (
+                |call| call.redactions = [("the password is hunter2".to_owned(), 1)].into(),
+                "what it sends",
+            ),
+            (
+                |call| call.redactions = [("github-token".to_owned(), -1)].into(),
+                "what it sends",
+            ),
         ];
         for (spoil, says) in spoils {
             let mut call = good.clone();

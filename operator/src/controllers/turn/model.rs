@@ -8,6 +8,7 @@ use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use kubechat_core::interpret::{self, Earlier, Lexicon};
 use kubechat_core::lifecycle::OneShot;
+use kubechat_core::models::clerk::is_open;
 use kubechat_core::models::is_for_the_rules;
 use kubechat_core::reason;
 use kubechat_crds::chat_request::{Reading, ReadingState};
@@ -86,6 +87,10 @@ fn elsewhere(
     let read = match reading.state {
         ReadingState::Asked => None,
         ReadingState::Rules => Some(Read::Rules),
+        // An answer whose call has no end is none.
+        ReadingState::Understood if current.outbound.iter().any(is_open) => Some(models::nothing(
+            "The process that asked the model did not say what became of its call",
+        )),
         ReadingState::Understood => said.map(|said| {
             let said = models::retold(&request.spec.prompt, reading, said);
             let intents = said.intents.clone();
