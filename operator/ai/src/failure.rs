@@ -40,6 +40,9 @@ pub enum Failure {
     /// Its answer is not of the form of its own API.
     #[error("the model server's answer is not of the form its API has: {0}")]
     Form(&'static str),
+    /// It took the request and declined this prompt, or answered it in too many words: that says nothing of the server.
+    #[error("the model server gave no answer to this: {0}")]
+    Declined(&'static str),
     /// The model's words are no intents.
     #[error("the model's answer was rejected: {0}")]
     Rejected(#[from] Reject),
@@ -72,6 +75,7 @@ impl Failure {
             | Self::Busy { .. }
             | Self::Status(_)
             | Self::Form(_)
+            | Self::Declined(_)
             | Self::Unrecorded
             | Self::NotAsked(_) => false,
         }

@@ -156,14 +156,24 @@ impl Provider {
             });
         }
         let (mut tokens, mut calls) = ((0_u64, 0_u64), 0);
-        let mut said: Option<(String, String)> = None;
+        let mut said: Option<(String, Failure)> = None;
         loop {
+            let wrong = said.as_ref().map(|(_, wrong)| wrong.to_string());
             let repair = said
                 .as_ref()
-                .map(|(words, wrong)| (words.as_str(), wrong.as_str()));
-            let reply = self
+                .map(|(words, _)| words.as_str())
+                .zip(wrong.as_deref());
+            let reply = match self
                 .call(&hidden, repair, &redacted.counts, ledger, progress)
-                .await?;
+                .await
+            {
+                Ok(reply) => reply,
+                // It is the model's own words that may not leave: the prompt did, and may go to the next provider.
+                Err(Failure::Stopped(stop)) => {
+                    return Err(said.map_or(Failure::Stopped(stop), |(_, first)| first));
+                }
+                Err(failure) => return Err(failure),
+            };
             calls += 1;
             tokens = (
                 tokens.0.saturating_add(reply.tokens.0),
@@ -185,7 +195,10 @@ impl Provider {
                 // What it said goes back once, if that may leave too.
                 Err(failure) if failure.is_repairable() && said.is_none() => {
                     let words: String = reply.words.chars().take(SAID_AGAIN).collect();
-                    said = Some((redact::redact(&words)?.text, failure.to_string()));
+                    let Ok(words) = redact::redact(&words) else {
+                        return Err(failure);
+                    };
+                    said = Some((words.text, failure));
                 }
                 Err(failure) => return Err(failure),
             }
@@ -259,7 +272,10 @@ impl Provider {
         let end = End {
             failure: reply.as_ref().err().map(ToString::to_string),
             sent: !matches!(&reply, Err(Failure::Refused(_))),
-            tokens,
+            tokens: match &reply {
+                Err(failure) if tokens == (0, 0) => spent_for_nothing(failure, call.bytes),
+                Ok(_) | Err(_) => tokens,
+            },
             took: began.elapsed(),
         };
         ledger.done(number, &call, &end).await?;
@@ -275,6 +291,26 @@ fn charged(said: (u64, u64), asked: usize, answered: usize) -> (u64, u64) {
     let estimate = |letters: usize| u64::try_from(letters / LETTERS).unwrap_or(u64::MAX).max(1);
     let or = |said: u64, letters| if said == 0 { estimate(letters) } else { said };
     (or(said.0, asked), or(said.1, answered))
+}
+
+/// What an answer that is of no use has cost, about: the server read the request, and says no number. Servers count a token for
+/// about four letters.
+fn spent_for_nothing(failure: &Failure, bytes: usize) -> (u64, u64) {
+    let read = match failure {
+        Failure::Timeout(_) | Failure::TooLong(_) | Failure::Form(_) | Failure::Declined(_) => bytes / 4,
+        Failure::Blocked(_)
+        | Failure::Stopped(_)
+        | Failure::Refused(_)
+        | Failure::Unreachable(_)
+        | Failure::Busy { .. }
+        | Failure::Status(_)
+        | Failure::Rejected(_)
+        | Failure::Forged(_)
+        | Failure::Invented(_)
+        | Failure::Unrecorded
+        | Failure::NotAsked(_) => 0,
+    };
+    (u64::try_from(read).unwrap_or(u64::MAX), 0)
 }
 
 /// The intents in a model's words. Where they stand in the prompt is not the model's to say: it saw another text.

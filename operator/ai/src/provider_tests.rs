@@ -489,3 +489,41 @@ fn what_a_server_does_not_count_is_estimated_so_that_no_budget_stays_open() {
 
 #[path = "provider_stream_tests.rs"]
 mod streamed;
+
+#[tokio::test]
+async fn a_wrong_answer_that_may_not_leave_again_is_a_wrong_answer_and_no_secret_of_the_prompt() {
+    let may_leave = |words: &str| {
+        let plain = kubechat_core::redact::redact(words).map(|found| found.text);
+        plain.is_ok_and(|text| {
+            kubechat_core::redact::second::judge(json!(text).to_string().as_bytes()).is_ok()
+        })
+    };
+    let words = [
+        "use zzq-Zx8Kq2LmW9vTr4Yp6BnD-1sGf7HjC3uEa5Xo0 for it",
+        "token k3v9x2m7q1w8z5r4t6y0",
+        "x%3Dghp%5FZx8Kq2LmW9vTr4Yp6BnD1sGf7HjC3uEa5Xo0",
+        "see cGFzc3dvcmQ9aHVudGVyMiBhbmQgbW9yZQ==",
+        "see 7gk2q9xw4bn8tz3m",
+        "the password is KCID_s3cr3t99",
+    ];
+    let words = words
+        .into_iter()
+        .find(|words| !may_leave(words))
+        .expect("one of them");
+    let bad = Bad::serve(vec![Act::Bytes(says(words))]).await;
+    let failure = ask(&bad, PROMPT).await.unwrap_err();
+    assert_eq!(failure, Failure::Rejected(Reject::NotJson));
+    assert_eq!(bad.heard().len(), 1, "it is not sent again");
+}
+
+#[test]
+fn an_answer_of_no_use_costs_what_was_read_for_it() {
+    for (failure, expected) in [
+        (Failure::Declined("the model refused"), (100, 0)),
+        (Failure::Timeout(Duration::from_secs(1)), (100, 0)),
+        (Failure::Status(500), (0, 0)),
+        (Failure::Unreachable("nobody listens there"), (0, 0)),
+    ] {
+        assert_eq!(spent_for_nothing(&failure, 400), expected, "{failure:?}");
+    }
+}

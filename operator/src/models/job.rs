@@ -389,9 +389,14 @@ fn went(found: &Result<Interpreted, Failure>) -> Call {
             | Failure::Status(_)
             | Failure::Form(_),
         ) => Call::Failed,
-        Err(Failure::Blocked(_) | Failure::Stopped(_) | Failure::Unrecorded | Failure::NotAsked(_)) => {
-            Call::NotMade
-        }
+        // One person's prompts are no reason to keep a provider from all others.
+        Err(
+            Failure::Blocked(_)
+            | Failure::Stopped(_)
+            | Failure::Declined(_)
+            | Failure::Unrecorded
+            | Failure::NotAsked(_),
+        ) => Call::NotMade,
     }
 }
 
@@ -466,6 +471,7 @@ mod tests {
             (Failure::Rejected(Reject::NotJson), Call::Answered),
             (Failure::Invented("target.names"), Call::Answered),
             (Failure::Status(500), Call::Failed),
+            (Failure::Declined("the model refused"), Call::NotMade),
             (Failure::Timeout(Duration::from_secs(1)), Call::Failed),
             (
                 Failure::Busy {

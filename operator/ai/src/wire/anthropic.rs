@@ -85,8 +85,8 @@ pub(super) fn event(so_far: &mut Partial, event: &Value) -> Result<(), Failure> 
 
 fn whole(reason: Option<&str>) -> Result<(), Failure> {
     match reason {
-        Some("max_tokens") => Err(Failure::Form("the answer was cut at maxTokens")),
-        Some("refusal") => Err(Failure::Form("the model refused")),
+        Some("max_tokens") => Err(Failure::Declined("the answer was cut at maxTokens")),
+        Some("refusal") => Err(Failure::Declined("the model refused")),
         Some(_) | None => Ok(()),
     }
 }

@@ -60,13 +60,13 @@ pub(super) fn event(so_far: &mut Partial, piece: &Value) -> Result<(), Failure> 
 /// Whether the server says that the answer has ended, and ended well.
 fn finished(body: &Value) -> Result<bool, Failure> {
     if body.pointer("/promptFeedback/blockReason").is_some() {
-        return Err(Failure::Form("the server filtered the prompt"));
+        return Err(Failure::Declined("the server filtered the prompt"));
     }
     match text(body, "/candidates/0/finishReason") {
         None => Ok(false),
         Some("STOP") => Ok(true),
-        Some("MAX_TOKENS") => Err(Failure::Form("the answer was cut at maxTokens")),
-        Some(_) => Err(Failure::Form("the server ended the answer early")),
+        Some("MAX_TOKENS") => Err(Failure::Declined("the answer was cut at maxTokens")),
+        Some(_) => Err(Failure::Declined("the server ended the answer early")),
     }
 }
 

@@ -56,7 +56,7 @@ pub(super) fn event(so_far: &mut Partial, line: &Value) -> Result<(), Failure> {
 
 fn whole(last: &Value) -> Result<(), Failure> {
     match text(last, "/done_reason") {
-        Some("length") => Err(Failure::Form("the answer was cut at maxTokens")),
+        Some("length") => Err(Failure::Declined("the answer was cut at maxTokens")),
         Some(_) | None => Ok(()),
     }
 }

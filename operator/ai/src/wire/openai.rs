@@ -61,15 +61,15 @@ pub(super) fn event(so_far: &mut Partial, chunk: &Value) -> Result<(), Failure> 
 /// Whether the server says that the answer has ended, and ended well.
 fn finished(body: &Value) -> Result<bool, Failure> {
     match text(body, "/choices/0/finish_reason") {
-        Some("length") => Err(Failure::Form("the answer was cut at maxTokens")),
-        Some("content_filter") => Err(Failure::Form("the server filtered the answer")),
+        Some("length") => Err(Failure::Declined("the answer was cut at maxTokens")),
+        Some("content_filter") => Err(Failure::Declined("the server filtered the answer")),
         reason => Ok(reason.is_some()),
     }
 }
 
 fn refused(body: &Value, pointer: &str) -> Result<(), Failure> {
     match text(body, pointer) {
-        Some(_) => Err(Failure::Form("the model refused")),
+        Some(_) => Err(Failure::Declined("the model refused")),
         None => Ok(()),
     }
 }

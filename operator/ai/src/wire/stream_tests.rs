@@ -159,22 +159,24 @@ fn errors_in_the_middle_cut_answers_and_other_tools_are_no_answer() {
         (dialect, form, body.replace(from, to))
     };
     let form = |words| Err(Failure::Form(words));
+    // What the server says of the prompt says nothing of the server.
+    let declined = |words| Err(Failure::Declined(words));
     let cases = [
         (
             with(0, "\"stop\"", "\"length\""),
-            form("the answer was cut at maxTokens"),
+            declined("the answer was cut at maxTokens"),
         ),
         (
             with(1, "\"stop\"", "\"length\""),
-            form("the answer was cut at maxTokens"),
+            declined("the answer was cut at maxTokens"),
         ),
         (
             with(1, "\"stop\"", "\"content_filter\""),
-            form("the server filtered the answer"),
+            declined("the server filtered the answer"),
         ),
         (
             with(1, "\"refusal\":null", "\"refusal\":\"no\""),
-            form("the model refused"),
+            declined("the model refused"),
         ),
         (
             with(1, "data: [DONE]", "data: {\"error\":{\"message\":\"x\"}}"),
@@ -186,11 +188,11 @@ fn errors_in_the_middle_cut_answers_and_other_tools_are_no_answer() {
                 "\"stop_reason\":\"tool_use\"",
                 "\"stop_reason\":\"max_tokens\"",
             ),
-            form("the answer was cut at maxTokens"),
+            declined("the answer was cut at maxTokens"),
         ),
         (
             with(2, "\"stop_reason\":\"tool_use\"", "\"stop_reason\":\"refusal\""),
-            form("the model refused"),
+            declined("the model refused"),
         ),
         (
             with(2, "\"name\":\"intents\"", "\"name\":\"bash\""),
@@ -210,11 +212,11 @@ fn errors_in_the_middle_cut_answers_and_other_tools_are_no_answer() {
         ),
         (
             with(3, "\"STOP\"", "\"SAFETY\""),
-            form("the server ended the answer early"),
+            declined("the server ended the answer early"),
         ),
         (
             with(3, "\"STOP\"", "\"MAX_TOKENS\""),
-            form("the answer was cut at maxTokens"),
+            declined("the answer was cut at maxTokens"),
         ),
     ];
     for ((dialect, form, body), expected) in cases {

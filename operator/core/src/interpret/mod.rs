@@ -94,6 +94,11 @@ pub fn is_pasted(prompt: &str) -> bool {
             .any(|part| matches!(part, Part::Kubectl { .. }))
 }
 
+/// The whole number that these words begin with, in figures or in words, and how many words it takes.
+pub(crate) fn number_at(words: &[&str]) -> Option<(i64, usize)> {
+    words::number(|i| words.get(i).copied().unwrap_or(""))
+}
+
 /// Intents as one sentence, whoever understood them.
 #[must_use]
 pub fn say(intents: &[Intent]) -> String {

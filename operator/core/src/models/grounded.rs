@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use kubechat_crds::intent::{Intent, IntentParams, IntentTarget, Taint};
 
+use super::numbers::Numbers;
 use crate::interpret::is_right;
 
 /// The first thing in the intents that nobody named: the field it stands in. Its value is not repeated.
@@ -16,6 +17,7 @@ use crate::interpret::is_right;
 pub fn invented(prompt: &str, known: &[&str], intents: &[Intent]) -> Option<&'static str> {
     let spoken = Spoken {
         words: prompt.to_lowercase(),
+        numbers: Numbers::of(prompt),
         known,
     };
     intents.iter().find_map(|intent| {
@@ -28,6 +30,7 @@ pub fn invented(prompt: &str, known: &[&str], intents: &[Intent]) -> Option<&'st
 /// What the person said, and what the turn knows.
 struct Spoken<'a> {
     words: String,
+    numbers: Numbers,
     known: &'a [&'a str],
 }
 
@@ -54,20 +57,13 @@ impl Spoken<'_> {
         parts(selector).all(|part| self.named(part))
     }
 
-    /// Numbers that are written in figures.
-    fn figures(&self) -> impl Iterator<Item = i64> {
-        let marks =
-            |c: char| c.is_whitespace() || matches!(c, ',' | ';' | '(' | ')' | '"' | '\'' | '!' | '?' | '=');
-        let words = self.words.split(marks).map(|word| word.trim_matches(['.', ':']));
-        words.filter_map(|word| word.parse().ok())
+    fn counted(&self, number: Option<i64>) -> bool {
+        number.is_none_or(|number| self.numbers.counts(number))
     }
 
-    /// A number that the prompt writes in figures, or any where it writes none ("five", "a dozen").
-    fn counted(&self, number: Option<i64>) -> bool {
-        number.is_none_or(|number| {
-            let mut figures = self.figures().peekable();
-            figures.peek().is_none() || figures.any(|figure| figure == number)
-        })
+    /// Amounts of resources; of a quota also how many objects there may be.
+    fn amounts(&self, map: &BTreeMap<String, String>) -> bool {
+        map.values().all(|amount| self.numbers.quantity(amount))
     }
 
     fn says_one_of(&self, words: &[&str]) -> bool {
@@ -101,19 +97,17 @@ impl Spoken<'_> {
     fn params(&self, params: &IntentParams) -> Option<&'static str> {
         let IntentParams {
             replicas,
-            // "two more", "double", "half": said in too many ways to be looked for.
-            replicas_delta: _,
-            replicas_percent: _,
+            replicas_delta,
+            replicas_percent,
             current_replicas,
             image,
             container,
-            // Quantities are read as such, and shown in the plan.
-            requests: _,
+            requests,
             limits,
             env_refs,
             min_replicas,
             max_replicas,
-            cpu_percent: _,
+            cpu_percent,
             taints,
             from,
             port,
@@ -121,9 +115,9 @@ impl Spoken<'_> {
             service_type,
             new_name,
             command,
-            schedule: _,
-            min_available: _,
-            max_unavailable: _,
+            schedule,
+            min_available,
+            max_unavailable,
             deny,
             allow_from,
             host,
@@ -131,7 +125,7 @@ impl Spoken<'_> {
             class_name,
             subjects,
             grants,
-            size: _,
+            size,
             manifest,
             patch,
             set,
@@ -142,7 +136,7 @@ impl Spoken<'_> {
             text,
             other_namespace,
             verb,
-            timeout_seconds: _,
+            timeout_seconds,
             grace_period_seconds,
             force,
             ignore_not_found: _,
@@ -170,8 +164,31 @@ impl Spoken<'_> {
             (
                 counts.into_iter().all(|n| self.counted(n.map(i64::from)))
                     && self.counted(*revision)
-                    && self.counted(*to_revision),
+                    && self.counted(*to_revision)
+                    && self.counted(replicas_delta.map(|n| i64::from(n).abs()))
+                    && [replicas_percent, cpu_percent]
+                        .into_iter()
+                        .flatten()
+                        .all(|n| self.numbers.shares(f64::from(*n))),
                 "a number",
+            ),
+            (self.amounts(requests), "params.requests"),
+            (self.amounts(limits), "params.limits"),
+            (size.iter().all(|size| self.numbers.quantity(size)), "params.size"),
+            (
+                schedule.iter().all(|text| self.numbers.schedule(text)),
+                "params.schedule",
+            ),
+            (
+                min_available
+                    .iter()
+                    .chain(max_unavailable)
+                    .all(|text| self.numbers.either(text)),
+                "a number",
+            ),
+            (
+                timeout_seconds.is_none_or(|n| self.numbers.seconds(n)),
+                "params.timeoutSeconds",
             ),
             (image.is_none_or(|image| self.named(image)), "params.image"),
             (self.all_named(container), "params.container"),
@@ -217,7 +234,7 @@ impl Spoken<'_> {
             (*force != Some(true) || self.says_one_of(FORCE), "params.force"),
             (
                 grace_period_seconds
-                    .is_none_or(|n| self.figures().any(|f| f == n) || self.says_one_of(FORCE)),
+                    .is_none_or(|n| self.numbers.seconds(n) || n == 0 && self.says_one_of(FORCE)),
                 "params.gracePeriodSeconds",
             ),
         ];
@@ -332,13 +349,17 @@ fn parts(selector: &str) -> impl Iterator<Item = &str> {
 /// Whether a text stands in another with nothing of a name right before or after it.
 fn stands_in(all: &str, text: &str) -> bool {
     let part = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_');
+    // "web" is not named by "web.prod.example.org", nor "prod" by it.
+    let goes_on = |letters: &mut dyn Iterator<Item = char>| match letters.next() {
+        Some('.') => letters.next().is_some_and(char::is_alphanumeric),
+        Some(c) => part(c),
+        None => false,
+    };
     !text.is_empty()
         && all.match_indices(text).any(|(at, _)| {
-            let before = all.get(..at).is_some_and(|front| front.ends_with(part));
-            let after = all
-                .get(at + text.len()..)
-                .is_some_and(|rest| rest.starts_with(part));
-            !before && !after
+            let before = all.get(..at).unwrap_or_default();
+            let after = all.get(at + text.len()..).unwrap_or_default();
+            !goes_on(&mut before.chars().rev()) && !goes_on(&mut after.chars())
         })
 }
 

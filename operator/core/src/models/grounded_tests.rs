@@ -323,3 +323,91 @@ fn each_new_field_is_judged_too() {
         assert_eq!(told("delete", prompt, &none, &params), None, "{prompt} {params}");
     }
 }
+
+#[test]
+fn an_amount_a_share_or_a_time_is_one_that_the_person_said() {
+    let web = json!({"names": ["web"]});
+    for (field, prompt, params) in [
+        (
+            "params.limits",
+            "limit web to 512Mi",
+            json!({"limits": {"memory": "512Gi"}}),
+        ),
+        (
+            "params.requests",
+            "give web 2 cores",
+            json!({"requests": {"cpu": "4"}}),
+        ),
+        ("params.size", "grow web to 20Gi", json!({"size": "200Gi"})),
+        (
+            "params.schedule",
+            "run web every night at 3",
+            json!({"schedule": "0 4 * * *"}),
+        ),
+        (
+            "params.schedule",
+            "run web every night at 3",
+            json!({"schedule": "* * * * *"}),
+        ),
+        ("a number", "keep 2 of web up", json!({"minAvailable": "3"})),
+        (
+            "a number",
+            "keep half of web up",
+            json!({"maxUnavailable": "90%"}),
+        ),
+        (
+            "params.timeoutSeconds",
+            "drain web within 2 minutes",
+            json!({"timeoutSeconds": 600}),
+        ),
+        ("a number", "two more of web", json!({"replicasDelta": 5})),
+        ("a number", "web 20% bigger", json!({"replicasPercent": 300})),
+        ("a number", "let web grow", json!({"cpuPercent": 80})),
+        ("a number", "more of web", json!({"replicas": 3})),
+        (
+            "params.gracePeriodSeconds",
+            "force web away",
+            json!({"gracePeriodSeconds": 7}),
+        ),
+    ] {
+        assert_eq!(
+            told("scale", prompt, &web, &params),
+            Some(field),
+            "{prompt} {params}"
+        );
+    }
+    for (prompt, params) in [
+        ("limit web to half a gig", json!({"limits": {"memory": "512Mi"}})),
+        (
+            "limit web to 512 megabytes",
+            json!({"limits": {"memory": "512Mi"}}),
+        ),
+        ("grow web to 20 gigs", json!({"size": "20Gi"})),
+        ("run web at 5pm on weekdays", json!({"schedule": "0 17 * * 1-5"})),
+        ("keep half of web up", json!({"minAvailable": "50%"})),
+        ("drain web within 2 minutes", json!({"timeoutSeconds": 120})),
+        ("two fewer of web", json!({"replicasDelta": -2})),
+        ("another web", json!({"replicasDelta": 1})),
+        ("double web", json!({"replicasPercent": 200})),
+        ("let web grow at 80%", json!({"cpuPercent": 80})),
+        ("web goes off", json!({"replicas": 0})),
+    ] {
+        assert_eq!(told("scale", prompt, &web, &params), None, "{prompt} {params}");
+    }
+}
+
+#[test]
+fn a_part_of_a_dotted_name_is_not_named_by_it() {
+    let none = json!({});
+    for name in ["web", "prod", "example"] {
+        let target = json!({"names": [name]});
+        assert_eq!(
+            said("why is web.prod.example.org slow", &target, &none),
+            Some("target.names"),
+            "{name}"
+        );
+    }
+    let whole = json!({"names": ["web.prod.example.org"]});
+    assert_eq!(said("why is web.prod.example.org slow", &whole, &none), None);
+    assert_eq!(said("it is web.", &json!({"names": ["web"]}), &none), None);
+}

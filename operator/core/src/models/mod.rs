@@ -10,6 +10,7 @@ pub mod budget;
 pub mod clerk;
 pub mod egress;
 pub mod grounded;
+mod numbers;
 pub mod probe;
 pub mod queue;
 

@@ -128,33 +128,39 @@ impl Session {
         let mut out = String::with_capacity(text.len());
         let mut at = 0;
         while let Some(c) = text.get(at..).and_then(|rest| rest.chars().next()) {
-            let begins = text.get(..at).is_none_or(|before| !before.ends_with(is_part));
-            if !begins {
-                out.push(c);
-                at += c.len_utf8();
+            let before = text.get(..at).unwrap_or_default();
+            let rest = text.get(at..).unwrap_or_default();
+            let found = |ends: fn(&str) -> bool| {
+                let of = |(_, value): &&(Kind, &str)| {
+                    rest.get(..value.len())
+                        .is_some_and(|written| written.eq_ignore_ascii_case(value))
+                        && rest.get(value.len()..).is_some_and(ends)
+                };
+                known.iter().find(of).copied()
+            };
+            let begins = !before.ends_with(is_part);
+            let word = rest.split(|c: char| !is_place(c)).next().unwrap_or_default();
+            let word = word.trim_end_matches(['.', ':', '-']);
+            let named = found(ends_word).filter(|_| begins);
+            let place = place(word).filter(|_| begins && named.is_none());
+            if let Some((kind, length)) = place {
+                let value = word.get(..length).unwrap_or_default();
+                out.push_str(&self.token(kind, value));
+                at += length;
                 continue;
             }
-            let rest = text.get(at..).unwrap_or_default();
-            let named = known
-                .iter()
-                .find(|(_, value)| rest.strip_prefix(*value).is_some_and(ends_word));
-            if let Some((kind, value)) = named {
-                out.push_str(&self.token(*kind, value));
+            // Groups of Kubernetes itself are nobody's names, whatever they are made of.
+            if begins && named.is_none() && is_public(word) {
+                out.push_str(word);
+                at += word.len();
+                continue;
+            }
+            // `payments.team-a:8080` is made of two names.
+            let part = || found(ends_part).filter(|_| begins || before.ends_with('.'));
+            if let Some((kind, value)) = named.or_else(part) {
+                out.push_str(&self.token(kind, value));
                 at += value.len();
                 continue;
-            }
-            if is_place(c) {
-                let end = rest.find(|c: char| !is_place(c)).unwrap_or(rest.len());
-                let word = rest
-                    .get(..end)
-                    .unwrap_or_default()
-                    .trim_end_matches(['.', ':', '-']);
-                if let Some((kind, length)) = place(word) {
-                    let value = word.get(..length).unwrap_or_default();
-                    out.push_str(&self.token(kind, value));
-                    at += length;
-                    continue;
-                }
             }
             out.push(c);
             at += c.len_utf8();
@@ -240,6 +246,11 @@ fn ends_word(after: &str) -> bool {
     }
 }
 
+/// Whether a part of a dotted name ends here.
+fn ends_part(after: &str) -> bool {
+    !after.starts_with(|c: char| c.is_alphanumeric() || matches!(c, '-' | '_'))
+}
+
 /// A character of a host, an address or a user.
 const fn is_place(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':' | '@' | '+')
@@ -247,6 +258,13 @@ const fn is_place(c: char) -> bool {
 
 /// Suffixes of names that Kubernetes itself uses.
 const PUBLIC: &[&str] = &["k8s.io", "kubernetes.io", "kubechat.io", "x-k8s.io"];
+
+fn is_public(word: &str) -> bool {
+    PUBLIC.iter().any(|end| {
+        word.strip_suffix(end)
+            .is_some_and(|front| front.is_empty() || front.ends_with('.'))
+    })
+}
 
 /// What a word says of where or who, and how many bytes of it.
 fn place(word: &str) -> Option<(Kind, usize)> {
@@ -280,9 +298,7 @@ fn is_host(word: &str) -> bool {
             && !l.ends_with('-')
     };
     let last = labels.last().copied().unwrap_or_default();
-    let public = PUBLIC
-        .iter()
-        .any(|end| word == *end || word.strip_suffix(end).is_some_and(|front| front.ends_with('.')));
+    let public = is_public(word);
     let file = matches!(
         last,
         "yaml" | "yml" | "json" | "txt" | "md" | "log" | "conf" | "sh" | "go" | "rs" | "py" | "js"
@@ -356,6 +372,39 @@ mod tests {
         let mut session = Session::new([7; 32]);
         let text = "label app.kubernetes.io/name, deployment.yaml, spec.replicas, v1.2.3, nginx:1.27.1, webserver and my-web";
         assert_eq!(session.hide(text, &[(Kind::Name, "web")]), text);
+    }
+
+    #[test]
+    fn a_name_within_a_dotted_word_or_in_capitals_leaves_as_a_token_too() {
+        let mut session = Session::new([7; 32]);
+        let known = [
+            (Kind::Name, "payments-api"),
+            (Kind::Namespace, "team-a"),
+            (Kind::Name, "app"),
+        ];
+        for text in [
+            "scale payments-api.team-a:8080",
+            "scale PAYMENTS-API in Team-A",
+            "curl payments-api.team-a.svc/health",
+            "see db.team-a",
+        ] {
+            let hidden = session.hide(text, &known).to_lowercase();
+            assert!(
+                !hidden.contains("payments") && !hidden.contains("team-a"),
+                "{text}: {hidden}"
+            );
+        }
+        let token = session.token(Kind::Name, "payments-api");
+        assert!(
+            session.hide("PAYMENTS-API", &known).contains(&token),
+            "it is the same object"
+        );
+        for text in [
+            "label app.kubernetes.io/name",
+            "my-app and payments-api-2 and apps",
+        ] {
+            assert_eq!(session.hide(text, &known), text);
+        }
     }
 
     #[test]
