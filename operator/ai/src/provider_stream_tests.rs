@@ -54,3 +54,16 @@ async fn an_answer_that_breaks_off_is_none_however_whole_its_words_look() {
         assert!(matches!(failed, Failure::Form(_)), "{last}: {failed:?}");
     }
 }
+
+#[test]
+fn what_a_server_does_not_count_is_estimated_so_that_no_budget_stays_open() {
+    for (said, asked, answered, expected) in [
+        ((20, 10), 900, 900, (20, 10)),
+        ((0, 0), 900, 90, (300, 30)),
+        ((0, 10), 900, 90, (300, 10)),
+        ((20, 0), 900, 0, (20, 1)),
+        ((0, 0), 0, 0, (1, 1)),
+    ] {
+        assert_eq!(charged(said, asked, answered), expected, "{said:?}");
+    }
+}

@@ -169,7 +169,7 @@ mod tests {
         let lexicon = Lexicon::builtin();
         let why = |intents: &[Intent]| {
             let sentence = Sentence {
-                prompt: "look after \"web\", 4 of it",
+                prompt: "I would love to see 4 copies of \"web\"",
                 lexicon: &lexicon,
                 earlier: &[],
                 namespaces: ["demo", "demo"],
