@@ -168,10 +168,13 @@ fn atoms(said: &str) -> impl Iterator<Item = (usize, &str)> {
 struct Before<'t> {
     words: [&'t str; 4],
     end: usize,
+    /// The last word is a token that is given to a name of a secret, itself or through the tokens it is joined to.
+    given: bool,
 }
 
 impl<'t> Before<'t> {
     fn push(&mut self, said: &'t str, start: usize, atom: &'t str) {
+        self.given = atom.contains("KCID_") && self.gives(said, start);
         // A new line of another subject.
         if said.get(self.end..start).is_some_and(|gap| gap.contains("\n\n")) {
             self.words = Default::default();
@@ -190,7 +193,7 @@ impl<'t> Before<'t> {
         // `password: TOKEN:rest`: a token that is given does not end what is given.
         let beside = last.contains("KCID_") && !gap.contains(char::is_whitespace);
         (sign && told(last))
-            || (beside && (told(two) || told(one)))
+            || (beside && (self.given || told(two) || told(one)))
             || (verb && (told(two) || told(one)))
             || last.starts_with("--") && told(last) && !gap.contains('\n')
     }

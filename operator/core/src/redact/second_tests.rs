@@ -86,6 +86,8 @@ fn a_token_hides_nothing_that_stands_beside_it() {
         "password=KCID_NAME_4T7KQ20%s3cr3t99",
         "the password is s3cr3t99/KCID_NAME_4T7KQ20",
         "password: KCID_NAME_4T7KQ20:s3cr3t99",
+        "password:KCID_NAME_4T7KQ20:KCID_NAME_0Z8YX3Y:KCID_HOST_4T7KQ2X:Hunter2x",
+        "the password is KCID_NAME_4T7KQ20=KCID_NAME_0Z8YX3Y=KCID_HOST_4T7KQ2X=KCID_NAME_4T7KQ20=Hunter2x",
         "password: s3c/KCID_NAME_4T7KQ20/r3t99x",
         "db_password=KCID_HOST_4T7KQ2X-c0rrect",
         // What only looks like a token is a value.
