@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::super::tools::{ends_as, entries_of, impersonating, raw, refused, status_of};
 use super::super::turn::{ask_with, ended_turn, says, waiting_plan};
 use super::server::{ANSWERS, FAILS, Model, SILENT};
-use super::{KEY, by, keep_key, provide};
+use super::{KEY, by, in_development, keep_key, provide};
 use crate::runner::with_product;
 
 pub(super) const OPERATOR: &str = "system:serviceaccount:kubechat-system:kubechat-operator";
@@ -24,7 +24,7 @@ pub(super) const INTERPRETER: &str = "system:serviceaccount:kubechat-system:kube
 pub(super) async fn a_process_of_its_own_asks_models_and_holds_no_other_right() -> Result<()> {
     let options = product::Options {
         separate_interpreter: true,
-        ..product::Options::default()
+        ..in_development()
     };
     with_product(Options::default(), options, async |cluster, product| {
         let (model, admin, alice) = (

@@ -18,7 +18,7 @@ use super::super::turn::{LATER, ask_with, ended_turn};
 use super::apart::{INTERPRETER, OPERATOR};
 use super::server::{ANSWERS, HOLDS, Model};
 use super::streaming::how_far_an_answer_is_is_told_at_most_once_a_second_without_its_words;
-use super::{KEY, by, keep_key, provide};
+use super::{KEY, by, in_development, keep_key, provide};
 use crate::runner::with_product;
 
 /// How long it is looked that nothing leaves; the interpreter looks forty times a second whether it may send.
@@ -28,7 +28,7 @@ const ACCOUNTS: &[&str] = &["system:serviceaccounts", "system:authenticated"];
 pub(super) async fn whatever_ends_midway_nothing_leaves_unrecorded_and_nothing_is_lost() -> Result<()> {
     let options = product::Options {
         separate_interpreter: true,
-        ..product::Options::default()
+        ..in_development()
     };
     with_product(Options::default(), options, async |cluster, product| {
         let (model, admin) = (Model::default(), cluster.client("admin").await?);
