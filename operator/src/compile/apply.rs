@@ -42,6 +42,20 @@ pub(super) fn meant<'t>(turn: &'t Turn<'_>, intent: &Intent) -> Result<Meant<'t>
             kind.api_version()
         )));
     }
+    // What was understood, and told to the person, is what is changed.
+    let said = &intent.target;
+    let same = said.kind.as_deref() == Some(about.kind)
+        && said.group.as_deref().unwrap_or_default() == about.group
+        && matches!(&said.names[..], [name] if name == about.name)
+        && said.selector.is_none()
+        && !said.all
+        && !said.all_namespaces;
+    if !same {
+        return Err(invalid(format!(
+            "the manifest is of {} {}, and that is not what the request names; paste the manifest of the object that is meant",
+            about.kind, about.name
+        )));
+    }
     // What judges the namespace is what is written to.
     let placed = about.namespace.is_none() || about.namespace == intent.target.namespace.as_deref();
     if !placed || (intent.target.namespace.is_some() && !kind.namespaced) {

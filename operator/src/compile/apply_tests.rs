@@ -26,6 +26,31 @@ fn kind(group: &str, kind: &str, resource: &str, namespaced: bool) -> KindRef {
 
 /// What a manifest is about, read by a person who asks in namespace demo and says no or another namespace.
 async fn read(manifests: &[(Value, Option<&str>)]) -> Vec<Result<Option<String>, String>> {
+    let own = |(manifest, namespace): &(Value, Option<&str>)| {
+        let text = |p: &str| {
+            manifest
+                .pointer(p)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
+        let group = text("/apiVersion")
+            .split_once('/')
+            .map(|(group, _)| group.to_owned());
+        let target = IntentTarget {
+            kind: Some(text("/kind")),
+            group,
+            names: vec![text("/metadata/name")],
+            namespace: namespace.map(str::to_owned),
+            ..IntentTarget::default()
+        };
+        (manifest.clone(), target)
+    };
+    of(&manifests.iter().map(own).collect::<Vec<_>>()).await
+}
+
+/// The same of targets that need not be those of the manifests.
+async fn of(manifests: &[(Value, IntentTarget)]) -> Vec<Result<Option<String>, String>> {
     let mut world = World::new();
     let process = world.start(Fuse::long()).await;
     let acting = authz::acting(&person("alice", &["developers"])).unwrap();
@@ -50,13 +75,10 @@ async fn read(manifests: &[(Value, Option<&str>)]) -> Vec<Result<Option<String>,
         given: None,
         now: jiff::Timestamp::UNIX_EPOCH,
     };
-    let each = manifests.iter().map(|(manifest, namespace)| {
+    let each = manifests.iter().map(|(manifest, target)| {
         let intent = Intent {
             action: Action::Apply,
-            target: IntentTarget {
-                namespace: namespace.map(str::to_owned),
-                ..IntentTarget::default()
-            },
+            target: target.clone(),
             params: IntentParams {
                 manifest: Some(manifest.to_string()),
                 ..IntentParams::default()
@@ -116,5 +138,38 @@ async fn a_manifest_is_written_where_it_was_judged_or_nowhere() {
             (Err(said), Err(expected)) => assert!(said.contains(expected), "{manifest} {place:?}: {said}"),
             _ => panic!("{manifest} {place:?}: {said:?}"),
         }
+    }
+}
+
+#[tokio::test]
+async fn a_manifest_of_another_object_than_the_one_that_is_named_is_refused() {
+    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}});
+    let own = IntentTarget {
+        kind: Some("ConfigMap".into()),
+        names: vec!["a".into()],
+        ..IntentTarget::default()
+    };
+    let changes: [fn(&mut IntentTarget); 9] = [
+        |t| t.names = vec!["b".into()],
+        |t| t.names.push("b".into()),
+        |t| t.names.clear(),
+        |t| t.kind = Some("Service".into()),
+        |t| t.kind = None,
+        |t| t.group = Some("apps".into()),
+        |t| t.all = true,
+        |t| t.all_namespaces = true,
+        |t| t.selector = Some("app=a".into()),
+    ];
+    let mut cases = vec![(map.clone(), own.clone())];
+    cases.extend(changes.map(|change| {
+        let mut target = own.clone();
+        change(&mut target);
+        (map.clone(), target)
+    }));
+    let mut read = of(&cases).await.into_iter();
+    assert_eq!(read.next(), Some(Ok(Some("demo".to_owned()))));
+    for (said, (_, target)) in read.zip(cases.iter().skip(1)) {
+        let said = said.unwrap_err();
+        assert!(said.contains("not what the request names"), "{target:?}: {said}");
     }
 }

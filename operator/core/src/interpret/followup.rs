@@ -282,9 +282,20 @@ fn same_for(turn: &Earlier, tokens: &[Token]) -> Result<Option<Follow>, Ask> {
     Ok(Follow::of(turn, vec![same]))
 }
 
+/// A manifest says itself which object it is of, and where: with another target it would still change the one it names.
+fn is_of_its_target_only(intent: &Intent) -> Result<(), Ask> {
+    if intent.params.manifest.is_some() {
+        let asks = "The request before was a manifest, which says itself which object it is of. Nothing was done; paste the \
+                    manifest of the other object below the word apply or diff";
+        return Err(Ask::new(asks).firm());
+    }
+    Ok(())
+}
+
 /// Of what makes something new, its name says least: whom a role is bound to, what is exposed and where a value goes would
 /// stay that of the request before.
 fn is_of_its_names_only(intent: &Intent) -> Result<(), Ask> {
+    is_of_its_target_only(intent)?;
     if super::form_create::makes(intent.action) || intent.params.new_name.is_some() {
         return Err(Ask::new(format!(
             "'{}' holds more than a name; say the whole request for the other one",
@@ -327,6 +338,7 @@ fn elsewhere(turn: &Earlier, tokens: &[Token], said: bool, lexicon: &Lexicon) ->
         .firm());
     }
     let mut drafts: Vec<Draft> = turn.intents.iter().map(draft).collect();
+    turn.intents.iter().try_for_each(is_of_its_target_only)?;
     for one in &mut drafts {
         let kind = one.target.kind.as_deref().and_then(|k| lexicon.by_kind(k));
         if kind.is_some_and(|k| !k.namespaced) {
