@@ -24,6 +24,12 @@ const FILLERS: &[&str] = &[
 const AGAINST: &[&str] = &[
     "with", "against", "live", "what", "running", "there", "state", "current", "between", "one", "what's",
 ];
+/// What comes before an "is" that states something.
+#[rustfmt::skip]
+const STATED: &[&str] = &[
+    "here", "below", "above", "this", "that", "it", "following", "manifest", "yaml", "json", "file", "definition", "object",
+    "resource", "config", "configuration", "document",
+];
 /// What comes before the name of a namespace.
 const PLACES: &[&str] = &["in", "into", "to", "-n", "--namespace", "inside", "within"];
 /// Longest manifest, in bytes of JSON; the API has the same limit.
@@ -61,6 +67,12 @@ pub(super) fn read(prompt: &str, hidden: bool) -> Option<Result<Vec<Draft>, Ask>
         Ok(said) => said,
         Err(ask) => return Some(Err(ask)),
     };
+    let marked = parts.words.iter().any(|line| line.contains('?'));
+    if !said.diff && asks(&words, marked) {
+        let asks = "Is that a question or a request? Nothing was done. To request it, write only apply above the manifest; to \
+                    see what it would change, write diff";
+        return Some(Err(Ask::new(asks).firm()));
+    }
     if hidden {
         let asks = "The manifest holds characters that nobody can see. Nothing was done; take them out and ask again";
         return Some(Err(Ask::new(asks).firm()));
@@ -95,76 +107,138 @@ fn begins(line: &str) -> bool {
         "metadata:",
         "\"apiVersion\"",
         "---",
-        "```",
         "{",
         "# ",
     ];
     keys.iter().any(|key| line.starts_with(key))
 }
 
-/// Whether a line ends one: the end of a fence or of a here-document.
-fn ends(line: &str) -> bool {
-    matches!(line.trim(), "```" | "EOF" | "EOT" | "END")
+/// The backticks that a line opens a fence with, and what stands behind them.
+fn fence(line: &str) -> Option<(&str, &str)> {
+    let rest = line.trim_start_matches('`');
+    let ticks = line.get(..line.len() - rest.len())?;
+    (ticks.len() >= 3).then_some((ticks, rest.trim()))
 }
 
-/// Parts the words from the manifest; `None` where there is no manifest.
+/// The word that ends the here-document which a line opens.
+fn here_document(line: &str) -> Option<&str> {
+    let (_, rest) = line.split_once("<<").filter(|(_, rest)| !rest.starts_with('<'))?;
+    let word = rest.split_whitespace().next()?.trim_matches(['\'', '"']);
+    (!word.is_empty()).then_some(word)
+}
+
+/// Where in a prompt a line stands.
+enum Place<'t> {
+    Before,
+    /// In a manifest that nothing ends but the prompt.
+    Bare,
+    Fence(&'t str),
+    Here(&'t str),
+    /// Behind a fence; another may follow.
+    BehindFence,
+    /// Behind a here-document, which is not opened again.
+    BehindHere,
+}
+
+/// Parts the words from the manifest; `None` where there is no manifest. What ends it is only the mark that was opened, at
+/// the beginning of a line: no text within a manifest stands there.
 fn split(prompt: &str) -> Option<Parts<'_>> {
     let mut parts = Parts {
         words: vec![],
         body: vec![],
     };
-    let mut rest = prompt.lines();
-    for line in rest.by_ref() {
-        if begins(line) {
-            parts.body.push(line);
-            break;
-        }
-        if let Some((words, json)) = line.split_once('{') {
-            parts.words.push(words);
-            parts.body.push(line.get(line.len() - json.len() - 1..)?);
-            break;
-        }
-        parts.words.push(line);
-    }
-    let fenced = parts
-        .body
-        .first()
-        .is_some_and(|line| line.trim_start().starts_with("```"));
-    let mut over = false;
-    for line in rest {
-        // "``` no, wait": what is said behind the end is said.
-        let behind = line
-            .trim_start()
-            .strip_prefix("```")
-            .filter(|words| !words.trim().is_empty());
-        if let Some(words) = behind.filter(|_| fenced && !over) {
-            parts.words.push(words);
-            parts.body.push("```");
-            over = true;
+    let mut place = Place::Before;
+    let mut quote = None;
+    for line in prompt.lines() {
+        let comments = parts.body.iter().all(|line| is_comment(line));
+        let opened = fence(line).filter(|_| match place {
+            Place::Before | Place::BehindFence => true,
+            Place::Bare => comments,
+            Place::Fence(_) | Place::Here(_) | Place::BehindHere => false,
+        });
+        if let Some((ticks, info)) = opened {
+            if !matches!(info, "" | "yaml" | "yml" | "json") {
+                parts.words.push(info);
+            }
+            place = Place::Fence(ticks);
             continue;
         }
-        if over && !begins(line) {
-            parts.words.push(line);
-            continue;
+        match place {
+            Place::Before => {
+                if let Some(word) = here_document(line) {
+                    parts.words.push(line);
+                    place = Place::Here(word);
+                } else if begins(line) {
+                    parts.body.push(line);
+                    place = Place::Bare;
+                } else if let Some((words, json)) = line.split_once('{') {
+                    quote = words
+                        .chars()
+                        .next_back()
+                        .filter(|c| matches!(c, '\'' | '"' | '`'));
+                    parts.words.push(words);
+                    parts.body.push(line.get(line.len() - json.len() - 1..)?);
+                    place = Place::Bare;
+                } else {
+                    parts.words.push(line);
+                }
+            }
+            Place::Bare => parts.body.push(line),
+            // "``` no, wait": what is said behind the end is said.
+            Place::Fence(ticks) => match line.strip_prefix(ticks).filter(|rest| !rest.starts_with('`')) {
+                Some(rest) => {
+                    parts.words.push(rest);
+                    place = Place::BehindFence;
+                }
+                None => parts.body.push(line),
+            },
+            Place::Here(word) if line.trim_end() == word => place = Place::BehindHere,
+            Place::Here(_) => parts.body.push(line),
+            Place::BehindFence | Place::BehindHere => parts.words.push(line),
         }
-        // A fence that opens another document is no end.
-        over = ends(line) && !parts.body.is_empty();
-        parts.body.push(line);
     }
-    // Without a fence, a last line that is no YAML.
     let last = parts.body.iter().rposition(|line| !line.trim().is_empty())?;
+    if let (Some(quote), Some(line)) = (quote, parts.body.get_mut(last)) {
+        *line = line.trim_end().strip_suffix(quote).unwrap_or(line);
+    }
+    // Where nothing ends it, a last line that is no YAML.
     let plain = |line: &str| {
         let known = words_of(line)
             .iter()
             .all(|w| w == "apply" || FILLERS.contains(&w.as_str()));
-        !line.starts_with([' ', '\t', '-', '}', ']']) && !line.contains(':') && !ends(line) && known
+        !line.starts_with([' ', '\t', '-', '}', ']', '\'', '"', '`']) && !line.contains(':') && known
     };
-    if last > 0 && parts.body.get(last).is_some_and(|line| plain(line)) {
+    let bare = matches!(place, Place::Bare) && last > 0;
+    if bare && parts.body.get(last).is_some_and(|line| plain(line)) {
         let tail = parts.body.split_off(last);
         parts.words.extend(tail);
     }
     let known = parts.body.iter().any(|line| line.contains("apiVersion"));
     known.then_some(parts)
+}
+
+fn is_comment(line: &str) -> bool {
+    line.trim().is_empty() || line.trim_start().starts_with('#')
+}
+
+/// Whether the words beside a manifest ask about it. "can you apply this?" is a request.
+fn asks(words: &[String], marked: bool) -> bool {
+    let word = |at: Option<usize>| at.and_then(|at| words.get(at)).map_or("", String::as_str);
+    let mut polite = false;
+    let question = words.iter().enumerate().any(|(at, said)| {
+        let (before, next) = (word(at.checked_sub(1)), word(Some(at + 1)));
+        match said.as_str() {
+            "is" => !STATED.contains(&before),
+            "can" | "could" | "would" => {
+                let requests = next == "you" || next == "we" && said != "would";
+                polite |= requests;
+                let states = before == "you" || matches!(before, "i" | "we") && said == "would";
+                !(requests || states)
+            }
+            _ => false,
+        }
+    });
+    question || marked && !polite
 }
 
 /// What the words beside a manifest say; `None` where they are not only a request to apply it.
@@ -180,6 +254,16 @@ fn said(words: &[String]) -> Option<Result<Said, Ask>> {
         }
         let given = word.strip_prefix("--namespace=").map(str::to_owned);
         if let Some(place) = given.or_else(|| PLACES.contains(&word).then(|| place(&mut at)).flatten()) {
+            let next = at
+                .clone()
+                .find(|word| !matches!(*word, "kubernetes" | "k8s" | "k"));
+            if next == Some("cluster") {
+                let asks = format!(
+                    "A manifest is applied in this cluster only, and {} is said to be another one. Nothing was done; name a namespace, or leave it out",
+                    names::shown(&place)
+                );
+                return Some(Err(Ask::new(asks).firm()));
+            }
             if said.namespace.replace(place).is_some() {
                 return Some(Err(Ask::new("Two namespaces are named; say one of them").firm()));
             }
@@ -236,18 +320,15 @@ fn drafts(lines: &[&str], said: &Said) -> Result<Vec<Draft>, Ask> {
     let mut documents = vec![String::new()];
     for line in lines {
         let mark = line.trim_end();
-        if ends(mark) || mark.trim_start().starts_with("```") {
-            continue;
-        }
-        if mark == "---" || mark.starts_with("--- ") {
-            documents.push(String::new());
+        let behind = mark.strip_prefix("---");
+        if let Some(behind) = behind.filter(|b| b.is_empty() || b.starts_with([' ', '\t'])) {
+            documents.push(format!("{}\n", behind.trim_start()));
         } else if let Some(last) = documents.last_mut() {
             last.push_str(line);
             last.push('\n');
         }
     }
-    let comment = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
-    documents.retain(|text| !text.lines().all(comment));
+    documents.retain(|text| !text.lines().all(is_comment));
     if documents.is_empty() {
         return Err(Ask::new("There is no manifest to apply").firm());
     }
@@ -268,7 +349,6 @@ fn drafts(lines: &[&str], said: &Said) -> Result<Vec<Draft>, Ask> {
 }
 
 fn draft(document: &str, said: &Said) -> Result<Draft, Ask> {
-    let document = document.trim_end().trim_end_matches(['\'', '`']);
     // As kubectl reads it: `defaultMode: 0400` is an octal number.
     let as_kubectl = serde_saphyr::options! { legacy_octal_numbers: true };
     let read = serde_saphyr::from_str_with_options(document, as_kubectl);

@@ -1,4 +1,5 @@
 use super::*;
+use crate::interpret::{Context, Earlier, Interpretation, Lexicon, interpret};
 
 const MAP: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n";
 
@@ -35,12 +36,12 @@ fn a_manifest_is_applied_where_only_that_is_said() {
         ("i want to apply\nthis:", None),
     ] {
         assert_eq!(kinds(&format!("{lead}\n{MAP}")), one(place), "{lead}");
-        assert_eq!(
-            kinds(&format!("{lead}\n```yaml\n{MAP}```\nthanks")),
-            one(place),
-            "{lead}"
-        );
-        assert_eq!(kinds(&format!("{lead}\n\n{MAP}EOF\n")), one(place), "{lead}");
+        let ended = if lead.contains("<<") {
+            format!("{lead}\n\n{MAP}EOF\n")
+        } else {
+            format!("{lead}\n```yaml\n{MAP}```\nthanks")
+        };
+        assert_eq!(kinds(&ended), one(place), "{lead}");
     }
     assert_eq!(kinds(&format!("{MAP}\napply this, please")), one(None));
     let json = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"}}"#;
@@ -203,4 +204,124 @@ fn aliases_that_grow_without_end_are_refused() {
         bomb.push_str(&format!("  a{n}: &a{n} [{refs}]\n"));
     }
     assert!(!refused(&bomb).is_empty());
+}
+
+#[test]
+fn a_manifest_is_of_the_object_that_it_names_whatever_follows() {
+    let lexicon = Lexicon::builtin();
+    let prompts = [
+        "same for api",
+        "no, I meant api",
+        "sorry, I meant api",
+        "the same in staging",
+        "and in staging?",
+        "no, in staging",
+    ];
+    for lead in ["apply", "diff"] {
+        for offers in [false, true] {
+            let first = Context {
+                lexicon: &lexicon,
+                previous: &[],
+            };
+            let Interpretation::Intents(list) = interpret(&format!("{lead}\n{MAP}"), &first).interpretation
+            else {
+                panic!("{lead}");
+            };
+            let mut turn = Earlier::of(list);
+            if offers {
+                turn.candidates = vec!["deployment/web".into(), "deployment/api".into()];
+            }
+            for prompt in prompts {
+                let then = Context {
+                    lexicon: &lexicon,
+                    previous: std::slice::from_ref(&turn),
+                };
+                let got = interpret(prompt, &then).interpretation;
+                assert!(
+                    matches!(got, Interpretation::NeedsInput { .. }),
+                    "{lead}, {prompt}: {got:?}"
+                );
+            }
+        }
+    }
+}
+
+fn first(prompt: &str) -> Value {
+    let drafts = read(prompt, false).unwrap().unwrap();
+    serde_json::from_str(drafts[0].params.manifest.as_deref().unwrap()).unwrap()
+}
+
+#[test]
+fn what_is_applied_is_what_was_written() {
+    let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  conf: |\n    ```\n    EOF\n    EOT\n    END\n    last\n";
+    for prompt in [
+        format!("apply\n{map}"),
+        format!("apply\n```yaml\n{map}```\n"),
+        format!("kubectl apply -f - <<EOF\n{map}EOF\n"),
+        format!("apply\n# mine\n```yaml\n{map}```\nthanks"),
+    ] {
+        assert_eq!(
+            first(&prompt)["data"]["conf"],
+            "```\nEOF\nEOT\nEND\nlast\n",
+            "{prompt}"
+        );
+    }
+    for last in ["say 'hi'", "echo `date`", "x\""] {
+        let ends = format!("apply\n{MAP}data:\n  a: |\n    {last}\n");
+        assert_eq!(first(&ends)["data"]["a"], format!("{last}\n"));
+    }
+    let quoted = format!("apply\n{MAP}data:\n  a: 'x'");
+    assert_eq!(first(&quoted)["data"]["a"], "x");
+    let flow = "apply\n--- {apiVersion: v1, kind: ConfigMap, metadata: {name: a}, data: {a: b}}";
+    assert_eq!(first(flow)["data"]["a"], "b");
+}
+
+#[test]
+fn a_mark_that_was_not_opened_ends_nothing() {
+    let second = MAP.replace("name: a", "name: b");
+    for prompt in [
+        format!("apply\n{MAP}EOF\n"),
+        format!("apply\n```\n{MAP}EOF\n```"),
+        format!("apply <<EOF\n{MAP}```\nEOF"),
+        format!("apply <<EOF\n{MAP}EOT\nEOF"),
+        format!("apply <<EOF\n{MAP}EOF\n---\n{second}EOF"),
+        format!("apply <<EOF\n{MAP}EOF\n{second}"),
+        format!("apply\n```{MAP}```"),
+    ] {
+        assert!(!matches!(read(&prompt, false), Some(Ok(_))), "{prompt}");
+    }
+}
+
+#[test]
+fn a_question_about_a_manifest_applies_nothing_and_another_cluster_is_no_namespace() {
+    for lead in [
+        "Can I apply this?",
+        "Is this the config we want to apply?",
+        "is this manifest to apply",
+        "could this apply",
+        "would this apply",
+        "please, can i apply this",
+        "apply this?",
+    ] {
+        let said = refused(&format!("{lead}\n{MAP}"));
+        assert!(said.contains("question or a request"), "{lead}: {said}");
+    }
+    for lead in [
+        "can you apply this?",
+        "could you please apply this",
+        "would you apply this",
+        "can we apply this?",
+        "here is a manifest, apply it",
+        "i would like to apply this",
+    ] {
+        assert!(kinds(&format!("{lead}\n{MAP}")).is_some(), "{lead}");
+    }
+    for place in [
+        "the staging cluster",
+        "staging kubernetes cluster",
+        "prod cluster",
+    ] {
+        let said = refused(&format!("apply this to {place}\n{MAP}"));
+        assert!(said.contains("this cluster only"), "{place}: {said}");
+    }
 }
