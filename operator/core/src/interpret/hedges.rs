@@ -41,8 +41,29 @@ const DOUBTS: &[&str] = &[
     "hypothetically", "theoretically", "imagine", "pretend", "soon", "eventually", "first", "only", "some day",
     "next week", "next month", "excepting", "exclude", "prevent", "stay away",
     "hands off", "keep away", "nobody", "nothing", "against", "oppose", "veto", "afraid", "worried", "risk", "risky",
-    "safe", "dangerous", "advisable", "wise", "sensible",
+    "safe", "dangerous", "advisable", "wise", "sensible", "doesnt", "didnt", "isnt", "arent", "wouldnt", "couldnt",
+    "wasn't", "wasnt", "weren't", "werent", "hasn't", "hasnt", "haven't", "havent", "hadn't", "hadnt", "needn't",
+    "neednt", "ain't", "aint", "mustnt", "shouldnt", "cant", "wont", "hate", "protect", "yesterday", "already",
 ];
+
+/// Words before a participle that make a request of it: "web should be deleted", "I want web gone".
+#[rustfmt::skip]
+const MODALS: &[&str] = &[
+    "be", "should", "must", "need", "needs", "want", "wants", "get", "have", "please", "like", "ought", "make", "can",
+    "could", "would", "will", "let",
+];
+
+/// Whether it tells of a change as of something done: "somebody deleted web".
+fn tells_of_a_change(tokens: &[Token]) -> bool {
+    let verb = |form, at: usize| vocab::verb_at(form, |i| tokens.get(at + i).map_or("", |t| t.key.as_str()));
+    let told = |at: usize| {
+        verb(Form::Base, at).is_none()
+            && verb(Form::Participle, at).is_some_and(|(verb, _)| !guard::is_read_verb(verb))
+    };
+    (0..tokens.len())
+        .take_while(|at| tokens.get(*at).is_some_and(|t| !MODALS.contains(&t.key.as_str())))
+        .any(told)
+}
 
 /// A time of day, `5pm`.
 pub(super) fn is_clock(token: &Token) -> bool {
@@ -74,4 +95,33 @@ pub(super) fn holds_back(tokens: &[Token]) -> bool {
         || marked
         || lists.iter().any(|words| has_phrase(tokens, words))
         || tokens.iter().any(is_clock)
+        || tells_of_a_change(tokens)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::token;
+    use super::*;
+
+    #[test]
+    fn a_change_that_is_told_of_denied_or_wished_away_is_no_request() {
+        for said in [
+            "somebody deleted web yesterday",
+            "someone restarted the nodes",
+            "I'd hate to see web deleted",
+            "web doesnt like to be zapped",
+            "it didnt zap web",
+            "we havent zapped web",
+            "web wasn't meant to be zapped",
+            "it needn't go",
+            "web ain't going",
+            "protect web",
+            "web was zapped already",
+        ] {
+            assert!(holds_back(&token::tokens(said, 0)), "{said}");
+        }
+        for said in ["web should be deleted", "zap web"] {
+            assert!(!holds_back(&token::tokens(said, 0)), "{said}");
+        }
+    }
 }
