@@ -89,10 +89,9 @@ fn walk(path: &str, value: &Value, wanted: &str, places: &mut Vec<String>) {
 /// The objects that belong to an owner, by UID, through owners in between: places in `all`, each with who owns it.
 #[must_use]
 pub fn owned(all: &[Value], owner: &str) -> Vec<(usize, String)> {
-    let owners = |o: &Value| {
-        o.pointer("/metadata/ownerReferences")
-            .and_then(Value::as_array)
-            .cloned()
+    let owners = |at: usize| {
+        let owners = all.get(at)?.pointer("/metadata/ownerReferences");
+        owners.and_then(Value::as_array)
     };
     let text = |o: &Value, at: &str| {
         o.pointer(at)
@@ -108,8 +107,8 @@ pub fn owned(all: &[Value], owner: &str) -> Vec<(usize, String)> {
             if found.contains_key(&at) {
                 continue;
             }
-            let by = owners(one).unwrap_or_default();
-            if let Some(by) = by.iter().find(|by| known.contains(&text(by, "/uid"))) {
+            let mut by = owners(at).into_iter().flatten();
+            if let Some(by) = by.find(|by| known.contains(&text(by, "/uid"))) {
                 let by = format!("{}/{}", text(by, "/kind").to_lowercase(), text(by, "/name"));
                 found.insert(at, by);
                 known.insert(text(one, "/metadata/uid"));

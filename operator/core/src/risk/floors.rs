@@ -7,7 +7,7 @@ use kubechat_crds::intent::Action;
 use kubechat_crds::{CommandPlanSpec, Level, Step};
 
 use super::kinds::{self, Class};
-use super::{changes, combination, name, security, tell, weights};
+use super::{changes, combination, name, pods, security, tell, weights};
 use crate::catalogue;
 
 /// A rule: what it finds is at least of this level.
@@ -59,8 +59,10 @@ floors! {
     EVICT = Destructive, "evict", "asks for pods to go";
     APPLY = Destructive, "apply", "may change any field of an object that is there";
     NODE_ACCESS = Destructive, "node-access", "a manifest makes pods that reach the node itself: privileged, with its files, network or processes, or capabilities as good as root";
+    POD_POWER = Destructive, "pod-power", "a manifest makes pods that ask for more than an ordinary pod: another service account than default, a node or a port of the node, no seccomp or AppArmor, or something else that the Pod Security level baseline forbids";
+    ADOPTS_PODS = Destructive, "adopts-pods", "a manifest makes a controller that takes over pods which run already, and may delete them (ReplicaSet, ReplicationController, DaemonSet, Job with manualSelector)";
     TAKES_ADDRESSES = Destructive, "external-ips", "a manifest makes a Service that takes the traffic to addresses of others (externalIPs)";
-    ACCOUNT_RIGHTS = Destructive, "account-annotations", "a manifest makes a ServiceAccount with annotations, by which clouds give rights";
+    ACCOUNT_RIGHTS = Destructive, "account-annotations", "a manifest makes a ServiceAccount, Service or Ingress with annotations, by which clouds give rights and controllers take names, addresses and settings";
     PATCH = Destructive, "patch", "may change any field";
     ROLLOUT_UNDO = Destructive, "rollout-undo", "puts an earlier revision back";
     STORAGE = Destructive, "storage-change", "changes what holds data (volumes, claims, storage classes)";
@@ -155,6 +157,8 @@ fn of_step(step: &Step) -> Vec<(Floor, String)> {
     found.extend(subresource(step).map(|name| (UNKNOWN_SUBRESOURCE, name)));
     if step.action == Action::Apply {
         found.extend(reaches_nodes(step));
+        let powers = pods::powers(step).into_iter();
+        found.extend(powers.map(|power| (POD_POWER, power)));
     }
     found.extend(keys(step));
     let missing = step.access.iter().filter(|access| !access.allowed);

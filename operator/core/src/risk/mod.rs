@@ -15,6 +15,7 @@ mod factors;
 pub mod floors;
 mod forbidden;
 mod kinds;
+mod pods;
 mod security;
 pub mod weights;
 
@@ -199,6 +200,8 @@ mod floors_tests;
 mod forbidden_tests;
 #[cfg(test)]
 mod kinds_tests;
+#[cfg(test)]
+mod pods_tests;
 #[cfg(test)]
 mod properties_tests;
 #[cfg(test)]

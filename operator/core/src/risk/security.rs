@@ -130,7 +130,7 @@ fn sides(path: &str, text: Option<&str>) -> Vec<(Weight, String)> {
 }
 
 /// A value inside the object its JSON pointer describes, so that one walk reads both.
-fn nested(path: &str, value: Value) -> Value {
+pub(super) fn nested(path: &str, value: Value) -> Value {
     path.rsplit('/')
         .filter(|s| !s.is_empty())
         .fold(value, |inner, segment| {

@@ -7,7 +7,7 @@ use kubechat_core::plan::{Found, KindRef, object};
 use kubechat_core::search;
 use kubechat_crds::chat_request::Answer;
 use kubechat_crds::intent::{Intent, IntentParams, IntentTarget};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::super::answer::{MAX_ROWS, scrubbed, text, with_table};
 use super::super::{Stop, Turn, resolve};
@@ -56,8 +56,8 @@ struct Hit {
 /// What was seen of the kinds that were looked at. Of a page only what is told of it is kept.
 struct Seen {
     hits: Vec<Hit>,
-    /// Metadata, where owners are looked for.
-    objects: Vec<(String, Value)>,
+    /// Where owners are looked for: who the objects are and who owns them, nothing else of them.
+    objects: Vec<Value>,
     gaps: Vec<String>,
     until: Instant,
 }
@@ -170,8 +170,8 @@ async fn look(
         };
         count += list.items.len();
         if params.from.is_some() {
-            let named = list.items.into_iter().map(|object| (kind.kind.clone(), object));
-            seen.objects.extend(named);
+            let kept = list.items.iter().map(|object| kept(&kind.kind, object));
+            seen.objects.extend(kept);
         } else {
             let found = list
                 .items
@@ -213,14 +213,28 @@ fn hit(kind: &str, found: &Value, params: &IntentParams) -> Option<Hit> {
     (!places.is_empty()).then(|| hit_of(kind, found, places.join(", ")))
 }
 
+/// Of an object who it is and who owns it: thousands of them are kept at a time.
+fn kept(kind: &str, object: &Value) -> Value {
+    let owners = object
+        .pointer("/metadata/ownerReferences")
+        .and_then(Value::as_array);
+    let owner = |owner: &Value| json!({"uid": text_at(owner, "/uid"), "kind": text_at(owner, "/kind"), "name": text_at(owner, "/name")});
+    let owners: Vec<Value> = owners.into_iter().flatten().map(owner).collect();
+    json!({"kind": kind, "metadata": {
+        "uid": text_at(object, "/metadata/uid"),
+        "namespace": text_at(object, "/metadata/namespace"),
+        "name": object::name(object),
+        "ownerReferences": owners,
+    }})
+}
+
 /// The objects that belong to an owner.
-fn owned(all: &[(String, Value)], owner: &Found) -> Vec<Hit> {
-    let objects: Vec<Value> = all.iter().map(|(_, object)| object.clone()).collect();
-    let owned = search::owned(&objects, &text_at(&owner.object, "/metadata/uid"));
+fn owned(all: &[Value], owner: &Found) -> Vec<Hit> {
+    let owned = search::owned(all, &text_at(&owner.object, "/metadata/uid"));
     let each = owned.into_iter();
     each.filter_map(|(at, by)| {
-        let (kind, object) = all.get(at)?;
-        Some(hit_of(kind, object, format!("of {by}")))
+        let object = all.get(at)?;
+        Some(hit_of(&text_at(object, "/kind"), object, format!("of {by}")))
     })
     .collect()
 }
@@ -272,9 +286,30 @@ fn told(
 #[cfg(test)]
 mod tests {
     use kubechat_crds::intent::{Action, Span};
-    use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn of_an_object_that_is_kept_for_its_owners_nothing_else_is_kept() {
+        let pod = json!({"metadata": {"name": "web-1", "namespace": "demo", "uid": "p", "labels": {"a": "b"},
+            "annotations": {"big": "x"}, "managedFields": [{}],
+            "ownerReferences": [{"uid": "w", "kind": "Deployment", "name": "web", "controller": true, "apiVersion": "apps/v1"}]}});
+        let slim = kept("Pod", &pod);
+        let expected = json!({"kind": "Pod", "metadata": {"name": "web-1", "namespace": "demo", "uid": "p",
+            "ownerReferences": [{"uid": "w", "kind": "Deployment", "name": "web"}]}});
+        assert_eq!(slim, expected);
+        let owner = Found {
+            kind: KindRef::default(),
+            object: json!({"metadata": {"uid": "w"}}),
+        };
+        let hits = owned(&[slim, kept("Pod", &json!({}))], &owner);
+        let told: Vec<&str> = hits.iter().map(|hit| hit.kind.as_str()).collect();
+        assert_eq!(told, ["Pod"]);
+        assert_eq!(
+            (hits[0].name.as_str(), hits[0].why.as_str()),
+            ("web-1", "of deployment/web")
+        );
+    }
 
     #[test]
     fn what_was_found_says_where_and_what_was_not_looked_at() {

@@ -32,6 +32,7 @@ pub(super) const CHANGE: Change = Change {
         floors::SCALE_UNKNOWN,
         floors::TAKES_ADDRESSES,
         floors::ACCOUNT_RIGHTS,
+        floors::ADOPTS_PODS,
         floors::APPLY,
     ],
     instead: None,
@@ -64,11 +65,28 @@ fn floor(step: &Step) -> Floor {
         floors::autoscale(step)
     } else if about_kind(step, "", &["Service"]) && names(step, "/spec/externalIPs") {
         floors::TAKES_ADDRESSES
-    } else if about_kind(step, "", &["ServiceAccount"]) && names(step, "/metadata/annotations") {
+    } else if gives_by_notes(step) && names(step, "/metadata/annotations") {
         floors::ACCOUNT_RIGHTS
+    } else if adopts(step) {
+        floors::ADOPTS_PODS
     } else {
         floors::CREATE
     }
+}
+
+/// Whether annotations of its objects give somebody something: rights in a cloud, a name, an address.
+fn gives_by_notes(step: &Step) -> bool {
+    about_kind(step, "", &["ServiceAccount", "Service"])
+        || about_kind(step, "networking.k8s.io", &["Ingress"])
+}
+
+/// Whether a new controller takes over pods that nobody owns by its selector alone, and deletes those it has too many of.
+fn adopts(step: &Step) -> bool {
+    let manual = |kind: &str, pointer: &str| about_kind(step, "batch", &[kind]) && names(step, pointer);
+    about_kind(step, "apps", &["ReplicaSet", "DaemonSet"])
+        || about_kind(step, "", &["ReplicationController"])
+        || manual("Job", "/spec/manualSelector")
+        || manual("CronJob", "/spec/jobTemplate/spec/manualSelector")
 }
 
 /// Whether a new object's manifest says something there, or may: one that does not stand in the plan whole.
