@@ -4,6 +4,7 @@
 //! ([`Removed::read`]). [`Emergencies`] are what the log tells of break-glass, and [`UnderWay`] are the plans of this moment.
 
 mod emergency;
+mod hour;
 mod log;
 mod under_way;
 
@@ -18,6 +19,7 @@ use kubechat_crds::{CommandPlan, Mode, PlanPhase, StepState};
 use crate::execute::did_something;
 
 pub use emergency::{Emergencies, Emergency, REMOVED_UNREVIEWED};
+pub use hour::Hour;
 pub use log::PLAN_MADE;
 pub use under_way::UnderWay;
 
@@ -202,6 +204,7 @@ fn may_have_effect(plan: &CommandPlan) -> bool {
 pub struct Removed {
     plans: Mutex<HashMap<String, Vec<Past>>>,
     under_way: under_way::Plans,
+    hours: hour::Hours,
 }
 
 impl Removed {
@@ -220,6 +223,7 @@ impl Removed {
     /// may be at this moment.
     pub fn note(&self, plan: &CommandPlan, now: Timestamp) -> bool {
         let begun = self.keep(Past::removed(plan), now);
+        self.shown(&plan.spec.chat_request_ref.uid);
         begun || self.is_under_way(&plan.namespace().unwrap_or_default(), &plan.name_any())
     }
 
@@ -249,8 +253,8 @@ impl Removed {
         begun
     }
 
-    /// The plans of a person that were made or begun within the hour: those that are there and those that were removed, each
-    /// once.
+    /// The plans of a person that were made or begun within the hour: those that are there, those that were removed, and
+    /// those just made, each once.
     #[must_use]
     pub fn with<'a>(
         &self,
@@ -268,6 +272,9 @@ impl Removed {
                 .filter(|p| is_recent(p, now) && (p.many.is_some() || !known.contains(&p.plan)))
                 .cloned(),
         );
+        drop(all);
+        let turns: BTreeSet<String> = found.iter().map(|p| p.turn.clone()).collect();
+        found.extend(self.unseen(username, &turns, now));
         found
     }
 }

@@ -242,3 +242,29 @@ fn a_plan_of_no_known_time_counts_for_an_hour_and_not_for_ever() {
     };
     assert_eq!((after(0), after(59), after(60)), (1, 1, 0));
 }
+
+#[test]
+fn a_plan_that_was_just_made_counts_until_the_cache_shows_it_and_once() {
+    let removed = Removed::default();
+    let none = std::iter::empty::<&CommandPlan>;
+    let mut made = plan("p", 0, StepState::Pending);
+    made.spec.chat_request_ref.uid = "turn".into();
+    let with_uid = made.clone();
+    // Nobody knows whether the first try made it.
+    made.metadata.uid = None;
+    removed.made(&made, now());
+    removed.made(&with_uid, now());
+    assert_eq!(uids(&removed.with(none(), "alice", now())), ["p"]);
+    assert!(removed.with(none(), "bob", now()).is_empty());
+    // Shown, and removed before its first step: as every other one.
+    assert_eq!(removed.with([&with_uid].into_iter(), "alice", now()).len(), 1);
+    assert!(!removed.note(&with_uid, now()), "it was not begun");
+    let found = removed.with(none(), "alice", now());
+    assert_eq!((uids(&found), found[0].effect), (vec!["p"], false));
+    // One that no cache ever shows is forgotten.
+    made.spec.chat_request_ref.uid = "other".into();
+    removed.made(&made, now());
+    let at = |minute: i64| now().checked_add(SignedDuration::from_mins(minute)).unwrap();
+    let counted = |minute: i64| removed.with(none(), "alice", at(minute)).len();
+    assert_eq!((counted(4), counted(5)), (2, 1));
+}

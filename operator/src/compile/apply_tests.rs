@@ -74,6 +74,7 @@ async fn of(manifests: &[(Value, IntentTarget)]) -> Vec<Result<Option<String>, S
         default_namespace: "demo".into(),
         given: None,
         now: jiff::Timestamp::UNIX_EPOCH,
+        hour: std::sync::OnceLock::new(),
     };
     let each = manifests.iter().map(|(manifest, target)| {
         let intent = Intent {

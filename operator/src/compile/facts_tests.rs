@@ -8,9 +8,17 @@ use jiff::{SignedDuration, Timestamp};
 use kubechat_crds::command_plan::Effect;
 use kubechat_crds::{CommandPlan, Mode, PlanPhase};
 
+use std::sync::{Arc, OnceLock};
+
+use kubechat_core::interpret::Lexicon;
+
 use super::*;
 use crate::cli::testing::plan as scale;
+use crate::cluster::discovery::Kinds;
+use crate::compile::Bounds;
 use crate::past::Removed;
+use crate::testing::people::person;
+use crate::testing::process::{Fuse, Process, World};
 
 fn now() -> Timestamp {
     "2026-05-01T10:00:00Z".parse().unwrap()
@@ -302,4 +310,54 @@ fn hidden_characters_and_models_are_text_that_no_person_wrote() {
         assert!(!is_untrusted(&turn(shown, Some("rules"))));
         assert!(is_untrusted(&turn(shown, Some("some-model"))));
     }
+}
+
+/// A turn of this person's.
+async fn asked<'a>(process: &'a Process, request: &'a ChatRequest, who: &str) -> Turn<'a> {
+    let acting = kubechat_core::authz::acting(&person(who, &["developers"])).unwrap();
+    Turn {
+        ctx: &process.ctx,
+        request,
+        namespace: "demo".into(),
+        person: ClientDebug(process.ctx.people.reader(&acting).await.unwrap()),
+        acting,
+        kinds: Arc::new(Kinds {
+            all: vec![],
+            lexicon: Lexicon::builtin(),
+        }),
+        policies: process.ctx.policies(),
+        bounds: Bounds::own("demo"),
+        default_namespace: "demo".into(),
+        given: None,
+        now: Timestamp::now(),
+        hour: OnceLock::new(),
+    }
+}
+
+#[tokio::test]
+async fn of_two_turns_at_once_of_one_person_the_second_sees_the_plan_of_the_first() {
+    let mut world = World::new();
+    let process = world.start(Fuse::long()).await;
+    let request = ChatRequest::new("turn", kubechat_crds::ChatRequestSpec::default());
+    let (first, second) = (
+        asked(&process, &request, "alice").await,
+        asked(&process, &request, "alice").await,
+    );
+    assert_eq!(gather(&first, &[]).await.unwrap().window.plans, 0);
+    let mut waits = Box::pin(gather(&second, &[]));
+    tokio::select! {
+        biased;
+        seen = &mut waits => panic!("the second did not wait: {seen:?}"),
+        () = tokio::task::yield_now() => {}
+    }
+    // Nobody else waits for it.
+    let other = asked(&process, &request, "bob").await;
+    assert_eq!(gather(&other, &[]).await.unwrap().window.plans, 0);
+    let mut made = plan(0, &["a", "b"], Effect::Update);
+    made.metadata.creation_timestamp = None;
+    made.spec.chat_request_ref.uid = "first".into();
+    process.ctx.past.made(&made, Timestamp::now());
+    drop(first);
+    let seen = waits.await.unwrap().window;
+    assert_eq!((seen.plans, seen.objects), (1, 2));
 }

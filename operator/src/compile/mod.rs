@@ -17,7 +17,7 @@ mod rollback;
 mod scope;
 mod selected;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
 use kubechat_core::authz::Acting;
@@ -33,6 +33,7 @@ use crate::cluster::discovery::Kinds;
 use crate::cluster::objects::ClientDebug;
 use crate::context::Context;
 use crate::error::Error;
+use crate::past::Hour;
 pub use answer::{needs_input, text};
 pub use scope::{Bounds, OUT_OF_SCOPE};
 
@@ -60,6 +61,8 @@ pub struct Turn<'a> {
     pub given: Option<Vec<Intent>>,
     /// Now.
     pub now: Timestamp,
+    /// The person's hour, once it was read: nobody else adds to it before this turn has its plan or its end.
+    pub hour: OnceLock<Hour>,
 }
 
 /// What a turn came to.

@@ -129,6 +129,7 @@ async fn readers(world: &mut World, draft: &Draft) -> Result<Vec<String>, Stop> 
         default_namespace: "demo".into(),
         given: None,
         now: jiff::Timestamp::UNIX_EPOCH,
+        hour: std::sync::OnceLock::new(),
     };
     by(&turn, draft).await
 }

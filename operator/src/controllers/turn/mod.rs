@@ -9,7 +9,7 @@ mod report;
 pub(super) use plan::{adopt, told};
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -244,6 +244,7 @@ async fn work(
         default_namespace,
         given,
         now: began,
+        hour: OnceLock::new(),
     };
     let mut compiled = compile::run(&turn, &past).await?;
     let outside = matches!(&compiled.outcome, Outcome::Halt(halted) if halted.reason == OUT_OF_SCOPE);
@@ -331,7 +332,10 @@ fn interpretation(request: &ChatRequest, compiled: &Compiled, began: Timestamp) 
 /// Whether the person has had as many plans this hour as a policy allows; those that were removed since are among them.
 fn over_hourly_limit(turn: &Turn<'_>) -> Option<String> {
     let limit = turn.policies.as_ref().ok()?.changes_per_user_per_hour()?;
-    let recent = turn.ctx.plans_within_the_hour(&turn.acting.username, turn.now);
+    let mut recent = turn.ctx.plans_within_the_hour(&turn.acting.username, turn.now);
+    // An earlier try of this turn may have made its plan.
+    let own = turn.request.metadata.uid.as_deref().unwrap_or_default();
+    recent.retain(|past| past.turn != own);
     // One that waited for longer and was begun within the hour was not had in it.
     let new = recent.iter().filter(|past| past.is_new(turn.now));
     let all = new.map(|past| past.sum().plans);

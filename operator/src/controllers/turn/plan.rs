@@ -129,10 +129,14 @@ async fn create(
     };
     ctx.leadership.check()?;
     match call("create the plan", api.create(&params, &plan)).await {
-        Ok(made) => Ok(made),
+        Ok(made) => {
+            ctx.past.made(&made, Timestamp::now());
+            Ok(made)
+        }
         Err(error) if error.status().is_some_and(|s| s.reason == "AlreadyExists") => {
             let found = call("read the plan", api.get(name)).await?;
             if Some(&found.spec.chat_request_ref.uid) == request.uid().as_ref() {
+                ctx.past.made(&found, Timestamp::now());
                 Ok(found)
             } else {
                 Err(Error::Dependency {
@@ -141,7 +145,13 @@ async fn create(
                 })
             }
         }
-        Err(error) => Err(error),
+        Err(error) => {
+            // Where the API server did not say no, the plan may be there.
+            if error.status().is_none_or(|s| s.code >= 500) {
+                ctx.past.made(&plan, Timestamp::now());
+            }
+            Err(error)
+        }
     }
 }
 
@@ -237,3 +247,7 @@ pub(super) async fn report_plan(
     write(request, ctx, &new).await?;
     Ok(Action::await_change())
 }
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;
