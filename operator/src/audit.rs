@@ -262,7 +262,8 @@ impl Audit {
     }
 
     /// Records that a plan is gone whose execution was begun, with what `words` make of the log's entries about it. Whoever
-    /// comes second records nothing. Returns the message of the first.
+    /// comes second records nothing, and nothing is recorded of a plan of which the log has no intent: it was only looked at.
+    /// Returns the message of the first.
     ///
     /// # Errors
     /// When the store does not answer, or an entry about the plan cannot be read.
@@ -273,9 +274,12 @@ impl Audit {
     ) -> Result<Option<String>, Error> {
         let plan = draft.ids.plan_uid.clone().unwrap_or_default();
         let _alone = self.parting.lock().await;
+        // A result that waits beside the store may say what became of a step.
+        self.catch_up().await?;
         let entries = self.of_execution(&plan).await?;
         let told = |e: &Entry| e.reason == draft.reason && e.ids.step_id.is_none();
-        if entries.iter().any(told) {
+        let begun = |e: &Entry| e.outcome == Outcome::Intent;
+        if entries.iter().any(told) || !entries.iter().any(begun) {
             return Ok(None);
         }
         draft.message = words(&entries);

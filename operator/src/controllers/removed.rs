@@ -133,31 +133,43 @@ impl Waiting {
         }
         let (past, mut known) = (Arc::clone(&self.past), Emergencies::default());
         let mut waits = look(&ctx, &past, &mut known, Trusted::Cache).await;
+        let mut midway: Vec<Box<CommandPlan>> = vec![];
         loop {
             let left = tokio::select! {
-                left = self.queue.recv() => left,
-                () = past.one_ended(), if waits => Some(Left::Unsaid),
+                left = self.queue.recv() => Some(left),
+                () = past.one_ended(), if waits || !midway.is_empty() => None,
             };
+            let over = matches!(left, Some(None));
             let unsaid = match left {
-                None => return,
-                Some(Left::Unreviewed(one)) => {
-                    if !is_settled(&ctx, &mut known, one.uid.as_deref().unwrap_or_default()).await {
-                        one.tell(&ctx).await;
-                    }
+                Some(None) => false,
+                Some(Some(Left::Unreviewed(one))) => {
+                    let uid = one.uid.as_deref().unwrap_or_default();
+                    !is_settled(&ctx, &mut known, uid).await && !one.tell(&ctx).await
+                }
+                Some(Some(Left::Unsaid)) => true,
+                Some(Some(Left::Midway(plan))) => {
+                    midway.push(plan);
                     false
                 }
-                Some(Left::Unsaid) => true,
-                Some(Left::Midway(plan)) => {
-                    abandon(&ctx, &plan).await;
-                    false
-                }
+                None => waits,
             };
+            // Of one that is under way the log says the rest when it is no more.
+            for plan in midway.extract_if(.., |plan| !is_under_way(&past, plan)) {
+                abandon(&ctx, &plan).await;
+            }
+            if over {
+                return;
+            }
             let missed = self.queue.is_empty() && self.missed.swap(false, Ordering::SeqCst);
             if unsaid || missed {
                 waits = look(&ctx, &past, &mut known, Trusted::Nothing).await;
             }
         }
     }
+}
+
+fn is_under_way(past: &Removed, plan: &CommandPlan) -> bool {
+    past.is_under_way(&plan.namespace().unwrap_or_default(), &plan.name_any())
 }
 
 /// Whether the removal of this plan was told, or its review is on record, which its status did not get to say.
@@ -257,38 +269,62 @@ pub(crate) async fn meanwhile(
         Trusted::Nothing => vec![],
     };
     let there: BTreeSet<String> = plans.iter().filter_map(|plan| plan.uid()).collect();
-    let mut waits = false;
+    let (mut waits, mut failed) = (false, None);
     for emergency in known.open() {
-        if known.was_told(&emergency.plan)
-            || there.contains(&emergency.plan)
-            || is_there(ctx, &emergency).await?
-        {
+        if known.was_told(&emergency.plan) || there.contains(&emergency.plan) {
             continue;
         }
-        // What it began is perhaps not sent, and its end will say so.
-        if past.is_under_way(
-            emergency.namespace.as_deref().unwrap_or_default(),
-            &emergency.name,
-        ) {
-            waits = true;
-            continue;
+        // One that fails is tried again, and silences none of the others.
+        match judged(ctx, past, &emergency).await {
+            Ok(Fate::There) => {}
+            Ok(Fate::UnderWay) => waits = true,
+            Ok(Fate::NeverBegun) => known.close(&emergency.plan),
+            Ok(Fate::Told) => known.tell(&emergency.plan),
+            Err(problem) => failed = failed.or(Some(problem)),
         }
-        let Some((draft, message)) = last_word(ctx, &emergency).await? else {
-            known.close(&emergency.plan);
-            continue;
-        };
-        let plan = ObjectReference {
-            api_version: Some(format!("{}/{}", kubechat_crds::GROUP, kubechat_crds::VERSION)),
-            kind: Some("CommandPlan".to_owned()),
-            namespace: Some(emergency.namespace.unwrap_or_else(|| ctx.namespace.clone())),
-            name: Some(emergency.name),
-            uid: Some(emergency.plan.clone()),
-            ..ObjectReference::default()
-        };
-        unreviewed(ctx, plan, message, draft).await?;
-        known.tell(&emergency.plan);
     }
-    Ok(waits)
+    failed.map_or(Ok(waits), Err)
+}
+
+/// What became of an emergency that the log leaves open.
+enum Fate {
+    /// Its plan is there.
+    There,
+    /// What it began is perhaps not sent, and its end will say so.
+    UnderWay,
+    /// Its plan is gone and was never begun.
+    NeverBegun,
+    /// Its plan is gone, which is told by now.
+    Told,
+}
+
+/// Looks at one emergency, and tells of it if its plan is gone.
+async fn judged(ctx: &Context, past: &Removed, emergency: &Emergency) -> Result<Fate, Error> {
+    if is_there(ctx, emergency).await? {
+        return Ok(Fate::There);
+    }
+    let namespace = emergency.namespace.as_deref().unwrap_or_default();
+    if past.is_under_way(namespace, &emergency.name) {
+        return Ok(Fate::UnderWay);
+    }
+    let Some((draft, message)) = last_word(ctx, emergency).await? else {
+        return Ok(Fate::NeverBegun);
+    };
+    let plan = ObjectReference {
+        api_version: Some(format!("{}/{}", kubechat_crds::GROUP, kubechat_crds::VERSION)),
+        kind: Some("CommandPlan".to_owned()),
+        namespace: Some(
+            emergency
+                .namespace
+                .clone()
+                .unwrap_or_else(|| ctx.namespace.clone()),
+        ),
+        name: Some(emergency.name.clone()),
+        uid: Some(emergency.plan.clone()),
+        ..ObjectReference::default()
+    };
+    unreviewed(ctx, plan, message, draft).await?;
+    Ok(Fate::Told)
 }
 
 /// What is to be told of an emergency whose plan is gone; `None` of one that was never begun, which needs no review.
@@ -366,16 +402,18 @@ impl Unreviewed {
         })
     }
 
-    /// Tells it, as loudly as a review that does not come.
-    async fn tell(self, ctx: &Context) {
+    /// Tells it, as loudly as a review that does not come. Returns whether it is recorded.
+    async fn tell(self, ctx: &Context) -> bool {
         let name = self.plan.name.clone().unwrap_or_default();
-        if let Err(problem) = unreviewed(ctx, self.plan, self.message, self.draft).await {
-            tracing::error!(%problem, plan = %name, "the removal of a plan before its review was not recorded; the next leader finds it in the log");
+        let told = unreviewed(ctx, self.plan, self.message, self.draft).await;
+        if let Err(problem) = &told {
+            tracing::error!(%problem, plan = %name, "the removal of a plan before its review was not recorded; it is looked for in the log");
         }
+        told.is_ok()
     }
 }
 
-/// Recorded first: what is in the log is told once.
+/// Recorded first: what is in the log is told once, and what is not is tried again.
 async fn unreviewed(
     ctx: &Context,
     plan: ObjectReference,
@@ -384,12 +422,16 @@ async fn unreviewed(
 ) -> Result<(), Error> {
     let what = reason::REVIEW_OVERDUE;
     draft.message.clone_from(&message);
-    let recorded = ctx.audit.record(draft).await;
+    ctx.audit.record(draft).await?;
     ctx.metrics.break_glass.get_or_create(&GlassLabels { what }).inc();
     ctx.events.tell(plan, true, what, &message);
-    recorded.map(drop)
+    Ok(())
 }
 
 #[cfg(test)]
 #[path = "removed_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "removed_midway_tests.rs"]
+mod midway_tests;

@@ -19,7 +19,7 @@ async fn looks(process: &Process) -> Emergencies {
 }
 
 /// A finished turn whose life is over, and its plan, which was executed by break-glass.
-async fn executed_in_an_emergency() -> (World, Process, String) {
+pub(super) async fn executed_in_an_emergency() -> (World, Process, String) {
     let mut world = World::new();
     world.propose(&[Verb::Label]).await;
     let process = world.start(Fuse::long()).await;
@@ -283,7 +283,7 @@ async fn a_damaged_log_keeps_nobody_from_leading_and_is_heard_of() {
 }
 
 /// The log of an emergency: the approval, and that a step was begun.
-async fn on_record(process: &Process, plan: &CommandPlan) {
+pub(super) async fn on_record(process: &Process, plan: &CommandPlan) {
     approved_by_break_glass(process, plan).await;
     let intent = about_plan(
         plan,
@@ -316,7 +316,7 @@ async fn told(process: &Process, many: u64) {
 }
 
 /// UIDs of the plans whose removal stands in the log, each as often as it does.
-async fn recorded(world: &mut World) -> Vec<String> {
+pub(super) async fn recorded(world: &mut World) -> Vec<String> {
     let entries = world.entries().await;
     let told = entries.iter().filter(|e| e.reason == "ReviewOverdue");
     let mut uids: Vec<String> = told.filter_map(|e| e.ids.plan_uid.clone()).collect();
@@ -478,7 +478,7 @@ async fn a_plan_that_is_removed_after_something_was_sent_is_told_when_that_is_kn
 }
 
 /// The two ends over what this process has in mind.
-fn waiting_over(process: &Process) -> (Leaving, Waiting) {
+pub(super) fn waiting_over(process: &Process) -> (Leaving, Waiting) {
     let (queue, waiting) = mpsc::channel(MAX_WAITING);
     let (past, missed) = (Arc::clone(&process.ctx.past), Arc::<AtomicBool>::default());
     let waiting = Waiting {
