@@ -71,7 +71,7 @@ pub struct SessionDefaults {
     /// AIProvider that interprets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_ref: Option<LocalRef>,
-    /// When a front end asks its user before it approves on his behalf.
+    /// Which changes of the session wait for somebody's word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirm: Option<Confirm>,
     /// Names of notifiers (RiskPolicy `notifiers`) told of waiting plans.
@@ -80,12 +80,12 @@ pub struct SessionDefaults {
     pub notify: Vec<String>,
 }
 
-/// When a front end asks before it confirms.
+/// Which changes of a session wait for somebody's word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Confirm {
-    /// Before every change.
+    /// Every change, also a safe one: its requester confirms it, or somebody else who may approve it.
     Always,
-    /// Only where the policy asks for it.
+    /// Those that a RiskPolicy asks an approval for.
     PolicyOnly,
 }
 

@@ -128,8 +128,8 @@ async fn request_totals_count_persisted_writes_and_no_dry_runs(ctx: Arc<Ctx>) ->
     eventually(SOON, "the requests are counted", || async {
         let added = ctx.cluster.request_totals().await?.since(&before);
         let writes = added.persisted_writes(|_, resource| resource == "podtemplates");
-        let posts = added
-            .sum(|sample| sample.label("resource") == "podtemplates" && sample.label("verb") == "POST");
+        let posts =
+            added.sum(|sample| sample.label("resource") == "podtemplates" && sample.label("verb") == "POST");
         ensure!(
             (writes, posts) == (2.0, 3.0),
             "{writes} writes, {posts} posts in {added:?}"

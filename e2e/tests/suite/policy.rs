@@ -8,15 +8,18 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, ListParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use kubechat_crds::condition::{find, types};
-use kubechat_crds::{CommandPlan, PlanPhase, RequestPhase};
+use kubechat_crds::{ChatRequest, ChatRequestSpec, CommandPlan, LocalRef, PlanPhase, RequestPhase};
 use kubechat_e2e::cluster::Options;
 use kubechat_e2e::product;
 use kubechat_e2e::wait::eventually;
 use serde_json::{Value, json};
 
 use super::cli::Caller;
-use super::tools::{at, change, ended_unsent, kubectl_ok, nginx, object, raw, status_of};
-use super::turn::{LATER, SOON, approve, ask, ended_as, ended_turn, phase, plan_for, read, says, verdict};
+use super::tools::{at, change, ended_unsent, kubectl_ok, nginx, object, raw, says_prompt, status_of};
+use super::turn::{
+    LATER, SOON, approve, ask, ask_with, ended_as, ended_turn, phase, plan_for, read, says, verdict,
+    waiting_plan,
+};
 use crate::runner::{Ctx, Test, own, shared, with_product};
 
 const DEMO: &str = "demo";
@@ -80,7 +83,10 @@ async fn rules_freezes_and_packs_that_change_or_go_bind_plans_as_the_stricter_of
                 .context("pods that come to match")?;
             a_deny_that_comes_later_ends_the_plan(&people)
                 .await
-                .context("a tightened pack")
+                .context("a tightened pack")?;
+            a_session_that_confirms_always_asks_where_no_pack_does(&people)
+                .await
+                .context("a session that confirms always")
         },
     )
     .await
@@ -252,6 +258,52 @@ async fn a_deny_that_comes_later_ends_the_plan(people: &People) -> Result<()> {
     says(&ended.message, &["RiskPolicy later, rule no-scale"])?;
     ensure!(people.replicas().await? == 4, "it was scaled");
     people.remove("later").await
+}
+
+async fn a_session_that_confirms_always_asks_where_no_pack_does(people: &People) -> Result<()> {
+    let session = json!({"defaults": {"confirm": "Always"}});
+    raw(&people.alice, "ChatSession", DEMO)
+        .create(
+            &PostParams::default(),
+            &object("ChatSession", "careful", &session)?,
+        )
+        .await?;
+    let rule = json!({"name": "free", "when": "step.action == 'scale'", "effect": "Allow"});
+    change(
+        &raw(&people.admin, "RiskPolicy", ""),
+        "baseline",
+        &json!({"rules": [rule]}),
+    )
+    .await?;
+    // The pack lets it through.
+    eventually(LATER, "a plan waits for nobody", || async {
+        let turn = ask(&people.alice, DEMO, "scale nginx to 6 replicas").await?;
+        let turns: Api<ChatRequest> = Api::namespaced(people.alice.clone(), DEMO);
+        let phase = eventually(LATER, "it waits or is done", || async {
+            let phase = status_of(&turns.get(&turn.name_any()).await?).phase;
+            let stands = [
+                Some(RequestPhase::AwaitingApproval),
+                Some(RequestPhase::Succeeded),
+            ];
+            ensure!(stands.contains(&phase), "it is {phase:?}");
+            Ok(phase)
+        })
+        .await?;
+        ensure!(phase == Some(RequestPhase::Succeeded), "it is {phase:?}");
+        Ok(())
+    })
+    .await?;
+    let turn = ChatRequestSpec {
+        session_ref: Some(LocalRef::new("careful")),
+        ..says_prompt("scale nginx to 7 replicas")
+    };
+    let plan = waiting_plan(&people.alice, &ask_with(&people.alice, DEMO, turn).await?).await?;
+    waits(people, &plan, "0/1").await?;
+    ensure!(people.replicas().await? == 6, "it was scaled");
+    approve(&people.alice, &plan).await?;
+    ended_as(&people.alice, &plan, PlanPhase::Succeeded).await?;
+    ensure!(people.replicas().await? == 7);
+    Ok(())
 }
 
 async fn a_pack_is_tried_on_the_plans_of_a_cluster(ctx: Arc<Ctx>) -> Result<()> {

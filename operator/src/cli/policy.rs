@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use jiff::Timestamp;
+use kubechat_core::lifecycle::chat_session;
 use kubechat_core::policy::{self, Effective, Evaluation, at_least};
 use kubechat_crds::command_plan::Requirement;
 use kubechat_crds::{CommandPlan, CommandPlanSpec, Level, RiskPolicy};
@@ -111,6 +112,11 @@ fn replay(
     now: Timestamp,
     measure: Option<u32>,
 ) -> Replayed {
+    // What a session asked for beyond the packs stays as it is, whatever they say.
+    let mut plan = plan.clone();
+    plan.requirement
+        .retain(|entry| chat_session::asked_by(entry).is_none());
+    let plan = &plan;
     // By the recorded judgement: only the packs differ, not the release that judged.
     let found = packs.evaluate(plan, now);
     let microseconds = measure.filter(|n| *n > 0).map(|rounds| {

@@ -3,6 +3,7 @@
 
 use jiff::Timestamp;
 use kube::ResourceExt;
+use kubechat_core::lifecycle::chat_session;
 use kubechat_core::policy::{self, Effective};
 use kubechat_core::reason;
 use kubechat_crds::command_plan::{Requirement, StepStatus};
@@ -275,7 +276,10 @@ fn live(why: &mut Why, plan: &CommandPlan, policies: &[RiskPolicy], now: Timesta
 
 /// One entry of the requirement in words.
 fn asked(entry: &Requirement) -> String {
-    let mut text = format!("RiskPolicy {}", entry.policy);
+    let mut text = match chat_session::asked_by(entry) {
+        Some(session) => format!("ChatSession {session} (defaults.confirm: Always)"),
+        None => format!("RiskPolicy {}", entry.policy),
+    };
     if let Some(rule) = &entry.rule {
         text.push_str(&format!(", rule {rule},"));
     }

@@ -73,6 +73,7 @@ async fn of(manifests: &[(Value, IntentTarget)]) -> Vec<Result<Option<String>, S
         bounds: Bounds::own("demo"),
         default_namespace: "demo".into(),
         given: None,
+        session: None,
         now: jiff::Timestamp::UNIX_EPOCH,
         hour: std::sync::OnceLock::new(),
     };

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use kube::ResourceExt;
 use kubechat_core::blast::words;
 use kubechat_core::catalogue::{self, Make, Reads};
-use kubechat_core::lifecycle::namespaces;
+use kubechat_core::lifecycle::{chat_session, namespaces};
 use kubechat_core::plan::actions::create_namespace;
 use kubechat_core::plan::{self, Draft, Sidecar, access_needed};
 use kubechat_core::{gitops, reason, risk};
@@ -409,6 +410,10 @@ fn seal(turn: &Turn<'_>, spec: &mut CommandPlanSpec) -> Result<(), Stop> {
         spec.notes.truncate(20);
         spec.policies = found.records;
         age = policies.max_plan_age(found.level);
+    }
+    if let Some(session) = &turn.session {
+        let word = chat_session::confirmation(&session.name_any(), &session.spec, spec);
+        spec.requirement.extend(word);
     }
     let age = jiff::SignedDuration::try_from(age).map_err(|e| Stop::Retry(Error::Internal(e.to_string())))?;
     let mut expires = turn

@@ -329,6 +329,7 @@ async fn asked<'a>(process: &'a Process, request: &'a ChatRequest, who: &str) ->
         bounds: Bounds::own("demo"),
         default_namespace: "demo".into(),
         given: None,
+        session: None,
         now: Timestamp::now(),
         hour: OnceLock::new(),
     }

@@ -27,7 +27,7 @@ use kubechat_core::policy::{Effective, PolicyProblem};
 use kubechat_core::reason;
 use kubechat_crds::chat_request::{Answer, Blocked};
 use kubechat_crds::intent::Intent;
-use kubechat_crds::{ChatRequest, CommandPlanSpec, RequestPhase, condition};
+use kubechat_crds::{ChatRequest, ChatSession, CommandPlanSpec, RequestPhase, condition};
 
 use crate::cluster::discovery::Kinds;
 use crate::cluster::objects::ClientDebug;
@@ -59,6 +59,8 @@ pub struct Turn<'a> {
     pub default_namespace: String,
     /// What a model understood; without it the built-in rules read the sentence.
     pub given: Option<Vec<Intent>>,
+    /// The session it is of.
+    pub session: Option<Arc<ChatSession>>,
     /// Now.
     pub now: Timestamp,
     /// The person's hour, once it was read: nobody else adds to it before this turn has its plan or its end.

@@ -128,6 +128,7 @@ async fn readers(world: &mut World, draft: &Draft) -> Result<Vec<String>, Stop> 
         bounds: Bounds::own("demo"),
         default_namespace: "demo".into(),
         given: None,
+        session: None,
         now: jiff::Timestamp::UNIX_EPOCH,
         hour: std::sync::OnceLock::new(),
     };

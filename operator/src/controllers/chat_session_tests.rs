@@ -71,7 +71,7 @@ async fn a_session_without_a_valid_seal_is_refused_recorded_once_and_counted() {
 async fn a_session_that_asks_for_what_is_not_supported_says_so() {
     for (spec, reason) in [
         (json!({"defaults": {"namespace": "demo"}}), "Ready"),
-        (json!({"defaults": {"confirm": "Always"}}), "NotSupported"),
+        (json!({"defaults": {"confirm": "Always"}}), "Ready"),
         (json!({"defaults": {"notify": ["ops"]}}), "NotSupported"),
         // That it is over matters more.
         (

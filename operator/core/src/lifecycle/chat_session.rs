@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kubechat_crds::{ChatSessionSpec, SessionPhase};
+use kubechat_crds::chat_session::Confirm;
+use kubechat_crds::command_plan::Requirement;
+use kubechat_crds::{ChatSessionSpec, CommandPlanSpec, Mode, SessionPhase};
 
 use crate::duration;
 
@@ -79,7 +81,6 @@ pub fn unsupported(spec: &ChatSessionSpec) -> Option<String> {
     let defaults = spec.defaults.as_ref()?;
     let used = [
         (defaults.cluster_ref.is_some(), "clusterRef"),
-        (defaults.confirm.is_some(), "confirm"),
         (!defaults.notify.is_empty(), "notify"),
     ];
     let fields: Vec<&str> = used
@@ -94,11 +95,32 @@ pub fn unsupported(spec: &ChatSessionSpec) -> Option<String> {
     })
 }
 
+/// What an entry of a plan's requirement names as its policy where a session asks for it. No policy can be called so.
+const ASKED_BY: &str = "ChatSession/";
+
+/// What a session asks for of a change that no policy asks anything for: one word, also the requester's own.
+#[must_use]
+pub fn confirmation(session: &str, spec: &ChatSessionSpec, plan: &CommandPlanSpec) -> Option<Requirement> {
+    let always = spec.defaults.as_ref()?.confirm == Some(Confirm::Always);
+    (always && plan.mode != Mode::PlanOnly && plan.requirement.is_empty()).then(|| Requirement {
+        policy: format!("{ASKED_BY}{session}"),
+        count: 1,
+        self_confirm: true,
+        ..Requirement::default()
+    })
+}
+
+/// The session that asks for an entry of a plan's requirement; `None` where a policy does.
+#[must_use]
+pub fn asked_by(entry: &Requirement) -> Option<&str> {
+    entry.policy.strip_prefix(ASKED_BY)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use kubechat_crds::LocalRef;
-    use kubechat_crds::chat_session::{Confirm, SessionDefaults};
+    use kubechat_crds::chat_session::SessionDefaults;
 
     #[test]
     fn what_a_session_asks_for_in_vain_is_named() {
@@ -112,24 +134,55 @@ mod tests {
         let honoured = SessionDefaults {
             namespace,
             provider_ref: provider,
+            confirm: Some(Confirm::Always),
             ..Default::default()
         };
         assert_eq!(unsupported(&ChatSessionSpec::default()), None);
         assert_eq!(said(honoured), None);
-        for confirm in [Confirm::Always, Confirm::PolicyOnly] {
-            let words = said(SessionDefaults {
-                confirm: Some(confirm),
-                ..Default::default()
-            });
-            assert!(words.unwrap().contains("confirm not supported"));
-        }
         let all = said(SessionDefaults {
-            confirm: Some(Confirm::Always),
             notify: vec!["ops".into()],
             cluster_ref: Some(LocalRef::new("east")),
             ..Default::default()
         });
-        assert!(all.unwrap().contains("clusterRef, confirm, notify"));
+        assert!(all.unwrap().contains("clusterRef, notify"));
+    }
+
+    #[test]
+    fn a_session_that_confirms_always_asks_for_one_word_where_no_policy_asks() {
+        let policy = Requirement {
+            policy: "baseline".into(),
+            count: 1,
+            ..Requirement::default()
+        };
+        for (confirm, mode, requirement, asks) in [
+            (Some(Confirm::Always), Mode::Auto, vec![], true),
+            (Some(Confirm::Always), Mode::Auto, vec![policy], false),
+            (Some(Confirm::Always), Mode::PlanOnly, vec![], false),
+            (Some(Confirm::PolicyOnly), Mode::Auto, vec![], false),
+            (None, Mode::Auto, vec![], false),
+        ] {
+            let session = ChatSessionSpec {
+                defaults: Some(SessionDefaults {
+                    confirm,
+                    ..SessionDefaults::default()
+                }),
+                ..ChatSessionSpec::default()
+            };
+            let plan = CommandPlanSpec {
+                mode,
+                requirement,
+                ..CommandPlanSpec::default()
+            };
+            let found = confirmation("talk", &session, &plan);
+            assert_eq!(found.is_some(), asks, "{confirm:?} {mode:?}");
+            if let Some(entry) = found {
+                assert_eq!(
+                    (entry.count, entry.self_confirm, asked_by(&entry)),
+                    (1, true, Some("talk"))
+                );
+            }
+        }
+        assert_eq!(asked_by(&Requirement::default()), None);
     }
 
     #[test]

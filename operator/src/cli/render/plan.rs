@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kubechat_core::blast::words;
+use kubechat_core::lifecycle::chat_session;
 use kubechat_crds::command_plan::{
     Access, BlastRadius, Effect, FieldOwner, RequestRef, Requirement, RiskFactor, RollbackKind, Target,
 };
@@ -300,7 +301,10 @@ fn requirement(entry: &Requirement) -> String {
     }
     text = match rule {
         Some(rule) => format!("{text} (policy {policy}, rule {rule})"),
-        None => format!("{text} (policy {policy})"),
+        None => match chat_session::asked_by(entry) {
+            Some(session) => format!("{text} (session {session} confirms every change)"),
+            None => format!("{text} (policy {policy})"),
+        },
     };
     if *self_confirm {
         text.push_str("; the requester may confirm it");

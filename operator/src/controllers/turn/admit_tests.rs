@@ -156,12 +156,7 @@ async fn a_session_that_is_not_ones_own_sealed_and_open_takes_no_turn() {
         (&alice, json!({}), expired, "SessionClosed"),
         (&alice, json!({}), ended, "SessionClosed"),
         (&alice, json!({"closed": true}), kept, "SessionClosed"),
-        (
-            &alice,
-            json!({"defaults": {"confirm": "Always"}}),
-            kept,
-            "NotSupported",
-        ),
+        (&alice, json!({"defaults": {"confirm": "Always"}}), kept, ""),
         (
             &alice,
             json!({"defaults": {"clusterRef": {"name": "east"}}}),

@@ -243,6 +243,7 @@ async fn work(
         bounds,
         default_namespace,
         given,
+        session: admitted.session,
         now: began,
         hour: OnceLock::new(),
     };
