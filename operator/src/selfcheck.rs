@@ -4,15 +4,16 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use jiff::{SignedDuration, Timestamp};
 use kube::api::PostParams;
-use kube::{Api, Client};
+use kube::{Api, Client, ResourceExt};
 use kubechat_crds::{ChatRequest, ChatRequestSpec};
 
 use crate::cluster::client::call;
 use crate::context::Context;
 use crate::error::Error;
 use crate::metrics::Metrics;
-use kubechat_core::reason;
+use kubechat_core::{clock, reason};
 
 /// How old a proof may be when something is executed.
 const FRESH: Duration = Duration::from_secs(5);
@@ -52,21 +53,43 @@ impl Admission {
     /// # Errors
     /// As [`Admission::check`].
     pub async fn prove(&self, ctx: &Context) -> Result<(), Error> {
-        let result = stamps(&ctx.client, ctx).await;
-        let healthy = result.is_ok();
-        self.metrics.admission_healthy.set(i64::from(healthy));
-        *self.proven.lock().unwrap_or_else(PoisonError::into_inner) = healthy.then(Instant::now);
-        result.map_err(|problem| Error::Dependency {
-            reason: reason::ADMISSION_UNHEALTHY,
-            message: format!("KubeChat's admission does not stamp and seal ({problem}), so nothing is executed. Check that the webhook runs and that its configuration is in place"),
-        })
+        let asked = Timestamp::now();
+        let stamped = stamps(&ctx.client, ctx).await;
+        self.metrics.admission_healthy.set(i64::from(stamped.is_ok()));
+        let result = match stamped {
+            Ok(stamped) => timely(clock::skew(asked, Timestamp::now(), stamped)),
+            Err(problem) => Err(Error::Dependency {
+                reason: reason::ADMISSION_UNHEALTHY,
+                message: format!(
+                    "KubeChat's admission does not stamp and seal ({problem}), so nothing is executed. Check that the webhook runs and that its configuration is in place"
+                ),
+            }),
+        };
+        *self.proven.lock().unwrap_or_else(PoisonError::into_inner) = result.is_ok().then(Instant::now);
+        result
     }
 }
 
-async fn stamps(client: &Client, ctx: &Context) -> Result<(), String> {
+/// Whether this machine's clock may be believed.
+fn timely(skew: Option<SignedDuration>) -> Result<(), Error> {
+    let Some(gap) = skew else {
+        return Ok(());
+    };
+    let side = if gap.is_negative() { "behind" } else { "ahead of" };
+    Err(Error::Dependency {
+        reason: reason::CLOCK_SKEW,
+        message: format!(
+            "the operator's clock is {} s {side} the API server's, so neither expiry nor freezes can be judged and nothing is sent. Set the clock of its machine (NTP)",
+            gap.unsigned_abs().as_secs()
+        ),
+    })
+}
+
+/// When the API server's clock stamped an object that admission stamped and sealed.
+async fn stamps(client: &Client, ctx: &Context) -> Result<Timestamp, String> {
     let api: Api<ChatRequest> = Api::namespaced(client.clone(), &ctx.namespace);
-    let probe_until = jiff::Timestamp::now()
-        .checked_add(jiff::SignedDuration::from_hours(1))
+    let probe_until = Timestamp::now()
+        .checked_add(SignedDuration::from_hours(1))
         .map_err(|e| e.to_string())?;
     let spec = ChatRequestSpec {
         prompt: "list pods".to_owned(),
@@ -88,9 +111,9 @@ async fn stamps(client: &Client, ctx: &Context) -> Result<(), String> {
         .ok_or("the object came back without a stamp")?;
     ctx.learn_key_of(stamp).await.map_err(|e| e.to_string())?;
     let spec = serde_json::to_value(&made.spec).map_err(|e| e.to_string())?;
-    if ctx.holds("ChatRequest", &made.metadata, &spec, stamp) {
-        Ok(())
-    } else {
-        Err("the seal is not valid".to_owned())
+    if !ctx.holds("ChatRequest", &made.metadata, &spec, stamp) {
+        return Err("the seal is not valid".to_owned());
     }
+    let created = made.creation_timestamp().map(|t| t.0);
+    created.ok_or_else(|| "the object came back without the time of its creation".to_owned())
 }

@@ -8,10 +8,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
+use jiff::Timestamp;
 use kube::Client;
 use kubechat_core::blast::walk::walk;
 use kubechat_core::blast::{self, Graph, Key, MAX_OBJECTS, Need, Node, Question, read};
+use kubechat_core::lifecycle::radius;
 use kubechat_core::plan::{Draft, KindRef};
+use kubechat_core::policy::Effective;
 use kubechat_core::reason;
 use kubechat_crds::command_plan::BlastRadius;
 use kubechat_crds::{CommandPlan, GROUP, Step};
@@ -96,11 +99,17 @@ pub(super) async fn of_drafts(turn: &Turn<'_>, drafts: &[Draft]) -> Result<Blast
     }
 }
 
-/// What the blast radius of an approved plan outgrew since, if it did.
+/// Why an approved plan is not what was approved by what it would hit at `at`, if it is not.
 ///
 /// # Errors
 /// When it cannot be found out now.
-pub async fn outgrown(ctx: &Context, person: &Client, plan: &CommandPlan) -> Result<Option<String>, Error> {
+pub async fn outgrown(
+    ctx: &Context,
+    person: &Client,
+    plan: &CommandPlan,
+    policies: &Effective,
+    at: Timestamp,
+) -> Result<Option<String>, Error> {
     let Some(planned) = &plan.spec.blast_radius else {
         return Ok(None);
     };
@@ -114,33 +123,28 @@ pub async fn outgrown(ctx: &Context, person: &Client, plan: &CommandPlan) -> Res
     let (person, own) = (ClientDebug(person.clone()), ClientDebug(ctx.client.clone()));
     let found = measure(&person, &own, &kinds, &question, Graph::default()).await;
     ctx.metrics.blast("execute", started.elapsed());
-    judge(planned, found)
+    judge(planned, found, |now| {
+        radius::outgrown(&plan.spec, planned, now, policies, at)
+    })
 }
 
-/// What is to be made of what was found now. What could be read for the plan and cannot now is waited for; what could not
-/// be read then either was approved as unknown.
-fn judge(planned: &BlastRadius, found: Measured) -> Result<Option<String>, Error> {
+/// What is to be made of what was found now. What could be read for the plan and does not answer now is waited for; what
+/// could not be read then either was approved as unknown.
+fn judge(
+    planned: &BlastRadius,
+    found: Measured,
+    outgrown: impl FnOnce(&BlastRadius) -> Option<String>,
+) -> Result<Option<String>, Error> {
     let Measured {
         radius,
         refusal,
         failed,
     } = found;
-    if let Some((_, error)) = failed
-        .into_iter()
-        .find(|(what, _)| blast::was_seen(planned, what))
-    {
-        return Err(error);
+    let waited_for = |(what, _): &(String, Error)| blast::was_seen(planned, what);
+    match failed.into_iter().find(waited_for) {
+        Some((_, error)) => Err(error),
+        None => Ok(refusal.or_else(|| outgrown(&radius))),
     }
-    if let Some(message) = refusal {
-        return Ok(Some(message));
-    }
-    if planned.complete && !radius.complete {
-        return Ok(Some(format!(
-            "what the plan hits cannot be seen any more ({})",
-            radius.missing.join("; ")
-        )));
-    }
-    Ok(blast::grown(planned, &radius))
 }
 
 async fn measure(

@@ -210,7 +210,7 @@ async fn what_is_as_wanted_already_is_no_growth_and_what_matches_since_is() {
             refusal: None,
             failed: vec![],
         };
-        let grown = judge(&planned_radius, found).unwrap();
+        let grown = judge(&planned_radius, found, |now| blast::grown(&planned_radius, now)).unwrap();
         assert_eq!(grown.is_some(), grew, "{planned} -> {now}: {grown:?}");
     }
 }

@@ -68,8 +68,10 @@ pub(super) async fn run(run: &mut Run<'_>) -> Result<Progress, Error> {
             }
         }
     }
+    // Without a policy to judge by it was not let go.
     if !run.begun()
-        && let Some(grown) = blast::outgrown(run.ctx, &person, plan).await?
+        && let Ok(policies) = &run.fresh.policies
+        && let Some(grown) = blast::outgrown(run.ctx, &person, plan, policies, run.fresh.now).await?
     {
         return stale(run, &grown).await;
     }

@@ -18,7 +18,7 @@ pub mod walk;
 pub mod words;
 
 pub use graph::{Graph, Key, Node};
-pub use growth::{grown, was_seen};
+pub use growth::{grown, lost_sight, was_seen, worse};
 pub use managed::refusal;
 pub use needs::{Need, wanted};
 pub use radius::radius;

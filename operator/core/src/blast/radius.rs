@@ -41,6 +41,9 @@ impl Lost {
     }
 }
 
+/// Gaps that are named; more are counted.
+pub(super) const MAX_MISSING: usize = 20;
+
 /// The numbers of a plan over what was gathered and walked.
 #[must_use]
 pub fn radius(question: &Question<'_>, graph: &Graph, walked: &Walked) -> BlastRadius {
@@ -97,7 +100,7 @@ pub fn radius(question: &Question<'_>, graph: &Graph, walked: &Walked) -> BlastR
         ),
         undone_by: managed::undone_by(question, graph),
         complete: missing.is_empty(),
-        missing: bounded(missing, 20),
+        missing: bounded(missing, MAX_MISSING),
     }
 }
 

@@ -12,6 +12,7 @@ pub mod command_plan;
 pub mod decisions;
 pub mod eligible;
 pub mod namespaces;
+pub mod radius;
 pub mod retention;
 pub mod review;
 pub mod risk_policy;

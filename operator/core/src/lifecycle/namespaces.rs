@@ -112,7 +112,18 @@ fn why_stricter(
             judged.level, judged.score, planned.level, planned.score
         ));
     }
-    let found = policies.evaluate(&fresh, now);
+    asked_more(plan, &fresh, policies, now)
+}
+
+/// What the policies ask of a plan as it stands in the cluster now beyond what binds it already.
+pub(super) fn asked_more(
+    plan: &CommandPlanSpec,
+    fresh: &CommandPlanSpec,
+    policies: &Effective,
+    now: Timestamp,
+) -> Option<String> {
+    let planned = &plan.risk;
+    let found = policies.evaluate(fresh, now);
     if let Some(denial) = found.denied {
         return Some(denial.message);
     }
@@ -123,8 +134,7 @@ fn why_stricter(
         ));
     }
     let binding = binding_requirement(plan, Ok(policies), now);
-    (!at_least(&binding, &found.requirement))
-        .then(|| "the RiskPolicies ask for more approvals there".to_owned())
+    (!at_least(&binding, &found.requirement)).then(|| "the RiskPolicies ask for more approvals".to_owned())
 }
 
 /// The namespaces of which something else is known now, in words.

@@ -78,6 +78,7 @@ floors! {
     UNKNOWN_KIND = Destructive, "unknown-kind", "changes a kind KubeChat does not know";
     UNKNOWN_SUBRESOURCE = Destructive, "unknown-subresource", "writes to a subresource KubeChat does not know";
     MISLABELLED = Destructive, "mislabelled", "calls itself a read but changes objects, or the other way round";
+    UNSEEN = Destructive, "unseen", "takes pods away or replaces them, and what depends on them could not be read whole";
     NO_TARGET = Destructive, "no-target", "names no target, so it could be any";
     NO_RIGHT = Destructive, "no-right", "needs a right that the requester does not have";
 }
@@ -108,8 +109,9 @@ pub(super) fn of(plan: &CommandPlanSpec) -> BTreeMap<&'static str, Fired> {
     let whole = combination::guards_used(&plan.steps)
         .into_iter()
         .map(|evidence| (GUARD_THEN_USE, evidence));
+    let unseen = unseen(plan).into_iter().map(|evidence| (UNSEEN, evidence));
     let mut fired: BTreeMap<&'static str, Fired> = BTreeMap::new();
-    for (floor, evidence) in plan.steps.iter().flat_map(of_step).chain(whole) {
+    for (floor, evidence) in plan.steps.iter().flat_map(of_step).chain(whole).chain(unseen) {
         fired
             .entry(floor.id)
             .or_insert_with(|| Fired {
@@ -120,6 +122,57 @@ pub(super) fn of(plan: &CommandPlanSpec) -> BTreeMap<&'static str, Fired> {
             .insert(evidence);
     }
     fired
+}
+
+/// Changes that stop no pod that runs.
+const ADDS: &[&str] = &[
+    "read",
+    "scale-up",
+    "label",
+    "annotate",
+    "cordon",
+    "uncordon",
+    "create-namespace",
+    "rollout-pause",
+    "resume",
+    "untaint",
+    "expand-pvc",
+    "create",
+    "recreate",
+];
+
+/// Lists that say who is served, and not what a pod's end breaks: where they cannot be read, that is a factor.
+const SERVED: &[&str] = &[
+    "ingresses",
+    "httproutes",
+    "grpcroutes",
+    "horizontalpodautoscalers",
+];
+
+/// What could not be read of what hangs on the pods that a plan stops.
+fn unseen(plan: &CommandPlanSpec) -> Vec<String> {
+    let stops = |step: &Step| changes(step) && !ADDS.contains(&action(step).id);
+    let Some(blast) = plan.blast_radius.as_ref().filter(|b| !b.complete) else {
+        return vec![];
+    };
+    if !plan.steps.iter().any(stops) {
+        return vec![];
+    }
+    let served = |line: &&String| {
+        let kind = line.split(['.', ' ']).next().unwrap_or_default();
+        SERVED.contains(&kind)
+    };
+    let named: Vec<String> = blast
+        .missing
+        .iter()
+        .filter(|line| !served(line))
+        .cloned()
+        .collect();
+    // What is not complete and does not say why may be anything.
+    if named.is_empty() && blast.missing.is_empty() {
+        return vec!["the blast radius is not complete".to_owned()];
+    }
+    named
 }
 
 /// The floor level of one step.

@@ -425,3 +425,48 @@ fn applied(kind: &str, manifest: &str) -> Step {
     step.manifest = Some(manifest.into());
     step
 }
+
+#[test]
+fn what_stops_pods_is_destructive_where_what_hangs_on_them_cannot_be_read() {
+    let level = |step: Step, complete: bool, missing: &[&str]| {
+        let mut plan = plan(vec![step]);
+        plan.blast_radius = Some(kubechat_crds::command_plan::BlastRadius {
+            complete,
+            missing: missing.iter().map(|line| (*line).to_owned()).collect(),
+            ..Default::default()
+        });
+        floors::of(&plan).contains_key("unseen")
+    };
+    let (down, up) = (|| scale(Some(10), Some(5)), || scale(Some(5), Some(10)));
+    let pods = "pods in demo: the requester may not read them";
+    let served = [
+        "ingresses in demo: refused",
+        "httproutes in demo: refused",
+        "horizontalpodautoscalers in demo: refused",
+    ];
+    for (step, complete, missing, unseen) in [
+        (down(), true, &[][..], false),
+        (down(), false, &[pods], true),
+        (
+            down(),
+            false,
+            &["poddisruptionbudgets in demo: no answer within 2 s"],
+            true,
+        ),
+        (
+            down(),
+            false,
+            &["more than 6 steps away, or more than 5000 objects"],
+            true,
+        ),
+        (down(), false, &["and 3 more"], true),
+        (down(), false, &[], true),
+        (down(), false, &served, false),
+        (down(), false, &[served[0], pods], true),
+        (restart("web"), false, &[pods], true),
+        (up(), false, &[pods], false),
+    ] {
+        let text = format!("{:?} {complete} {missing:?}", step.action);
+        assert_eq!(level(step, complete, missing), unseen, "{text}");
+    }
+}
