@@ -37,6 +37,12 @@ pub enum Error {
         /// What is missing.
         message: String,
     },
+    /// Another turn of the same person comes first.
+    #[error("another turn of the same person is being planned; this one comes after it")]
+    InLine,
+    /// What the watches told and what the API server says differ: a moment later they do not.
+    #[error("{0}")]
+    Unsettled(String),
     /// The API server does not let the requester act, or the operator act for him.
     #[error("{0}")]
     Identity(String),
@@ -57,11 +63,13 @@ impl Error {
                 source: kube::Error::Api(status),
                 ..
             } if status.code == 409 => Class::Conflict,
+            Self::InLine => Class::Conflict,
             Self::Invalid(_) => Class::Invalid,
             Self::Api { .. }
             | Self::Timeout { .. }
             | Self::Audit(_)
             | Self::NotLeader
+            | Self::Unsettled(_)
             | Self::Internal(_) => Class::Transient,
             Self::Dependency { .. } => Class::Dependency,
             Self::Identity(_) => Class::Invalid,
@@ -82,7 +90,7 @@ impl Error {
             } if (400..500).contains(&status.code) && status.code != 429 => reason::INVALID,
             Self::Api { .. } | Self::Timeout { .. } => reason::UNREACHABLE,
             Self::Audit(_) => reason::AUDIT_UNAVAILABLE,
-            Self::NotLeader => reason::PROGRESSING,
+            Self::NotLeader | Self::InLine | Self::Unsettled(_) => reason::PROGRESSING,
             Self::Dependency { reason, .. } => reason,
             Self::Identity(_) => reason::FORBIDDEN,
             Self::Invalid(_) | Self::Internal(_) => reason::INVALID,
@@ -101,7 +109,9 @@ impl Error {
             | Self::Timeout { .. }
             | Self::Audit(_)
             | Self::NotLeader
+            | Self::InLine
             | Self::Dependency { .. }
+            | Self::Unsettled(_)
             | Self::Identity(_)
             | Self::Invalid(_)
             | Self::Internal(_) => None,
@@ -168,6 +178,8 @@ mod tests {
             (api(500), seconds(1.0), seconds(8.0)),
             (timeout, seconds(1.0), seconds(8.0)),
             (Error::NotLeader, seconds(1.0), seconds(8.0)),
+            (Error::InLine, seconds(1.0), seconds(1.0)),
+            (Error::Unsettled(text()), seconds(1.0), seconds(8.0)),
             (Error::Internal(text()), seconds(1.0), seconds(8.0)),
         ] {
             let waits = [1, 4].map(|attempt| requeue(error.class(), attempt, 0.5));

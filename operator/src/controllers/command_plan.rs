@@ -376,8 +376,11 @@ async fn hold(
     error: Error,
     approved: Option<CommandPlanStatus>,
 ) -> Result<Action, Error> {
-    let lasting = matches!(error, Error::Audit(_) | Error::Dependency { .. })
-        || super::tries(ctx, "CommandPlan", plan) >= TOLD_AFTER && !matches!(error, Error::NotLeader);
+    let lasting = matches!(
+        error,
+        Error::Audit(_) | Error::Dependency { .. } | Error::Unsettled(_)
+    ) || super::tries(ctx, "CommandPlan", plan) >= TOLD_AFTER
+        && !matches!(error, Error::NotLeader);
     if !lasting {
         return Err(error);
     }

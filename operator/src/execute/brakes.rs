@@ -1,12 +1,13 @@
-//! What stops a step between two of its targets, and while one of them waits for its turn at the API server.
+//! What stops a step before each of its targets, and while one of them waits for its turn at the API server.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use kube::api::ObjectMeta;
 use kube::runtime::reflector::ObjectRef;
-use kubechat_core::lifecycle::brakes::{Seen, pulled};
-use kubechat_core::lifecycle::command_plan::Withdrawn;
+use kubechat_core::lifecycle::brakes::{Held, Seen, Shown, has_policies, pulled};
 use kubechat_crds::condition::{is_true, types};
-use kubechat_crds::{CommandPlan, DecisionKind};
+use kubechat_crds::{ChatRequest, CommandPlan, DecisionKind};
 
 use crate::context::Context;
 
@@ -45,38 +46,27 @@ impl<'a> Brakes<'a> {
     }
 
     /// Why nothing more of a step under way is sent: also because somebody stopped it in the cluster.
-    pub(super) fn pulled(&self) -> Option<String> {
-        self.process().or_else(|| {
-            let policies = self.ctx.policies();
-            pulled(&Seen {
-                there: self.is_there(),
-                withdrawn: self.withdrawn(),
-                denied: self.is_denied(),
-                policies: policies.as_ref(),
-            })
-        })
+    pub(super) fn pulled(&self, shown: &mut Shown) -> Option<String> {
+        self.process().or_else(|| self.pulled_by_somebody(shown))
     }
 
-    fn is_there(&self) -> bool {
+    /// Why nothing of it is sent, by what the caches hold now and have held since it was read.
+    pub(super) fn pulled_by_somebody(&self, shown: &mut Shown) -> Option<String> {
+        let policies = self.ctx.policies();
+        let turn = turn(self.ctx, self.plan);
         let metadata = &self.plan.metadata;
-        let (name, namespace) = (metadata.name.as_deref(), metadata.namespace.as_deref());
-        let plan = ObjectRef::new(name.unwrap_or_default()).within(namespace.unwrap_or_default());
-        let found = self.ctx.stores.plans.get(&plan);
-        let found = found.filter(|plan| plan.metadata.uid == metadata.uid);
-        found.is_some_and(|plan| plan.metadata.deletion_timestamp.is_none())
-    }
-
-    /// What the seal of the turn is worth is judged between steps.
-    fn withdrawn(&self) -> Option<Withdrawn> {
-        let asked = &self.plan.spec.chat_request_ref;
-        let namespace = self.plan.metadata.namespace.as_deref().unwrap_or_default();
-        let turn = ObjectRef::new(&asked.name).within(namespace);
-        let turn = self.ctx.stores.requests.get(&turn);
-        let turn = turn.filter(|t| t.metadata.uid.as_deref() == Some(asked.uid.as_str()));
-        match turn.filter(|t| t.metadata.deletion_timestamp.is_none()) {
-            None => Some(Withdrawn::TurnGone),
-            Some(turn) => turn.spec.cancel.then_some(Withdrawn::Cancelled),
-        }
+        let namespace = metadata.namespace.as_deref().unwrap_or_default();
+        let plan = plan(self.ctx, namespace, metadata.name.as_deref().unwrap_or_default());
+        let plan = plan.filter(|plan| plan.metadata.uid == metadata.uid);
+        let seen = Seen {
+            plan: held(plan.as_ref().map(|p| &p.metadata)),
+            turn: held(turn.as_ref().map(|t| &t.metadata)),
+            cancelled: turn.is_some_and(|turn| turn.spec.cancel),
+            denied: self.is_denied(),
+            policies: policies.as_ref(),
+        };
+        shown.see(&seen);
+        pulled(&seen, *shown)
     }
 
     /// A Deny that counts, as its controller found.
@@ -91,4 +81,53 @@ impl<'a> Brakes<'a> {
                 && is_true(conditions.unwrap_or_default(), types::ACCEPTED)
         })
     }
+}
+
+/// What the caches held right before everything was read anew.
+#[derive(Debug)]
+pub(super) struct Before {
+    plan: Option<Arc<CommandPlan>>,
+    policies: bool,
+}
+
+impl Before {
+    pub(super) fn look(ctx: &Context, namespace: &str, name: &str) -> Self {
+        Self {
+            plan: plan(ctx, namespace, name),
+            policies: has_policies(ctx.policies().as_ref()),
+        }
+    }
+
+    /// And the turn of the plan, right before it is read.
+    pub(super) fn shown(self, ctx: &Context, read: &CommandPlan) -> Shown {
+        let same = |held: Arc<CommandPlan>| held.metadata.uid == read.metadata.uid;
+        Shown {
+            plan: self.plan.is_some_and(same),
+            turn: turn(ctx, read).is_some(),
+            policies: self.policies,
+        }
+    }
+}
+
+fn held(found: Option<&ObjectMeta>) -> Held {
+    match found {
+        None => Held::Absent,
+        Some(metadata) if metadata.deletion_timestamp.is_some() => Held::Leaving,
+        Some(_) => Held::There,
+    }
+}
+
+fn plan(ctx: &Context, namespace: &str, name: &str) -> Option<Arc<CommandPlan>> {
+    ctx.stores.plans.get(&ObjectRef::new(name).within(namespace))
+}
+
+/// The turn that asked for a plan. What its seal is worth is judged between steps.
+fn turn(ctx: &Context, plan: &CommandPlan) -> Option<Arc<ChatRequest>> {
+    let asked = &plan.spec.chat_request_ref;
+    let namespace = plan.metadata.namespace.as_deref().unwrap_or_default();
+    let turn = ctx
+        .stores
+        .requests
+        .get(&ObjectRef::new(&asked.name).within(namespace));
+    turn.filter(|t| t.metadata.uid.as_deref() == Some(asked.uid.as_str()))
 }

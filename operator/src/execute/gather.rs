@@ -7,10 +7,12 @@ use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 use kubechat_core::holders::Holders;
 use kubechat_core::lifecycle::approval::Facts;
+use kubechat_core::lifecycle::brakes::Shown;
 use kubechat_core::lifecycle::command_plan::{Observed, Withdrawn};
 use kubechat_core::policy::{Effective, PolicyProblem};
 use kubechat_crds::{Approval, ChatRequest, CommandPlan, RiskPolicy};
 
+use super::brakes::Before;
 use crate::cluster::client::call;
 use crate::context::Context;
 use crate::error::Error;
@@ -38,6 +40,8 @@ pub struct Fresh {
     pub stamped: Timestamp,
     /// `notAfter` of the turn.
     pub not_after: Option<Timestamp>,
+    /// What of it the caches held before it was read.
+    pub shown: Shown,
     /// When this was read.
     pub now: Timestamp,
 }
@@ -69,12 +73,14 @@ pub async fn fresh(ctx: &Context, name: &str, namespace: &str) -> Result<Fresh, 
     let plans: Api<CommandPlan> = Api::namespaced(ctx.client.clone(), namespace);
     let approvals: Api<Approval> = Api::namespaced(ctx.client.clone(), namespace);
     let policies: Api<RiskPolicy> = Api::all(ctx.client.clone());
+    let before = Before::look(ctx, namespace, name);
     let of_plan = ListParams::default().fields(&format!("spec.planRef.name={name}"));
     let (plan, mut decisions, packs) = tokio::try_join!(
         call("read the plan", plans.get(name)),
         read_all("list Approvals of the plan", &approvals, of_plan),
         read_all("list RiskPolicies", &policies, ListParams::default()),
     )?;
+    let shown = before.shown(ctx, &plan);
     let request = turn(ctx, &plan, namespace).await?;
     let policies = Effective::from_policies(&packs);
     decisions.sort_by_key(ResourceExt::creation_timestamp);
@@ -96,6 +102,7 @@ pub async fn fresh(ctx: &Context, name: &str, namespace: &str) -> Result<Fresh, 
         policies,
         holders: ctx.holders.now(),
         approvals: facts,
+        shown,
         plan,
         now: Timestamp::now(),
     })

@@ -21,6 +21,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kubechat_audit::{EventType, Outcome};
 use kubechat_core::authz;
 use kubechat_core::lifecycle::OneShot;
+use kubechat_core::lifecycle::brakes::Shown;
 use kubechat_core::lifecycle::command_plan::{Ending, Verdict, decide};
 use kubechat_core::lifecycle::decisions::united;
 use kubechat_core::plan::access_needed;
@@ -178,6 +179,8 @@ pub(crate) struct Run<'a> {
     stands: CommandPlan,
     /// Everything required is there.
     approved: bool,
+    /// What the caches have held since everything was read last.
+    shown: Shown,
 }
 
 impl std::fmt::Debug for Context {
@@ -212,6 +215,7 @@ impl<'a> Run<'a> {
             status,
             stands: fresh.plan.clone(),
             approved: false,
+            shown: fresh.shown,
         }
     }
 
@@ -383,6 +387,8 @@ mod expiry_tests;
 mod joined_tests;
 #[cfg(test)]
 mod judged_tests;
+#[cfg(test)]
+mod last_look_tests;
 #[cfg(test)]
 mod made_tests;
 #[cfg(test)]

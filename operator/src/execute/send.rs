@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use kube::Client;
+use kubechat_core::lifecycle::brakes::Shown;
 use kubechat_core::plan::actions::apply;
 use kubechat_core::plan::effect::standing;
 use kubechat_core::{plan, reason};
@@ -20,15 +21,6 @@ use crate::cluster::objects::{ClientDebug, Earnest, Objects};
 use crate::compile::dry_run::is_for_good;
 use crate::error::Error;
 use crate::failpoint::{self, Point};
-
-/// What is known of the plan when its step is sent.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Known {
-    /// Everything was read a moment ago.
-    JustRead,
-    /// The API server did not say whether the plan still is there.
-    Doubtful,
-}
 
 /// What came of a send.
 #[derive(Debug)]
@@ -266,13 +258,13 @@ impl<'a> Sender<'a> {
         })
     }
 
-    /// Sends the writes one after the other; the first refusal stops. Leadership is asked before each, and whether to stop;
-    /// also whether somebody stopped the plan, but before the first one where everything was just read.
+    /// Sends the writes one after the other; the first refusal stops. Leadership is asked before each, whether to stop, and
+    /// whether somebody stopped the plan; `shown` is what the caches have held since it was read.
     /// `last_sent` is the id of the last one in the API server's own audit log.
     pub(super) async fn send(
         &self,
         writes: Vec<Write<'a>>,
-        known: Known,
+        mut shown: Shown,
         last_sent: &mut Option<String>,
     ) -> Sent {
         let names: Vec<String> = writes.iter().map(|w| label(w.target)).collect();
@@ -282,11 +274,7 @@ impl<'a> Sender<'a> {
             let done = i32::try_from(index).unwrap_or(i32::MAX);
             let tail = format!("{index} of {} target(s) were done before", names.len());
             failpoint::at(Point::BeforeSend).await;
-            let stopped = match known {
-                Known::JustRead if index == 0 => self.brakes.process(),
-                Known::JustRead | Known::Doubtful => self.brakes.pulled(),
-            };
-            if let Some(why) = stopped {
+            if let Some(why) = self.brakes.pulled(&mut shown) {
                 let message = format!("{why}; {} was not sent. {tail}", label(write.target));
                 return Sent::Failed {
                     reason: reason::INTERRUPTED,
@@ -295,7 +283,7 @@ impl<'a> Sender<'a> {
                     failed,
                 };
             }
-            let sent = self.one(index, write, last_sent).await;
+            let sent = self.one(index, write, &mut shown, last_sent).await;
             failpoint::at(Point::AfterSend).await;
             match sent {
                 Ok(object) => made = mark::uid(&object).filter(|_| self.step.effect == Effect::Create),
@@ -347,6 +335,7 @@ impl<'a> Sender<'a> {
         &self,
         index: usize,
         mut write: Write<'a>,
+        shown: &mut Shown,
         last_sent: &mut Option<String>,
     ) -> Result<Value, Refusal> {
         let name = label(write.target);
@@ -415,7 +404,7 @@ impl<'a> Sender<'a> {
                 }
                 _ => return Err(Refusal::Silent(error)),
             }
-            if let Some(why) = self.brakes.pulled() {
+            if let Some(why) = self.brakes.pulled(shown) {
                 return Err(interrupted(&why, &error));
             }
             last = Some(error);

@@ -11,7 +11,7 @@ use kubechat_crds::{CommandPlan, PlanPhase, Step, StepState};
 use serde_json::{Value, json};
 
 use super::brakes::Brakes;
-use super::send::{self, Known, Sent};
+use super::send::{self, Sent};
 use super::{Progress, Run, ending, gather, mark};
 use crate::audit::{TARGETS_TOTAL, about_plan};
 use crate::cluster::client::call;
@@ -20,6 +20,7 @@ use crate::controllers::status::{self, Written};
 use crate::error::Error;
 use crate::failpoint::{self, Point};
 use kubechat_core::lifecycle::OneShot;
+use kubechat_core::lifecycle::brakes::Shown;
 use kubechat_core::lifecycle::command_plan::{Ending, Verdict, decide};
 
 /// How old what was read may be when the first step is sent.
@@ -149,6 +150,7 @@ async fn may_go_on(run: &mut Run<'_>, index: usize) -> Result<Option<Progress>, 
     if fresh.plan.metadata.uid != plan.metadata.uid || fresh.plan.metadata.deletion_timestamp.is_some() {
         return run.left().await.map(Some);
     }
+    run.shown = fresh.shown;
     super::clock(&fresh)?;
     let (verdict, approvals) = decide(&fresh.observed());
     run.decided(approvals);
@@ -175,13 +177,14 @@ async fn one(run: &mut Run<'_>, person: &Client, index: usize) -> Result<Option<
         Err(why) => return refuse(run, reason::INVALID, why).await.map(Some),
     };
     let step_id = run.step_id(index);
+    let brakes = Brakes::new(run.ctx, plan);
     let sender = send::Sender::new(
         person,
         step,
         body,
         step_id.clone(),
         touched_before(plan, index),
-        Brakes::new(run.ctx, plan),
+        brakes,
     );
     let writes = match sender.prepare().await? {
         Ok(writes) => writes,
@@ -207,6 +210,12 @@ async fn one(run: &mut Run<'_>, person: &Client, index: usize) -> Result<Option<
     if run.ctx.pace.stopping() {
         return Ok(Some(pause(run).await));
     }
+    // The caches may be ahead of what was read, or behind it: who waits a moment reads which.
+    if let Some(why) = brakes.pulled_by_somebody(&mut run.shown) {
+        return Err(Error::Unsettled(format!(
+            "what the operator was last told of the cluster ({why}) is not what it read from the API server. Nothing of this step is sent while the two differ"
+        )));
+    }
     let seq = match run.ctx.audit.intent(draft, &step_id).await? {
         IntentOutcome::Recorded { seq } => seq,
         // Somebody was here before: never sent twice. The next reconcile settles it from the log.
@@ -227,15 +236,15 @@ async fn one(run: &mut Run<'_>, person: &Client, index: usize) -> Result<Option<
     // The log is the authority: a report that fails does not keep a recorded step from being sent. One that finds no plan
     // any more does: nobody could stop, see or undo what it does.
     let reported = report(run, reason::EXECUTING, &progress).await;
-    let known = match standing(run, reported).await {
+    let shown = match standing(run, reported).await {
         Standing::Gone => return run.removed(index).await.map(Some),
-        Standing::There => Known::JustRead,
-        Standing::Unsure => Known::Doubtful,
+        Standing::There => run.shown,
+        Standing::Unsure => Shown::ALL,
     };
     failpoint::at(Point::AfterReport).await;
     run.ctx.metrics.steps_sent.inc();
     let mut last_sent = None;
-    let sent = sender.send(writes, known, &mut last_sent).await;
+    let sent = sender.send(writes, shown, &mut last_sent).await;
     failpoint::at(Point::BeforeResult).await;
     settle(run, index, sent, last_sent).await
 }
