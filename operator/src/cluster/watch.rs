@@ -1,7 +1,7 @@
 //! Watches: guarded (one bad object never stops a watch), pruned (managedFields are dropped before anything is kept),
 //! with backoff. A watch that ends ends the process.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
 use std::hash::Hash;
 use std::sync::Arc;
@@ -55,6 +55,38 @@ pub enum Gone<'a, K> {
     Unread(&'a ObjectMeta),
 }
 
+/// What is there and cannot be read, by UID: no store holds it.
+#[derive(Debug, Default)]
+struct Unread(HashMap<String, ObjectMeta>);
+
+impl Unread {
+    /// An object as it is now.
+    fn see<K: Watched>(&mut self, object: &DeserializeGuard<K>) {
+        self.forget(object);
+        if let (Err(unread), Some(uid)) = (&object.0, object.uid()) {
+            let metadata = ObjectMeta {
+                name: unread.metadata.name.clone(),
+                namespace: unread.metadata.namespace.clone(),
+                uid: Some(uid.clone()),
+                ..ObjectMeta::default()
+            };
+            self.0.insert(uid, metadata);
+        }
+    }
+
+    fn forget<K: Watched>(&mut self, object: &DeserializeGuard<K>) {
+        if let Some(uid) = object.uid() {
+            self.0.remove(&uid);
+        }
+    }
+
+    /// Takes out those that a list does not hold.
+    fn all_but(&mut self, listed: &HashSet<String>) -> Vec<ObjectMeta> {
+        let gone = self.0.extract_if(|uid, _| !listed.contains(uid));
+        gone.map(|(_, metadata)| metadata).collect()
+    }
+}
+
 /// As [`reflect`]; tells of each object that is removed, before the store forgets it: when the watch says so, and when a list
 /// made anew (410 Gone, a broken watch) does not hold it any more. That an object is not in the store is no sign of it: while
 /// the watch starts, none is.
@@ -70,12 +102,15 @@ where
     K::DynamicType: Hash + Eq + Clone + Default,
 {
     let (store, writer): (Store<K>, Writer<K>) = reflector::store();
-    let (known, mut listed) = (store.clone(), HashSet::new());
+    let (known, mut listed, mut unread) = (store.clone(), HashSet::new(), Unread::default());
     let last = store.clone();
     let stream = raw(client)
         .inspect_ok(move |event| match event {
             Event::Init => listed.clear(),
-            Event::InitApply(object) => listed.extend(object.uid()),
+            Event::InitApply(object) => {
+                listed.extend(object.uid());
+                unread.see(object);
+            }
             Event::InitDone => {
                 // One of the same name that was made since is another object.
                 let is_gone = |old: &Arc<K>| old.uid().is_none_or(|uid| !listed.contains(&uid));
@@ -84,16 +119,25 @@ where
                     .iter()
                     .filter(|old| is_gone(old))
                     .for_each(|old| removed(Gone::Read(old)));
+                for gone in unread.all_but(&listed) {
+                    // One that was read before is told as it was then.
+                    if known_as(&known, &gone).is_none() {
+                        removed(Gone::Unread(&gone));
+                    }
+                }
                 listed = HashSet::new();
             }
-            Event::Delete(object) => match &object.0 {
-                Ok(object) => removed(Gone::Read(object)),
-                Err(unread) => match known_as(&known, &unread.metadata) {
-                    Some(old) => removed(Gone::Read(&old)),
-                    None => removed(Gone::Unread(&unread.metadata)),
-                },
-            },
-            Event::Apply(_) => {}
+            Event::Delete(object) => {
+                unread.forget(object);
+                match &object.0 {
+                    Ok(object) => removed(Gone::Read(object)),
+                    Err(unread) => match known_as(&known, &unread.metadata) {
+                        Some(old) => removed(Gone::Read(&old)),
+                        None => removed(Gone::Unread(&unread.metadata)),
+                    },
+                }
+            }
+            Event::Apply(object) => unread.see(object),
         })
         .try_filter_map(move |event| std::future::ready(Ok(unguard(event, |gone| known_as(&last, gone)))));
     fill(store, writer, stream)

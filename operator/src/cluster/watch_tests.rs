@@ -69,9 +69,9 @@ async fn what_was_there_at_the_start_is_not_told_as_removed_and_what_is_removed_
 /// How long the second page of a list takes to come.
 const SLOW_PAGE: Duration = Duration::from_millis(100);
 
-/// An API server that answers with these pages of a first list, says 410 Gone to the watch, answers with the pages of a
-/// second one, and then notifies.
-fn relisting(lists: [Vec<Vec<Value>>; 2], done: Arc<Notify>) -> Client {
+/// An API server that answers with these pages of a first list, says 410 Gone to the watch, answers with the pages of the
+/// next one, and notifies after the last.
+fn relisting<const LISTS: usize>(lists: [Vec<Vec<Value>>; LISTS], done: Arc<Notify>) -> Client {
     let pages: Vec<(Vec<Value>, bool)> = lists
         .into_iter()
         .flat_map(|list| {
@@ -135,6 +135,57 @@ async fn what_a_list_made_anew_does_not_hold_any_more_is_told_and_what_cannot_be
     assert_eq!(told, ["again", "gone"]);
     let names: Vec<_> = store.state().iter().map(|t| t.name_any()).collect();
     assert_eq!(names.len(), 2, "{names:?}");
+}
+
+#[tokio::test]
+async fn what_could_not_be_read_and_is_missing_from_a_list_made_anew_is_told_as_removed_once() {
+    let lists = [
+        vec![vec![
+            unreadable("gone", "gone"),
+            unreadable("again", "one"),
+            unreadable("mended", "mended"),
+            unreadable("kept", "kept"),
+        ]],
+        vec![vec![
+            unreadable("again", "another"),
+            turn("mended"),
+            unreadable("kept", "kept"),
+        ]],
+        // What was mended since is told as it was read.
+        vec![vec![unreadable("again", "another")]],
+    ];
+    let (told, done) = (Arc::new(Mutex::new(vec![])), Arc::new(Notify::new()));
+    let noted = Arc::clone(&told);
+    let client = relisting(lists, Arc::clone(&done));
+    let (_, _, stream) = reflect_telling::<ChatRequest>(client, move |gone| {
+        noted.lock().unwrap().push(named(&gone));
+    });
+    let mut stream = std::pin::pin!(stream);
+    let watch_again = async { while stream.next().await.is_some() {} };
+    tokio::select! { () = done.notified() => {}, () = watch_again => panic!("the watch ended") }
+    let mut told = told.lock().unwrap().clone();
+    told[..2].sort();
+    assert_eq!(told, ["unread gone", "unread one", "mended", "unread kept"]);
+}
+
+#[tokio::test]
+async fn what_could_be_read_before_and_not_in_the_last_list_is_told_as_removed_once() {
+    let lists = [
+        vec![vec![turn("old")]],
+        vec![vec![unreadable("old", "old")]],
+        vec![vec![]],
+        vec![vec![]],
+    ];
+    let (told, done) = (Arc::new(Mutex::new(vec![])), Arc::new(Notify::new()));
+    let noted = Arc::clone(&told);
+    let client = relisting(lists, Arc::clone(&done));
+    let (_, _, stream) = reflect_telling::<ChatRequest>(client, move |gone| {
+        noted.lock().unwrap().push(named(&gone));
+    });
+    let mut stream = std::pin::pin!(stream);
+    let watch_again = async { while stream.next().await.is_some() {} };
+    tokio::select! { () = done.notified() => {}, () = watch_again => panic!("the watch ended") }
+    assert_eq!(*told.lock().unwrap(), ["unread old"]);
 }
 
 /// A turn of a version.
