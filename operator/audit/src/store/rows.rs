@@ -187,42 +187,52 @@ pub(super) fn payload(db: &Connection, seq: u64) -> Result<Option<(Vec<u8>, Stri
         .optional()?)
 }
 
-/// Entries by filter, by rising number.
-pub(super) fn list(db: &Connection, filter: &Filter) -> Result<Vec<Entry>, Error> {
+/// The statement of a filter; its values are numbered in the order of the fields that are set.
+fn list_sql(filter: &Filter) -> String {
     let Filter {
         event_type,
         plan,
         request,
         user,
-        since_seq,
-        limit,
+        since_seq: _,
+        limit: _,
     } = filter;
-    let event_type = event_type.map(EventType::as_str);
-    let limit = (*limit).min(MAX_LIST);
+    // A plan or turn has few entries. Left to itself, SQLite would rather read all entries of the type or user in order.
+    let few = plan.is_some() || request.is_some();
+    let aside = if few { "+" } else { "" };
     let mut sql = "SELECT seq, header FROM entries WHERE seq >= ?1".to_owned();
-    let mut values: Vec<&dyn ToSql> = vec![since_seq];
-    if let Some(kind) = &event_type {
-        values.push(kind);
-        sql.push_str(&format!(" AND event_type = ?{}", values.len()));
-    }
-    if let Some(plan) = plan {
-        values.push(plan);
-        sql.push_str(&format!(" AND (plan = ?{0} OR plan_uid = ?{0})", values.len()));
-    }
-    if let Some(request) = request {
-        values.push(request);
-        sql.push_str(&format!(
-            " AND (request = ?{0} OR request_uid = ?{0})",
-            values.len()
-        ));
-    }
-    if let Some(user) = user {
-        values.push(user);
-        sql.push_str(&format!(" AND username = ?{}", values.len()));
+    let mut at = 1;
+    let mut also = |is_set: bool, sql: &mut String, condition: &dyn Fn(usize) -> String| {
+        if is_set {
+            at += 1;
+            sql.push_str(&format!(" AND {}", condition(at)));
+        }
+    };
+    also(event_type.is_some(), &mut sql, &|at| {
+        format!("{aside}event_type = ?{at}")
+    });
+    also(plan.is_some(), &mut sql, &|at| {
+        format!("(plan = ?{at} OR plan_uid = ?{at})")
+    });
+    also(request.is_some(), &mut sql, &|at| {
+        format!("(request = ?{at} OR request_uid = ?{at})")
+    });
+    also(user.is_some(), &mut sql, &|at| format!("{aside}username = ?{at}"));
+    sql.push_str(&format!(" ORDER BY seq LIMIT ?{}", at + 1));
+    sql
+}
+
+/// Entries by filter, by rising number.
+pub(super) fn list(db: &Connection, filter: &Filter) -> Result<Vec<Entry>, Error> {
+    let event_type = filter.event_type.map(EventType::as_str);
+    let limit = filter.limit.min(MAX_LIST);
+    let mut values: Vec<&dyn ToSql> = vec![&filter.since_seq];
+    values.extend(event_type.iter().map(|value| value as &dyn ToSql));
+    for value in [&filter.plan, &filter.request, &filter.user] {
+        values.extend(value.iter().map(|value| value as &dyn ToSql));
     }
     values.push(&limit);
-    sql.push_str(&format!(" ORDER BY seq LIMIT ?{}", values.len()));
-    let mut statement = db.prepare(&sql)?;
+    let mut statement = db.prepare(&list_sql(filter))?;
     let mut rows = statement.query(values.as_slice())?;
     let mut entries = Vec::new();
     while let Some(row) = rows.next()? {
@@ -348,4 +358,48 @@ pub(super) fn delete_rollback(db: &Connection, plan_uid: &str, step_id: Option<&
     let sql = "DELETE FROM rollback_data WHERE plan_uid = ?1 AND (?2 IS NULL OR step_id = ?2)";
     let deleted = db.execute(sql, params![plan_uid, step_id])?;
     Ok(u64::try_from(deleted).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_by_plan_or_turn_reads_only_the_entries_of_that_plan_or_turn() {
+        let db = Connection::open_in_memory().unwrap();
+        db.execute_batch(include_str!("schema.sql")).unwrap();
+        let some = || Some("x".to_owned());
+        for (event_type, user) in [
+            (None, None),
+            (Some(EventType::CommandExecution), None),
+            (None, some()),
+            (Some(EventType::Outbound), some()),
+        ] {
+            for (plan, request) in [(some(), None), (None, some())] {
+                let filter = Filter {
+                    event_type,
+                    plan,
+                    request,
+                    user: user.clone(),
+                    ..Filter::default()
+                };
+                let mut explained = db
+                    .prepare(&format!("EXPLAIN QUERY PLAN {}", list_sql(&filter)))
+                    .unwrap();
+                let many = explained.parameter_count();
+                let values = rusqlite::params_from_iter(vec!["x"; many]);
+                let steps = explained.query_map(values, |row| row.get::<_, String>(3));
+                let steps: Vec<String> = steps.unwrap().collect::<Result<_, _>>().unwrap();
+                let searched: Vec<_> = steps.iter().filter(|step| step.starts_with("SEARCH")).collect();
+                let by_it =
+                    |step: &&String| step.contains("entries_by_plan") || step.contains("entries_by_request");
+                assert_eq!(
+                    searched.iter().filter(|s| by_it(s)).count(),
+                    2,
+                    "{filter:?}: {steps:?}"
+                );
+                assert_eq!(searched.len(), 2, "{filter:?}: {steps:?}");
+            }
+        }
+    }
 }
