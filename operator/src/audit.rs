@@ -12,21 +12,32 @@ use std::sync::{Arc, PoisonError, RwLock};
 use anyhow::Context as _;
 use kubechat_audit::store::Filter;
 use kubechat_audit::{
-    Actor, AuditStore, ChainKey, Draft, Entry, EventType, Ids, IntentOutcome, Outcome, ResultOutcome, Risk,
-    Spool, SqliteOptions, SqliteStore, Target,
+    Actor, AuditStore, ChainKey, Draft, EventType, Ids, IntentOutcome, Outcome, ResultOutcome, Risk, Spool,
+    SqliteOptions, SqliteStore, Target,
 };
 use kubechat_crds::audit_policy::AuditLevel;
 use kubechat_crds::{AuditPolicySpec, ChatRequest, CommandPlan, Identity};
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 use tokio::sync::Mutex;
 
 use crate::error::Error;
 use crate::metrics::Metrics;
+use crate::past::Execution;
 
 pub use pages::{Onward, Page};
 
 /// How many objects a step is of, in the payload of its intent, which does not name them all.
 pub const TARGETS_TOTAL: &str = "targetsTotal";
+/// How many steps a plan has, in the payload of the intent of each: so the log tells whether its execution ended.
+pub const STEPS_TOTAL: &str = "stepsTotal";
+/// The namespace of a plan, in the payload of the intent of each step.
+pub const PLAN_NAMESPACE: &str = "planNamespace";
+/// What its plan calls a step, in the payload of its intent.
+pub const STEP: &str = "step";
+
+/// What of an execution's payload is kept at every level: it is no content, and what became of a plan, and what a person
+/// changed within the hour, is read from it.
+const KEPT: [&str; 4] = [TARGETS_TOTAL, STEPS_TOTAL, PLAN_NAMESPACE, STEP];
 
 /// The file of a store as the command line names it.
 ///
@@ -261,28 +272,25 @@ impl Audit {
         Ok(self.store.head().await?)
     }
 
-    /// Records that a plan is gone whose execution was begun, with what `words` make of the log's entries about it. Whoever
-    /// comes second records nothing, and nothing is recorded of a plan of which the log has no intent: it was only looked at.
-    /// Returns the message of the first.
+    /// Records that a plan is gone whose execution was begun, as `words` make it of what the log tells of that. Whoever comes
+    /// second records nothing, and nothing is recorded of a plan of which the log has no step: it was only looked at. Returns
+    /// the message of the first.
     ///
     /// # Errors
     /// When the store does not answer, or an entry about the plan cannot be read.
     pub async fn parted(
         &self,
-        mut draft: Draft,
-        words: impl FnOnce(&[Entry]) -> String + Send,
+        plan_uid: &str,
+        words: impl FnOnce(&Execution) -> Option<Draft> + Send,
     ) -> Result<Option<String>, Error> {
-        let plan = draft.ids.plan_uid.clone().unwrap_or_default();
         let _alone = self.parting.lock().await;
-        // A result that waits beside the store may say what became of a step.
-        self.catch_up().await?;
-        let entries = self.of_execution(&plan).await?;
-        let told = |e: &Entry| e.reason == draft.reason && e.ids.step_id.is_none();
-        let begun = |e: &Entry| e.outcome == Outcome::Intent;
-        if entries.iter().any(told) || !entries.iter().any(begun) {
+        let execution = self.execution(plan_uid).await?;
+        if execution.is_told() || !execution.is_begun() {
             return Ok(None);
         }
-        draft.message = words(&entries);
+        let Some(draft) = words(&execution) else {
+            return Ok(None);
+        };
         let message = draft.message.clone();
         self.record(draft).await?;
         Ok(Some(message))
@@ -308,10 +316,15 @@ impl Audit {
         // Of a call of a model the payload is where to, bytes, hash and tokens, never content; budgets are read from it.
         let kept = draft.event_type == EventType::Outbound;
         if self.of(draft.event_type) != AuditLevel::Full && !kept {
-            // How many objects a step is of is no content, and what a person changed within the hour is read from it.
             let executed = draft.event_type == EventType::CommandExecution;
-            let total = draft.payload.get(TARGETS_TOTAL).filter(|_| executed);
-            draft.payload = total.map_or(Value::Null, |total| json!({ (TARGETS_TOTAL): total }));
+            let keys = KEPT.iter().filter(|_| executed);
+            let kept = keys.filter_map(|key| Some(((*key).to_owned(), draft.payload.get(key)?.clone())));
+            let kept: Map<String, Value> = kept.collect();
+            draft.payload = if kept.is_empty() {
+                Value::Null
+            } else {
+                Value::Object(kept)
+            };
         }
         draft
     }

@@ -47,6 +47,11 @@ impl Pace {
         self.stop.is_cancelled()
     }
 
+    /// Waits until the process is asked to end.
+    pub async fn asked_to_end(&self) {
+        self.stop.cancelled().await;
+    }
+
     /// Whether what is under way must stop, because the process was asked to end a while ago.
     #[must_use]
     pub fn must_stop(&self) -> bool {

@@ -1,9 +1,12 @@
 //! What people changed by plans that are removed: a turn that its author deletes takes its plan along, but not what was done.
 //!
 //! Kept in memory for the hour that limits and judgements look back; at the start it is read from the audit log
-//! ([`Removed::read`]). [`Emergencies`] are what the log tells of break-glass, and [`UnderWay`] are the plans of this moment.
+//! ([`Removed::read`]). [`Emergencies`] are what the log tells of break-glass, [`Executions`] what it leaves open of executions, and
+//! [`UnderWay`] are the plans of this moment.
 
 mod emergency;
+mod execution;
+mod executions;
 mod hour;
 mod log;
 mod under_way;
@@ -19,6 +22,9 @@ use kubechat_crds::{CommandPlan, Mode, PlanPhase, StepState};
 use crate::execute::did_something;
 
 pub use emergency::{Emergencies, Emergency, REMOVED_UNREVIEWED};
+pub use execution::Execution;
+pub use executions::Executions;
+pub(crate) use executions::beside;
 pub use hour::Hour;
 pub use log::PLAN_MADE;
 pub use under_way::UnderWay;

@@ -463,9 +463,10 @@ async fn lead(
         async move { controllers::admission_event::record(&event, &ctx).await }
     });
 
-    let (until, telling) = (shutdown.clone(), told.tell(Arc::clone(&ctx)));
+    let telling = told.tell(Arc::clone(&ctx));
     tasks.spawn(async move {
-        tokio::select! { _ = futures::future::join(send_events, telling) => {}, () = until.cancelled() => {} }
+        // It ends by itself, a while after the process was asked to end.
+        tokio::select! { _ = send_events => {}, () = telling => {} }
         Ok(())
     });
     let (until, checked) = (shutdown.clone(), Arc::clone(&ctx));

@@ -6,6 +6,7 @@ use kubechat_audit::{Entry, EventType, Outcome};
 
 use super::Audit;
 use crate::error::Error;
+use crate::past::{Execution, beside};
 
 /// Entries of a page of the log.
 const PAGE: u64 = MAX_LIST as u64;
@@ -179,6 +180,26 @@ impl Audit {
             ..Filter::default()
         };
         Ok(self.store.list(filter).await?)
+    }
+}
+
+impl Audit {
+    /// All that the log tells of a plan's execution, with what stands beside its intents as far as that can be read.
+    ///
+    /// # Errors
+    /// When the store does not answer, or one of the entries cannot be read.
+    pub async fn execution(&self, plan_uid: &str) -> Result<Execution, Error> {
+        // A result that waits beside the store may say what became of a step.
+        self.catch_up().await?;
+        let mut execution = Execution::default();
+        for entry in self.of_execution(plan_uid).await? {
+            execution.tells(&entry);
+        }
+        for (step, seq) in execution.intents() {
+            let payload = beside(self, seq).await?.unwrap_or_default();
+            execution.adds(&step, &payload);
+        }
+        Ok(execution)
     }
 }
 

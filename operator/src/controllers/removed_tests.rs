@@ -1,20 +1,31 @@
+use kube::ResourceExt;
+use kubechat_audit::{EventType, Outcome};
+use kubechat_core::reason;
 use kubechat_crds::condition::{set, types};
 use kubechat_crds::{ChatRequest, PlanPhase};
+use serde_json::json;
+use std::time::Duration;
 
 use super::super::chat_request;
+use super::emergency::{Trusted, meanwhile};
 use super::*;
+use crate::audit::about_plan;
 use crate::failpoint::Point;
+use crate::metrics::GlassLabels;
+use crate::past::Emergencies;
 use crate::testing::plans::{Verb, plan_path, turn_path};
 use crate::testing::process::{Fuse, Process, Ran, Suspended, World};
 use crate::testing::server::Fate;
 
 const PLANS: &str = "/apis/kubechat.io/v1beta1/namespaces/demo/commandplans";
 
-/// What a leader that has just begun tells of what happened before.
+/// What a new leader tells of what was before.
 async fn looks(process: &Process) -> Emergencies {
     let mut known = Emergencies::default();
-    let waits = meanwhile(&process.ctx, &process.ctx.past, &mut known, Trusted::Cache).await;
-    assert!(!waits.unwrap());
+    let looked = meanwhile(&process.ctx, &process.ctx.past, &mut known, Trusted::Cache)
+        .await
+        .unwrap();
+    assert!(!looked.waits);
     known
 }
 
@@ -43,7 +54,7 @@ pub(super) async fn executed_in_an_emergency() -> (World, Process, String) {
 /// Tells of a plan that was removed.
 async fn gone(plan: &CommandPlan, ctx: &Context) {
     if let Some(unreviewed) = Unreviewed::of(plan) {
-        unreviewed.tell(ctx).await;
+        unreviewed.tell(ctx).await.unwrap();
     }
 }
 
@@ -155,9 +166,8 @@ async fn an_emergency_that_is_removed_while_nobody_leads_is_told_once_by_the_nex
     world.server.put(&path, blind);
     assert!(!looks(&process).await.was_told(&uid));
     // Another one of its name is not it.
-    world
-        .server
-        .edit(&path, |o| o["metadata"]["uid"] = "another".into());
+    let another = |o: &mut serde_json::Value| o["metadata"]["uid"] = "another".into();
+    world.server.edit(&path, another);
     assert!(looks(&process).await.was_told(&uid));
     assert!(!looks(&process).await.was_told(&uid));
     drop(process);
@@ -227,7 +237,7 @@ async fn one_damaged_entry_of_a_decision_silences_no_other_emergency() {
     let (leaving, waiting) = begin(&process.ctx.audit).await.unwrap();
     drop(leaving);
     waiting.tell(Arc::clone(&process.ctx)).await;
-    // Once among the entries of the hour, once among the decisions.
+    // Among the entries of the hour, and among the decisions.
     assert_eq!(process.ctx.metrics.audit_unreadable.get(), 2);
     drop(process);
     assert_eq!(recorded(&mut world).await, ["first", "third"]);
@@ -274,8 +284,8 @@ async fn a_damaged_log_keeps_nobody_from_leading_and_is_heard_of() {
     leaving.plan(&stored);
     drop(leaving);
     waiting.tell(Arc::clone(&process.ctx)).await;
-    // The entries of the hour, and that of the decision once more.
-    assert_eq!(process.ctx.metrics.audit_unreadable.get(), 3);
+    // The entries of the hour, and once more that of the decision and what stands beside the intent.
+    assert_eq!(process.ctx.metrics.audit_unreadable.get(), 4);
     drop(process);
     let entries = world.entries().await;
     let told = entries.iter().filter(|e| e.reason == "ReviewOverdue").count();
@@ -341,7 +351,6 @@ async fn of_removed_plans_only_emergencies_wait_and_none_is_lost_where_there_is_
     }
     assert_eq!(waiting.queue.len(), 0);
     let telling = tokio::spawn(waiting.tell(Arc::clone(&process.ctx)));
-    // From here on nobody looks into the log by himself.
     leaving.plan(&named("first".into()));
     told(&process, 1).await;
     let emergencies: Vec<CommandPlan> = (0..MAX_WAITING + 3)
@@ -350,7 +359,7 @@ async fn of_removed_plans_only_emergencies_wait_and_none_is_lost_where_there_is_
     for plan in &emergencies {
         on_record(&process, plan).await;
     }
-    // At once: nothing is taken from the queue in between.
+    // Nothing is taken from the queue in between.
     emergencies.iter().for_each(|plan| leaving.plan(plan));
     assert_eq!(leaving.queue.capacity(), 0);
     drop(leaving);
@@ -428,12 +437,12 @@ async fn begun_in_an_emergency() -> (World, Process, Suspended, CommandPlan) {
 async fn a_plan_that_is_removed_before_anything_was_sent_is_never_told_as_an_emergency_that_nobody_reviewed()
 {
     let (mut world, process, stopped, seen) = begun_in_an_emergency().await;
-    let past = Arc::clone(&process.ctx.past);
-    let mut known = Emergencies::default();
+    let (past, mut known) = (Arc::clone(&process.ctx.past), Emergencies::default());
     let look = async |known: &mut Emergencies| {
         meanwhile(&process.ctx, &past, known, Trusted::Nothing)
             .await
             .unwrap()
+            .waits
     };
     assert!(
         past.note(&seen, Timestamp::now()),

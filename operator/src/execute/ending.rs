@@ -1,15 +1,18 @@
 //! How an execution ends, in words: what was done, what was not, and what a person does next.
 
-use kubechat_audit::{Entry, EventType, Outcome};
+use k8s_openapi::api::core::v1::ObjectReference;
+use kubechat_audit::{Draft, EventType, Outcome};
 use kubechat_core::lifecycle::command_plan::{Ending, Verdict};
 use kubechat_core::{plan as plans, reason};
 use kubechat_crds::{CommandPlan, PlanPhase, StepState};
+use serde_json::json;
 
 use super::{Progress, Run, can_be_undone, did_something, finish};
 use crate::audit::about_plan;
 use crate::context::Context;
 use crate::controllers::reference;
 use crate::error::Error;
+use crate::past::Execution;
 
 /// Why a plan under way may not go on, by a verdict that is not Go.
 pub(super) fn halting(verdict: Verdict) -> Option<Ending> {
@@ -159,50 +162,66 @@ impl Run<'_> {
 /// Says, once, that a plan is gone whose execution was begun: the log is all that is left to tell it to.
 ///
 /// # Errors
-/// When the log does not answer: worth trying again.
+/// When the log does not answer, or this process does not lead any more: worth trying again.
 pub(crate) async fn abandoned(ctx: &Context, plan: &CommandPlan) -> Result<(), Error> {
-    let why = reason::PLAN_GONE;
-    let draft = about_plan(plan, EventType::CommandExecution, "execute", Outcome::Denied, why);
-    let Some(message) = ctx.audit.parted(draft, |entries| legacy(plan, entries)).await? else {
-        return Ok(());
+    let uid = plan.metadata.uid.as_deref().unwrap_or_default();
+    let name_of = |id: &str| {
+        let mut steps = plan.spec.steps.iter().enumerate();
+        let step = steps.find(|(index, step)| plans::step_id(uid, *index, step) == id);
+        step.map(|(_, step)| step.id.clone())
     };
-    ctx.metrics.refused("CommandPlan", why);
-    ctx.events.tell(reference(plan), true, why, &message);
-    Ok(())
+    let words = |execution: &Execution| {
+        let why = reason::PLAN_GONE;
+        let mut draft = about_plan(plan, EventType::CommandExecution, "execute", Outcome::Denied, why);
+        draft.message = format!(
+            "the plan was removed, by itself or with its turn, while it was executed; no further step was sent. {}",
+            execution.account(name_of)
+        );
+        Some(draft)
+    };
+    part(ctx, uid, reference(plan), words).await
 }
 
-/// What a plan leaves behind that is gone, by the log.
-fn legacy(plan: &CommandPlan, entries: &[Entry]) -> String {
-    let uid = plan.metadata.uid.as_deref().unwrap_or_default();
-    let of = |ended: fn(Option<Outcome>) -> bool| -> Vec<String> {
-        let steps = plan.spec.steps.iter().enumerate();
-        let named = steps.filter_map(|(index, step)| {
-            let id = plans::step_id(uid, index, step);
-            let mut about = entries.iter().filter(|e| e.ids.step_id.as_ref() == Some(&id));
-            about.next()?;
-            let result = about.find(|e| e.outcome != Outcome::Intent).map(|e| e.outcome);
-            ended(result).then(|| step.id.clone())
-        });
-        named.collect()
+/// The same of a plan of which only the log tells, where that tells of no end.
+///
+/// # Errors
+/// As [`abandoned`].
+pub(crate) async fn left_open(ctx: &Context, plan: ObjectReference) -> Result<(), Error> {
+    let uid = plan.uid.clone().unwrap_or_default();
+    let words = |execution: &Execution| {
+        let about = execution.about().filter(|_| execution.is_open())?;
+        let mut draft = Draft::new(
+            EventType::CommandExecution,
+            about.actor.clone(),
+            "execute",
+            Outcome::Denied,
+            reason::PLAN_GONE,
+        );
+        draft.ids = about.ids.clone();
+        draft.ids.step_id = None;
+        draft.risk.clone_from(&about.risk);
+        draft.payload = json!({"removed": true, "unseen": true});
+        draft.message = format!(
+            "the plan was removed, by itself or with its turn, after its execution had begun and before its end was recorded; no operator saw it go. No further step was sent. {}",
+            execution.account(|_| None)
+        );
+        Some(draft)
     };
-    let done = of(|result| result == Some(Outcome::Success));
-    let open = of(|result| matches!(result, None | Some(Outcome::Unknown)));
-    let mut text =
-        "the plan was removed, by itself or with its turn, while it was executed; no further step was sent. "
-            .to_owned();
-    text.push_str(&if done.is_empty() {
-        "No step was done".to_owned()
-    } else {
-        format!(
-            "Done before: {}. The plan that says how to undo it is gone: ask for the opposite",
-            done.join(", ")
-        )
-    });
-    if !open.is_empty() {
-        text.push_str(&format!(
-            ". Begun, and not known to be done: {}. Look at its objects",
-            open.join(", ")
-        ));
-    }
-    text
+    part(ctx, &uid, plan, words).await
+}
+
+async fn part(
+    ctx: &Context,
+    uid: &str,
+    plan: ObjectReference,
+    words: impl FnOnce(&Execution) -> Option<Draft> + Send,
+) -> Result<(), Error> {
+    // The next leader finds it in the log.
+    ctx.leadership.check()?;
+    let Some(message) = ctx.audit.parted(uid, words).await? else {
+        return Ok(());
+    };
+    ctx.metrics.refused("CommandPlan", reason::PLAN_GONE);
+    ctx.events.tell(plan, true, reason::PLAN_GONE, &message);
+    Ok(())
 }

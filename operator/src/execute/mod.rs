@@ -15,7 +15,7 @@ mod send;
 mod steps;
 mod write;
 
-pub(crate) use ending::abandoned;
+pub(crate) use ending::{abandoned, left_open};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kubechat_audit::{EventType, Outcome};

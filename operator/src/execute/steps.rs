@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::brakes::Brakes;
 use super::send::{self, Sent};
 use super::{Progress, Run, ending, gather, mark};
-use crate::audit::{TARGETS_TOTAL, about_plan};
+use crate::audit::{PLAN_NAMESPACE, STEP, STEPS_TOTAL, TARGETS_TOTAL, about_plan};
 use crate::cluster::client::call;
 use crate::compile::blast;
 use crate::controllers::status::{self, Written};
@@ -26,8 +26,10 @@ use kubechat_core::lifecycle::command_plan::{Ending, Verdict, decide};
 /// How old what was read may be when the first step is sent.
 const FRESH_FOR: jiff::SignedDuration = jiff::SignedDuration::from_secs(1);
 
-/// Targets of a step that its entry in the log names; it counts them all.
+/// Targets of a step that its entry in the log names, and how many bytes they may take: with more, nothing of what stands
+/// beside the entry would be kept. It counts them all.
 const MAX_LISTED: usize = 100;
+const MAX_LISTED_BYTES: usize = 10 * 1024;
 
 /// Sends what has not been sent.
 pub(super) async fn run(run: &mut Run<'_>) -> Result<Progress, Error> {
@@ -381,14 +383,30 @@ fn intent(run: &Run<'_>, step: &Step, index: usize) -> kubechat_audit::Draft {
         .collect();
     draft.payload = json!({
         "digest": plan.spec.digest,
-        "step": step.id,
+        STEP: step.id,
         "index": index,
         "stepId": plans::step_id(plan.metadata.uid.as_deref().unwrap_or_default(), index, step),
-        "targets": step.targets.iter().map(|t| json!({"kind": t.kind, "namespace": t.namespace, "name": t.name, "uid": t.uid})).take(MAX_LISTED).collect::<Vec<_>>(),
+        "targets": listed(step),
         TARGETS_TOTAL: step.targets.len(),
+        STEPS_TOTAL: plan.spec.steps.len(),
+        PLAN_NAMESPACE: plan.metadata.namespace,
         "approvals": decisions,
     });
     draft
+}
+
+/// Targets of a step as its entry names them, as many as there is room for.
+fn listed(step: &Step) -> Vec<Value> {
+    let mut bytes = 0;
+    let named = step
+        .targets
+        .iter()
+        .map(|t| json!({"kind": t.kind, "namespace": t.namespace, "name": t.name, "uid": t.uid}));
+    let has_room = |target: &Value| {
+        bytes += target.to_string().len();
+        bytes <= MAX_LISTED_BYTES
+    };
+    named.take(MAX_LISTED).take_while(has_room).collect()
 }
 
 /// Reports progress before something is sent.

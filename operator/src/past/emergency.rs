@@ -31,6 +31,7 @@ pub struct Emergencies {
     open: BTreeMap<String, Emergency>,
     reviewed: BTreeSet<String>,
     told: BTreeSet<String>,
+    recorded: BTreeSet<String>,
     next: u64,
     unread: u64,
 }
@@ -81,6 +82,12 @@ impl Emergencies {
         self.reviewed.contains(plan)
     }
 
+    /// Whether nothing is to be told of this plan any more: it was reviewed, or that it was removed before is told or on record.
+    #[must_use]
+    pub fn is_settled(&self, plan: &str) -> bool {
+        self.was_told(plan) || self.was_reviewed(plan) || self.recorded.contains(plan)
+    }
+
     /// This plan is gone and was never begun: it needs no review.
     pub fn close(&mut self, plan: &str) {
         self.open.remove(plan);
@@ -105,6 +112,7 @@ impl Emergencies {
             self.reviewed.insert(plan);
         } else if entry.verb == REMOVED_UNREVIEWED {
             self.open.remove(&plan);
+            self.recorded.insert(plan);
         }
     }
 }

@@ -7,7 +7,7 @@ use kubechat_audit::{Entry, EventType, Outcome};
 use kubechat_core::plan::actions;
 use serde_json::Value;
 
-use super::{Many, Past, Removed, hour_before};
+use super::{Many, Past, Removed, beside, hour_before};
 use crate::audit::{Audit, TARGETS_TOTAL};
 use crate::error::Error;
 
@@ -29,7 +29,7 @@ impl Removed {
             unread += page.unread;
             for entry in page.entries.iter().filter(|entry| entry.time >= since) {
                 let payload = if is_intent(entry) {
-                    payload_of(audit, entry).await?
+                    beside(audit, entry.seq).await?
                 } else {
                     Some(Value::Null)
                 };
@@ -53,15 +53,6 @@ impl Removed {
 
 fn is_intent(entry: &Entry) -> bool {
     entry.event_type == EventType::CommandExecution && entry.outcome == Outcome::Intent
-}
-
-/// The payload of an entry; `None` when it is not what was recorded.
-async fn payload_of(audit: &Audit, entry: &Entry) -> Result<Option<Value>, Error> {
-    match audit.payload(entry.seq).await {
-        Ok(payload) => Ok(Some(payload)),
-        Err(Error::Audit(kubechat_audit::Error::Integrity { .. })) => Ok(None),
-        Err(error) => Err(error),
-    }
 }
 
 /// Adds what one entry tells of a plan.

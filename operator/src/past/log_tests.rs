@@ -143,6 +143,36 @@ async fn targets_that_an_entry_does_not_name_count_for_the_next_leader_whatever_
 }
 
 #[tokio::test]
+async fn what_stands_beside_an_intent_is_kept_however_long_the_names_of_its_targets_are() {
+    let mut world = World::new();
+    let found: Vec<_> = (0..130)
+        .map(|i| world.config_map(&format!("{}-{i}", "n".repeat(200))))
+        .collect();
+    let intent = Intent {
+        action: Action::Delete,
+        target: IntentTarget::default(),
+        params: IntentParams::default(),
+        confidence: 100,
+        span: Span::default(),
+    };
+    let drafts = kubechat_core::plan::draft(&intent, &found, &[], Timestamp::now()).unwrap();
+    world.approved(drafts).await;
+    let process = world.start(Fuse::long()).await;
+    let (before, after) = known_of(&world, &process).await;
+    assert_eq!((after.sum(), after.sum().deleted), (before.sum(), 130));
+    assert!(
+        (10..100).contains(&after.deleted.len()),
+        "{}",
+        after.deleted.len()
+    );
+    let entries = process.ctx.audit.page(None).await.unwrap().entries;
+    let intent = entries.iter().find(|e| is_intent(e)).unwrap();
+    let beside = process.ctx.audit.payload(intent.seq).await.unwrap();
+    let kept = ["stepsTotal", "targetsTotal", "planNamespace", "step"].map(|key| beside[key].clone());
+    assert_eq!(kept, [json!(1), json!(130), json!("demo"), json!("s1")]);
+}
+
+#[tokio::test]
 async fn what_was_begun_long_after_it_was_made_counts_from_then_on_for_the_next_leader_too() {
     let mut world = World::new();
     let process = world.start(Fuse::long()).await;

@@ -45,6 +45,13 @@ impl Removed {
         all.contains_key(&(namespace.to_owned(), name.to_owned()))
     }
 
+    /// Whether a plan of this name is under way in any namespace.
+    #[must_use]
+    pub fn is_any_under_way(&self, name: &str) -> bool {
+        let all = self.under_way.all.lock().unwrap_or_else(PoisonError::into_inner);
+        all.keys().any(|(_, known)| known == name)
+    }
+
     /// Waits until a plan is under way no more; at once where that happened since the last time.
     pub async fn one_ended(&self) {
         self.under_way.ended.notified().await;
