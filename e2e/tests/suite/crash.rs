@@ -6,13 +6,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
-use kube::api::{ListParams, PostParams};
+use kube::api::{DeleteParams, ListParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use kubechat_crds::chat_request::Scope;
-use kubechat_crds::{ChatRequestSpec, CommandPlan, PlanPhase, StepState};
+use kubechat_crds::{ChatRequest, ChatRequestSpec, CommandPlan, PlanPhase, StepState};
 use kubechat_e2e::cluster::{Cluster, Component, Options};
 use kubechat_e2e::demo::DEPLOYMENT;
 use kubechat_e2e::product::{self, Part, Product};
@@ -24,8 +24,8 @@ use serde_json::json;
 
 use super::slow_hook::{Mood, SlowHook, rules};
 use super::turn::{
-    SOON, approve, ask, ask_with, audit_entries, conditions, ended, ended_as, leads, phase, plan_for, says,
-    step_entries, steps, verdict, waiting_plan,
+    LATER, SOON, approve, ask, ask_with, audit_entries, conditions, ended, ended_as, leads, phase, plan_for,
+    says, step_entries, steps, verdict, waiting_plan,
 };
 use crate::runner::{Test, own, with_product};
 
@@ -43,6 +43,7 @@ pub(crate) fn tests() -> Vec<Test> {
         an_api_server_that_dies_with_a_write_leaves_it_unknown_and_it_is_not_sent_again,
         no_object_is_changed_twice_however_often_the_operator_is_killed,
         a_step_that_the_audit_log_has_lost_is_unknown_and_not_sent_again,
+        a_plan_that_is_removed_under_way_of_an_operator_that_is_killed_then_is_told_of_once_by_the_next_one,
     ]
 }
 
@@ -341,6 +342,71 @@ async fn a_step_that_the_audit_log_has_lost_is_unknown_and_not_sent_again() -> R
         ensure!(steps(&plan) == [StepState::Unknown], "{:?}", plan.status);
         says(&verdict(&plan)?.message, &["audit log", "not sent again"])?;
         ensure!(hook.writes_to("settings") == 1, "{:?}", hook.writes());
+        Ok(())
+    })
+    .await
+}
+
+/// The turn goes while a step of its plan is sent, and with it the only operator that saw it.
+async fn a_plan_that_is_removed_under_way_of_an_operator_that_is_killed_then_is_told_of_once_by_the_next_one()
+-> Result<()> {
+    with_product(Options::default(), short_lease(), async |cluster, product| {
+        let (admin, alice) = (cluster.client("admin").await?, cluster.client("alice").await?);
+        config_map(&admin, "settings").await?;
+        let (turns, plans): (Api<ChatRequest>, Api<CommandPlan>) = (
+            Api::namespaced(alice.clone(), DEMO),
+            Api::namespaced(admin.clone(), DEMO),
+        );
+        let remove = async |plan: &CommandPlan| {
+            let turn = &plan.spec.chat_request_ref.name;
+            turns.delete(turn, &DeleteParams::background()).await?;
+            eventually(LATER, "the plan goes with its turn", || async {
+                ensure!(plans.get_opt(&plan.name_any()).await?.is_none(), "it is there");
+                Ok(())
+            })
+            .await
+        };
+        // From then on the garbage collector knows our kinds, and a plan goes at once.
+        remove(&plan_for(&alice, DEMO, "label configmap settings tier=old").await?).await?;
+        let plan = plan_for(&alice, DEMO, "label configmap settings tier=web").await?;
+        let hook = SlowHook::start(&admin, Mood::Hold, rules()).await?;
+        approve(&alice, &plan).await?;
+        hook.wait_for(1).await?;
+        remove(&plan).await?;
+        let told = async || {
+            let uid = plan.uid().unwrap_or_default();
+            let mut entries = audit_entries(product).await?;
+            entries.retain(|e| {
+                e["ids"]["planUid"] == uid.as_str()
+                    && e["ids"]["stepId"].is_null()
+                    && e["reason"] == "PlanGone"
+            });
+            anyhow::Ok(entries)
+        };
+        product.kill(Part::Operator, Signal::SIGKILL)?;
+        let (early, found) = (told().await?, step_entries(&audit_entries(product).await?, &plan));
+        ensure!(
+            early.is_empty() && found.len() == 1,
+            "its step was not being sent: {early:?} {found:?}"
+        );
+        hook.set(Mood::Allow(0));
+        leads(product, Part::Operator).await?;
+        let gone = eventually(SOON, "the next operator says that the plan is gone", || async {
+            told().await?.pop().context("it does not")
+        })
+        .await?;
+        let message = gone["message"].as_str().unwrap_or_default();
+        says(message, &["the plan was removed", "not known to be done: s1"])?;
+        // Nor does another one that begins say it again.
+        product.kill(Part::Operator, Signal::SIGKILL)?;
+        leads(product, Part::Operator).await?;
+        let next = plan_for(&alice, DEMO, "label configmap settings tier=web").await?;
+        approve(&alice, &next).await?;
+        ended_as(&admin, &next, PlanPhase::Succeeded).await?;
+        let all = told().await?;
+        ensure!(all.len() == 1, "{all:?}");
+        let found = step_entries(&audit_entries(product).await?, &plan);
+        ensure!(found.len() == 1 && hook.writes_to("settings") <= 2, "{found:?}");
         Ok(())
     })
     .await
