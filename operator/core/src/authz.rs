@@ -85,6 +85,19 @@ pub fn approver_questions(plan: &CommandPlanSpec) -> Vec<Question> {
     questions
 }
 
+/// The question about who confirms his own plan: whether he may decide in its namespace at all.
+#[must_use]
+pub fn confirm_question(namespace: &str) -> Question {
+    Question {
+        verb: "create".to_owned(),
+        group: GROUP.to_owned(),
+        resource: "approvals".to_owned(),
+        subresource: String::new(),
+        namespace: Some(namespace.to_owned()),
+        name: None,
+    }
+}
+
 /// What is mostly asked about plans of a namespace: they reach no further, and are of one level or the other.
 #[must_use]
 pub fn usual_questions(namespace: &str) -> Vec<Question> {

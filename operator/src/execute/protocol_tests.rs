@@ -408,7 +408,7 @@ async fn a_right_that_is_gone_stops_the_plan_before_anything_is_sent() {
     let (mut world, step) = proposed(Verb::Label).await;
     let process = world.start(Fuse::at(Point::BeforeIntent)).await;
     assert!(matches!(process.reconcile(world.plan()).await, Ran::Stopped(_)));
-    world.server.allow(false);
+    world.server.allow(|_| false);
     let process = world.start(Fuse::long()).await;
     let _ = process.look(&world).await;
     assert_eq!(world.writes(&step), [0]);

@@ -415,7 +415,7 @@ async fn a_clock_that_runs_ahead_ends_a_plan_early_and_sends_nothing() {
 
 #[tokio::test]
 async fn a_right_that_is_lost_midway_interrupts_and_says_what_was_done() {
-    let plan = halfway(true, |world, _| world.server.allow(false)).await;
+    let plan = halfway(true, |world, _| world.server.allow(|_| false)).await;
     let said = says(&plan);
     // Without rights the decisions do not count either, which is looked at first.
     assert_eq!(phase(&plan), PlanPhase::Interrupted, "{said}");

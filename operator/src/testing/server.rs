@@ -69,6 +69,7 @@ pub(crate) struct Written {
 }
 
 type Fates = Box<dyn FnMut(&Asked) -> Fate + Send>;
+type Rights = Box<dyn Fn(&Value) -> bool + Send>;
 
 struct State {
     /// By path: `/apis/apps/v1/namespaces/demo/deployments/web`.
@@ -80,7 +81,7 @@ struct State {
     written: Vec<Written>,
     asked: u64,
     fates: Fates,
-    allowed: bool,
+    allowed: Rights,
     stamping: bool,
 }
 
@@ -118,7 +119,7 @@ impl Server {
             written: vec![],
             asked: 0,
             fates: Box::new(|_| Fate::Answered),
-            allowed: true,
+            allowed: Box::new(|_| true),
             stamping: true,
         };
         Self {
@@ -176,9 +177,9 @@ impl Server {
         self.state().fates = Box::new(fates);
     }
 
-    /// Whether rights are granted.
-    pub(crate) fn allow(&self, allowed: bool) {
-        self.state().allowed = allowed;
+    /// Which rights are granted, by what a SubjectAccessReview asks.
+    pub(crate) fn allow(&self, allowed: impl Fn(&Value) -> bool + Send + 'static) {
+        self.state().allowed = Box::new(allowed);
     }
 
     /// Whether admission stamps what is created.
@@ -222,7 +223,7 @@ impl Server {
             "/apis/authentication.k8s.io/v1/selfsubjectreviews" => Ok(echo(&head.headers)),
             "/apis/authorization.k8s.io/v1/subjectaccessreviews" => {
                 let mut review = body.clone();
-                review["status"] = json!({"allowed": state.allowed});
+                review["status"] = json!({"allowed": (state.allowed)(&body["spec"])});
                 Ok(review)
             }
             "/api" | "/apis" => Ok(

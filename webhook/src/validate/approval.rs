@@ -102,7 +102,7 @@ async fn judged(
     };
     let decider = decider(&plan.spec, spec, &by, &origin);
     let terms = Terms::of(&plan.spec, policies.as_ref(), now);
-    let facts = Facts {
+    let mut facts = Facts {
         refused: None,
         name: review.name().to_owned(),
         uid: String::new(),
@@ -112,6 +112,8 @@ async fn judged(
         decider,
         right: None,
     };
+    // Who confirms his own plan needs no more than to create this very object, which the API server has just allowed.
+    facts.right = facts.confirms_own(&plan.spec).then_some(Ok(()));
     let facts = with_right(state, review, plan, &terms, (facts, asked)).await?;
     if facts.spec.decision != DecisionKind::Review {
         needed(plan, &terms, &facts)?;

@@ -6,6 +6,7 @@ use kubechat_crds::command_plan::Requirement;
 use kubechat_crds::{ApprovalSpec, CommandPlanSpec, DecisionKind, Via};
 
 use super::command_plan::binding_requirement;
+use crate::authz::{Question, approver_questions, confirm_question};
 use crate::decider::Decider;
 use crate::policy::{BreakGlass, Effective, PolicyProblem};
 use crate::{reason, shown};
@@ -27,8 +28,8 @@ pub struct Facts {
     pub refused: Option<String>,
     /// Whose decision it is ([`crate::decider::decider`]).
     pub decider: Result<Decider, NotCounted>,
-    /// Whether the API server says that the person may decide on this plan, in every touched namespace: `Err` names the
-    /// missing right; `None` when it was not asked or did not answer.
+    /// Whether the API server says that the person may decide so ([`questions`]): `Err` names the missing right; `None` when
+    /// it was not asked or did not answer.
     pub right: Option<Result<(), String>>,
 }
 
@@ -37,6 +38,24 @@ impl Facts {
     #[must_use]
     pub fn username(&self) -> Option<&str> {
         self.decider.as_ref().ok().map(|d| d.person.username.as_str())
+    }
+
+    /// Whether it is the requester's own yes to his plan, which needs another right than anybody else's word.
+    #[must_use]
+    pub fn confirms_own(&self, plan: &CommandPlanSpec) -> bool {
+        self.spec.decision == DecisionKind::Approve
+            && self.spec.break_glass.is_none()
+            && self.username() == Some(plan.requester.username.as_str())
+    }
+}
+
+/// What the API server is asked about the person behind a decision on a plan of this namespace.
+#[must_use]
+pub fn questions(plan: &CommandPlanSpec, namespace: &str, facts: &Facts) -> Vec<Question> {
+    if facts.confirms_own(plan) {
+        vec![confirm_question(namespace)]
+    } else {
+        approver_questions(plan)
     }
 }
 
@@ -126,6 +145,7 @@ pub fn judge(
                 if plan.risk.level <= kubechat_crds::Level::Caution
                     && terms.requirement.iter().any(|r| r.self_confirm) =>
             {
+                holds_right(plan, decider, facts)?;
                 Ok(if decider.git { Via::GitOps } else { Via::Self_ })
             }
             DecisionKind::Approve => no(
@@ -219,14 +239,20 @@ pub(super) fn holds_right(
 ) -> Result<(), NotCounted> {
     match &facts.right {
         Some(Ok(())) => Ok(()),
-        Some(Err(missing)) => Err(NotCounted::no(
-            reason::FORBIDDEN,
-            format!(
-                "{} lacks the right to {missing}. Ask for the role kubechat-approver-{} there",
-                shown::identity(&decider.person.username),
-                plan.risk.level
-            ),
-        )),
+        Some(Err(missing)) => {
+            let role = if facts.confirms_own(plan) {
+                "requester".to_owned()
+            } else {
+                format!("approver-{}", plan.risk.level)
+            };
+            Err(NotCounted::no(
+                reason::FORBIDDEN,
+                format!(
+                    "{} lacks the right to {missing}. Ask for the role kubechat-{role} there",
+                    shown::identity(&decider.person.username),
+                ),
+            ))
+        }
         None => Err(NotCounted {
             reason: reason::UNREACHABLE,
             message: "the API server did not say whether this person may decide; it will be asked again"

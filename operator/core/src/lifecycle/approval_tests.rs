@@ -284,6 +284,61 @@ fn where_a_signature_is_asked_for_a_plain_yes_does_not_count() {
 }
 
 #[test]
+fn who_confirmed_his_own_plan_and_lost_the_right_to_decide_there_no_longer_counts() {
+    let own = Asks {
+        count: 1,
+        self_confirm: true,
+        ..Asks::default()
+    };
+    let sre = Asks {
+        count: 1,
+        groups: vec!["sre".into()],
+        ..Asks::default()
+    };
+    let packs = [pack("a", &own), pack("b", &sre)];
+    let without = Vote {
+        right: false,
+        ..yes("alice")
+    };
+    let two = [
+        pack(
+            "a",
+            &Asks {
+                count: 2,
+                ..own.clone()
+            },
+        ),
+        pack("b", &sre),
+    ];
+    assert_eq!(
+        outcome(&two, Level::Caution, &[yes("alice"), yes("bob")]).0,
+        Verdict::Go
+    );
+    let (verdict, summary) = outcome(&two, Level::Caution, &[without.clone(), yes("bob")]);
+    assert!(matches!(verdict, Verdict::Wait { .. }), "{verdict:?}");
+    assert_eq!(
+        summary
+            .decisions
+            .iter()
+            .map(|d| d.username.as_str())
+            .collect::<Vec<_>>(),
+        ["bob"]
+    );
+    let policies = Effective::from_policies(&packs).unwrap();
+    let plan = plan(Level::Caution, &policies);
+    let terms = Terms::of(&plan, Ok(&policies), at(20));
+    let no = judge(&plan, &terms, &facts(0, &without), at(20)).unwrap_err();
+    assert_eq!((no.reason, no.unknown), (reason::FORBIDDEN, false));
+    assert!(no.message.contains("role kubechat-requester"), "{}", no.message);
+    let unasked = Facts {
+        right: None,
+        ..facts(0, &yes("alice"))
+    };
+    let no = judge(&plan, &terms, &unasked, at(20)).unwrap_err();
+    assert!(no.unknown, "{no:?}");
+}
+
+#[test]
 fn a_thousand_approvals_of_one_person_are_one_and_the_emergency_stays_listed() {
     let packs = [pack(
         "a",
@@ -400,7 +455,7 @@ proptest! {
             let own = asks.self_confirm && level == Level::Caution;
             let people: std::collections::BTreeSet<_> = votes.iter()
                 .filter(|v| !v.person.starts_with("system:") && !v.glass)
-                .filter(|v| v.person == "alice" && own || v.person != "alice" && v.right)
+                .filter(|v| v.right && (own || v.person != "alice"))
                 .filter(|v| asks.groups.is_empty() || asks.groups.iter().any(|g| g == v.group))
                 .filter(|v| !asks.signature || v.signed)
                 .map(|v| v.person)

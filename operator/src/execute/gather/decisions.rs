@@ -8,9 +8,9 @@ use std::fmt::Debug;
 use jiff::Timestamp;
 use kube::api::ListParams;
 use kube::{Api, Resource, ResourceExt};
-use kubechat_core::authz::approver_questions;
+use kubechat_core::authz::Question;
 use kubechat_core::decider::{Decider, Origin, decider};
-use kubechat_core::lifecycle::approval::{Facts, NotCounted, Terms, judge};
+use kubechat_core::lifecycle::approval::{Facts, NotCounted, Terms, judge, questions};
 use kubechat_core::policy::{Effective, PolicyProblem};
 use kubechat_core::reason;
 use kubechat_core::sshsig::Keyring;
@@ -60,7 +60,13 @@ where
     }
 }
 
-type Who = (String, String, Vec<String>, BTreeMap<String, Vec<String>>);
+type Who = (
+    Vec<Question>,
+    String,
+    String,
+    Vec<String>,
+    BTreeMap<String, Vec<String>>,
+);
 
 /// Judges the decisions on one plan; answers of the authorizer are asked for once a person.
 pub struct Bench<'a> {
@@ -71,7 +77,7 @@ pub struct Bench<'a> {
     keys: Keyring,
     terms: Terms,
     now: Timestamp,
-    /// By person as stamped, with everything an authorizer may look at.
+    /// By what is asked and of whom as stamped, with everything an authorizer may look at.
     answers: BTreeMap<Who, Result<(), String>>,
 }
 
@@ -167,17 +173,23 @@ impl<'a> Bench<'a> {
         let open = facts.spec.decision == DecisionKind::Review
             || judge(self.plan, &self.terms, &facts, self.now).is_err_and(|no| no.unknown);
         if let Some(Decider { person, .. }) = facts.decider.as_ref().ok().filter(|_| open) {
-            facts.right = Some(self.right(person).await?);
+            let asked = questions(self.plan, self.namespace, &facts);
+            facts.right = Some(self.right(person, asked).await?);
         }
         Ok(facts)
     }
 
-    /// Whether this person holds the verb wherever the plan reaches.
+    /// Whether all of this is answered with yes for this person.
     ///
     /// # Errors
     /// When the API server does not answer.
-    pub async fn right(&mut self, person: &Identity) -> Result<Result<(), String>, Error> {
+    async fn right(
+        &mut self,
+        person: &Identity,
+        questions: Vec<Question>,
+    ) -> Result<Result<(), String>, Error> {
         let who = (
+            questions,
             person.username.clone(),
             person.uid.clone(),
             person.groups.clone(),
@@ -186,10 +198,13 @@ impl<'a> Bench<'a> {
         if let Some(answer) = self.answers.get(&who) {
             return Ok(answer.clone());
         }
-        let questions = approver_questions(self.plan);
-        let refused = first_refused(&self.ctx.client, &Subject::stamped(person), &questions).await?;
+        let refused = first_refused(&self.ctx.client, &Subject::stamped(person), &who.0).await?;
         let answer = refused.map_or(Ok(()), |q| Err(q.describe()));
         self.answers.insert(who, answer.clone());
         Ok(answer)
     }
 }
+
+#[cfg(test)]
+#[path = "decisions_tests.rs"]
+mod tests;
