@@ -72,6 +72,13 @@ pub fn name(object: &Value) -> &str {
         .unwrap_or_default()
 }
 
+/// A list inside an object; empty where there is none.
+#[must_use]
+pub fn list<'a>(object: &'a Value, pointer: &str) -> &'a [Value] {
+    let list = object.pointer(pointer).and_then(Value::as_array);
+    list.map_or(&[], Vec::as_slice)
+}
+
 /// The owner that controls an object: `(kind, name)`.
 #[must_use]
 pub fn controller(object: &Value) -> Option<(&str, &str)> {
@@ -154,28 +161,39 @@ pub fn manifest_of(object: &Value) -> Value {
         }
         prune_annotations(metadata);
     }
-    match map.get("kind").and_then(Value::as_str) {
+    let kind = map.get("kind").and_then(Value::as_str).map(str::to_owned);
+    let Some(spec) = map.get_mut("spec").and_then(Value::as_object_mut) else {
+        return copy;
+    };
+    match kind.as_deref() {
         Some("Pod") => {
-            if let Some(spec) = map.get_mut("spec").and_then(Value::as_object_mut) {
-                spec.remove("nodeName");
-            }
+            spec.remove("nodeName");
+            // The API server creates no pod that has one.
+            spec.remove("ephemeralContainers");
         }
-        Some("Job") => {
-            if let Some(spec) = map.get_mut("spec").and_then(Value::as_object_mut) {
-                spec.remove("selector");
-                if let Some(labels) = spec
-                    .get_mut("template")
-                    .and_then(|t| t.pointer_mut("/metadata/labels"))
-                    .and_then(Value::as_object_mut)
-                {
-                    labels.retain(|k, _| !k.ends_with("controller-uid") && !k.ends_with("job-name"));
-                }
+        // A selector that a person chose is asked for again; any other the API server makes, and refuses to be given.
+        Some("Job") if spec.get("manualSelector") != Some(&Value::Bool(true)) => {
+            spec.remove("selector");
+            if let Some(labels) = spec
+                .get_mut("template")
+                .and_then(|t| t.pointer_mut("/metadata/labels"))
+                .and_then(Value::as_object_mut)
+            {
+                labels.retain(|key, _| !GENERATED.contains(&key.as_str()));
             }
         }
         _ => {}
     }
     copy
 }
+
+/// Labels that the API server writes into the pods of a Job whose selector it makes.
+const GENERATED: &[&str] = &[
+    "controller-uid",
+    "job-name",
+    "batch.kubernetes.io/controller-uid",
+    "batch.kubernetes.io/job-name",
+];
 
 fn prune_annotations(metadata: &mut Map<String, Value>) {
     if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {

@@ -64,6 +64,9 @@ fn of_step(step: &Step, found: &mut Factors) {
     let told = || format!("step {}: {}", step.id, reason(&step.rollback.why));
     match step.rollback.kind {
         RollbackKind::Inverse => {}
+        RollbackKind::Recreate if step.targets.iter().any(|t| kinds::of(t) == Class::Unknown) => {
+            found.add(weights::RECREATED_UNKNOWN, told());
+        }
         RollbackKind::Recreate => found.add(weights::RECREATED, told()),
         // A restart has nothing to undo: the pods are new ones of the same template. More room is no loss either.
         RollbackKind::None if harmless(step) => {}

@@ -386,3 +386,29 @@ fn only_reads_weigh_nothing_wherever_they_look() {
     let risk = judge(&plan);
     assert_eq!((risk.level, risk.score), (Level::Safe, 0), "{risk:?}");
 }
+
+#[test]
+fn to_make_an_object_of_an_unknown_kind_again_weighs_like_nothing_that_undoes_it() {
+    let of = |group: &str, kind: &str| {
+        let risk = judge(&plan(vec![delete(group, kind, "x")]));
+        weight(&risk, "reversibility")
+    };
+    assert_eq!(of("", "ConfigMap"), 20);
+    assert_eq!(of("db.example.com", "Database"), 50);
+}
+
+#[test]
+fn snapshots_weigh_as_what_holds_data() {
+    for kind in ["VolumeSnapshot", "VolumeSnapshotContent", "VolumeSnapshotClass"] {
+        let risk = judge(&plan(vec![delete("snapshot.storage.k8s.io", kind, "x")]));
+        let told = risk.factors.iter().find(|f| f.id == "kind-class");
+        assert!(
+            told.is_some_and(|f| f.text == "a kind that holds data"),
+            "{kind}: {risk:?}"
+        );
+        assert!(
+            risk.factors.iter().any(|f| f.id == "floor-storage-change"),
+            "{kind}: {risk:?}"
+        );
+    }
+}

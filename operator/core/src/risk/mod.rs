@@ -81,6 +81,12 @@ pub fn told(factor: &RiskFactor) -> String {
     format!("{}{evidence} ({weight})", factor.text)
 }
 
+/// Whether KubeChat knows what objects of a kind are to others.
+#[must_use]
+pub(crate) fn is_known_kind(group: &str, kind: &str) -> bool {
+    kinds::class(group, kind) != kinds::Class::Unknown
+}
+
 /// Namespaces in which these steps change something; a Namespace that is changed itself counts too.
 #[must_use]
 pub fn namespaces_changed(steps: &[Step]) -> BTreeSet<&str> {

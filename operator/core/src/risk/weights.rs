@@ -63,6 +63,7 @@ weights! {
     UNKNOWN_KIND = "kind-class", "any other kind", 60, "a kind KubeChat does not know";
 
     RECREATED = "reversibility", "undone only by creating it again", 20, "undone only by making it again: what it held besides its manifest is gone";
+    RECREATED_UNKNOWN = "reversibility", "created again, of a kind KubeChat does not know", 50, "undone only by making it again: what its controller removed with it does not come back";
     IRREVERSIBLE = "reversibility", "not undone (a restart apart, which loses nothing)", 50, "nothing undoes it";
 
     LOST_1 = "lost-pods", "1 to 4 ready pods", 10, "a few pods stop";

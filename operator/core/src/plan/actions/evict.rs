@@ -75,7 +75,7 @@ pub(super) fn draft(params: &IntentParams, pod: &Found) -> Result<Draft, Refusal
             "{name} has no controller, so nothing would replace it. Say so if it is to go all the same: with force"
         )));
     }
-    let lost = volumes_lost(&pod.object);
+    let lost = volumes(&pod.object, &["emptyDir"]);
     let mut why = match owner {
         Some((kind, owner)) => format!(
             "{name} is replaced by {} {owner}, not brought back",
@@ -116,14 +116,11 @@ pub(super) fn is_mirror(pod: &Value) -> bool {
     object::annotation(pod, "kubernetes.io/config.mirror").is_some()
 }
 
-/// Volumes that live and die with the pod.
-fn volumes_lost(pod: &Value) -> Vec<&str> {
-    let volumes = pod.pointer("/spec/volumes").and_then(Value::as_array);
-    let temporary = |v: &&Value| v.get("emptyDir").is_some();
-    volumes
-        .into_iter()
-        .flatten()
-        .filter(temporary)
-        .filter_map(|v| v.get("name")?.as_str())
+/// Names of a pod's volumes of these kinds.
+pub(super) fn volumes<'a>(pod: &'a Value, kinds: &[&str]) -> Vec<&'a str> {
+    object::list(pod, "/spec/volumes")
+        .iter()
+        .filter(|volume| kinds.iter().any(|kind| volume.get(kind).is_some()))
+        .filter_map(|volume| volume.get("name")?.as_str())
         .collect()
 }

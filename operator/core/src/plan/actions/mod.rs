@@ -218,6 +218,8 @@ mod changes_tests;
 #[cfg(test)]
 mod creates_tests;
 #[cfg(test)]
+mod delete_tests;
+#[cfg(test)]
 mod drain_tests;
 #[cfg(test)]
 mod taint_tests;
