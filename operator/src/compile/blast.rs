@@ -21,7 +21,7 @@ use kubechat_crds::{CommandPlan, GROUP, Step};
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Stop, Turn};
+use super::{Stop, Turn, records};
 use crate::cluster::discovery::Kinds;
 use crate::cluster::objects::{ClientDebug, List, Objects, Query};
 use crate::context::Context;
@@ -110,13 +110,17 @@ pub async fn outgrown(
     policies: &Effective,
     at: Timestamp,
 ) -> Result<Option<String>, Error> {
+    let home = plan.metadata.namespace.as_deref().unwrap_or_default();
+    if let Some(forbidden) = records::forbidden(ctx, &plan.spec.steps, home).await? {
+        return Ok(Some(forbidden.text));
+    }
     let Some(planned) = &plan.spec.blast_radius else {
         return Ok(None);
     };
     let started = Instant::now();
     let question = Question {
         steps: &plan.spec.steps,
-        namespace: plan.metadata.namespace.as_deref().unwrap_or_default(),
+        namespace: home,
         again: true,
     };
     let kinds = ctx.discovery.kinds(&ctx.client).await?;

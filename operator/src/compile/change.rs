@@ -14,7 +14,7 @@ use kubechat_crds::intent::{Action, Intent};
 use kubechat_crds::{Mode, Step};
 
 use super::beside::{new_objects, with_what_is_beside};
-use super::{Outcome, Stop, Turn, apply, blast, drain, dry_run, facts, resolve, selected, text};
+use super::{Outcome, Stop, Turn, apply, blast, drain, dry_run, facts, records, resolve, selected, text};
 use crate::cluster::access::{Subject, ask};
 use crate::error::Error;
 
@@ -141,7 +141,7 @@ pub(super) async fn assemble(
     mut drafts: Vec<Draft>,
     mode: Mode,
     rollback_of: Option<RequestRef>,
-    notes: Vec<String>,
+    mut notes: Vec<String>,
 ) -> Result<(CommandPlanSpec, Vec<Sidecar>), Stop> {
     applier(turn)?;
     limits(turn, &drafts)?;
@@ -167,6 +167,12 @@ pub(super) async fn assemble(
     let blast_radius = blast::of_drafts(turn, &drafts).await?;
     let sidecars: Vec<Sidecar> = drafts.iter().flat_map(|d| d.sidecars.clone()).collect();
     let steps: Vec<Step> = drafts.into_iter().map(|d| d.step).collect();
+    if let Some(found) = records::forbidden(turn.ctx, &steps, &turn.namespace).await? {
+        return Err(forbidden_class(&found));
+    }
+    if let Some(lost) = risk::records_lost(&steps, &blast_radius) {
+        notes.insert(0, lost);
+    }
     let mut spec = unsealed(turn, steps, mode, rollback_of, notes);
     spec.blast_radius = Some(blast_radius);
     spec.facts = facts::gather(turn, &spec.steps).await?;
@@ -318,8 +324,16 @@ fn limits(turn: &Turn<'_>, drafts: &[Draft]) -> Result<(), Stop> {
 }
 
 fn forbidden(turn: &Turn<'_>, step: &Step) -> Result<(), Stop> {
-    risk::check_forbidden(step, turn.ctx.guarded())
-        .map_err(|f| Stop::blocked(reason::FORBIDDEN_CLASS, gitops::BUILT_IN, f.rule, f.to_string()))
+    risk::check_forbidden(step, turn.ctx.guarded()).map_err(|found| forbidden_class(&found))
+}
+
+fn forbidden_class(found: &risk::Forbidden) -> Stop {
+    Stop::blocked(
+        reason::FORBIDDEN_CLASS,
+        gitops::BUILT_IN,
+        found.rule,
+        found.to_string(),
+    )
 }
 
 /// A service account changes things only in requests of its own namespace.

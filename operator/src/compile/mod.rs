@@ -12,6 +12,7 @@ mod drain;
 pub(crate) mod dry_run;
 pub mod facts;
 mod reads;
+mod records;
 mod resolve;
 mod rollback;
 mod scope;

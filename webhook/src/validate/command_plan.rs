@@ -15,7 +15,7 @@ const REPORT: &str = "The plan was not stored. Operator and webhook are of diffe
 pub(super) fn create(state: &State, review: &Review) -> Verdict {
     let plan: CommandPlanSpec = Review::typed(review.spec()?)?;
     digest(&plan)?;
-    forbidden(state, &plan)?;
+    forbidden(state, &plan, review.namespace())?;
     gitops::may_change(&plan.requester, review.namespace())
         .map_err(|why| Refusal::forbidden(core_reason::APPLIER_IDENTITY, why))?;
     risk_of(&plan)?;
@@ -42,12 +42,13 @@ fn digest(plan: &CommandPlanSpec) -> Result<(), Refusal> {
 }
 
 /// What nobody gets a plan for, whoever made it.
-fn forbidden(state: &State, plan: &CommandPlanSpec) -> Result<(), Refusal> {
+fn forbidden(state: &State, plan: &CommandPlanSpec, home: &str) -> Result<(), Refusal> {
     let guarded = risk::Guarded {
         own: &state.namespace,
         credentials: &state.credentials,
     };
     risk::check_plan(plan, guarded)
+        .and_then(|()| risk::check_home(&plan.steps, home))
         .map_err(|forbidden| Refusal::forbidden(core_reason::FORBIDDEN_CLASS, forbidden.to_string()))
 }
 

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kubechat_crds::GROUP;
 use kubechat_crds::command_plan::Effect;
 use kubechat_crds::intent::Action;
 
@@ -44,7 +45,7 @@ pub enum Need {
         /// Label selector; `None` is all.
         labels: Option<String>,
     },
-    /// Objects of every kind of a namespace.
+    /// Objects of every kind of a namespace but KubeChat's own.
     Everything(String),
     /// How many nodes there are.
     CountNodes,
@@ -93,6 +94,9 @@ const OWNED: &[(&str, &str)] = &[
     ("", "Secret"),
     ("", "PersistentVolumeClaim"),
 ];
+
+/// KubeChat's own kinds in namespaces. They go with their namespace, and with nothing else.
+const OWN: &[&str] = &["Approval", "ChatRequest", "ChatSession", "CommandPlan"];
 
 /// Kinds that lead to Services.
 const ROUTES: &[(&str, &str)] = &[
@@ -284,6 +288,7 @@ fn plain(node: &Node, all: &mut BTreeSet<Need>) {
     match kind {
         ("", "Namespace") => {
             all.insert(Need::Everything(node.key.name.clone()));
+            all.extend(OWN.iter().map(|kind| list(GROUP, kind, Some(&node.key.name))));
         }
         ("", "Node") => {
             all.insert(Need::List {
@@ -425,7 +430,12 @@ fn covers(wide: &Need, narrow: &Need) -> bool {
                 && (namespace.is_none() || namespace == n)
                 && parts(labels.as_deref()).is_subset(&parts(l.as_deref()))
         }
-        (Need::Everything(namespace), Need::List { namespace: n, .. }) => n.as_ref() == Some(namespace),
+        (
+            Need::Everything(namespace),
+            Need::List {
+                namespace: n, group, ..
+            },
+        ) => n.as_ref() == Some(namespace) && group != GROUP,
         _ => false,
     }
 }

@@ -212,7 +212,14 @@ fn a_deletion_asks_for_what_goes_with_it_and_what_rests_on_it() {
         ),
         (
             wide("", "Namespace", "demo", Facts::Plain),
-            vec!["everything in demo"],
+            vec![
+                "everything in demo",
+                // They are evidence, so they are counted too.
+                "Approval",
+                "ChatRequest",
+                "ChatSession",
+                "CommandPlan",
+            ],
         ),
         (
             wide("", "Node", "n", Facts::Plain),

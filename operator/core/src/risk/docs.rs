@@ -2,13 +2,13 @@
 
 use std::fmt::Write as _;
 
-use super::{floors, forbidden, weights};
+use super::{floors, forbidden, records, weights};
 
 /// The forbidden class.
 #[must_use]
 pub fn forbidden_table() -> String {
     let mut text = "| rule | forbids |\n|---|---|\n".to_owned();
-    for (rule, what) in forbidden::RULES {
+    for (rule, what) in forbidden::RULES.iter().chain([&records::RULE]) {
         let _ = writeln!(text, "| {rule} | {what} |");
     }
     text

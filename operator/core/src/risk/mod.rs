@@ -16,6 +16,7 @@ pub mod floors;
 mod forbidden;
 mod kinds;
 mod pods;
+mod records;
 mod security;
 pub mod weights;
 
@@ -28,6 +29,7 @@ use kubechat_crds::{CommandPlanSpec, Level, Step};
 
 pub use floors::floor_level;
 pub use forbidden::{Forbidden, Guarded, check_forbidden, check_plan, forbidden_undo};
+pub use records::{check_held, check_home, namespaces_removed, records_lost};
 use weights::Weight;
 
 /// Longest evidence of a factor, in bytes.

@@ -146,6 +146,21 @@ async fn refuses_plans_made_for_an_installation_in_another_namespace() {
 }
 
 #[tokio::test]
+async fn refuses_a_plan_that_removes_the_namespace_it_is_made_in() {
+    let fixture = Fixture::new(&[baseline()], nothing());
+    let removes = |name: &str| {
+        let target = json!({"group": "", "version": "v1", "kind": "Namespace", "resource": "namespaces", "name": name, "uid": "u1"});
+        let spec = with(destructive(), "/facts/namespaces", json!([{"name": name}]));
+        let spec = with(spec, "/risk", json!({"level": "destructive", "score": 100}));
+        let spec = with(spec, "/requirement/0/count", json!(2));
+        with(spec, "/steps/0/targets", json!([target]))
+    };
+    // It is made in `demo`.
+    assert_eq!(reason(&fixture, &removes("demo")).await, "ForbiddenClass");
+    assert_eq!(reason(&fixture, &removes("other")).await, "");
+}
+
+#[tokio::test]
 async fn refuses_plans_that_touch_the_namespace_of_the_keys_that_it_was_started_with() {
     let fixture = Fixture::new(&[baseline()], nothing());
     for (namespace, expected) in [
