@@ -59,7 +59,7 @@ floors! {
     EVICT = Destructive, "evict", "asks for pods to go";
     APPLY = Destructive, "apply", "may change any field of an object that is there";
     NODE_ACCESS = Destructive, "node-access", "a manifest makes pods that reach the node itself: privileged, with its files, network or processes, or capabilities as good as root";
-    POD_POWER = Destructive, "pod-power", "a manifest makes pods that ask for more than an ordinary pod: another service account than default, a node or a port of the node, no seccomp or AppArmor, or something else that the Pod Security level baseline forbids";
+    POD_POWER = Destructive, "pod-power", "a manifest makes pods that ask for more than an ordinary pod: another service account than default, a priority class, another runtime, a node or a port of the node, a place on the nodes of the control plane, a claim or storage that is there already, no seccomp or AppArmor, annotations that give rights or networks, or something else that the Pod Security level baseline forbids";
     ADOPTS_PODS = Destructive, "adopts-pods", "a manifest makes a controller that takes over pods which run already, and may delete them (ReplicaSet, ReplicationController, DaemonSet, Job with manualSelector)";
     TAKES_ADDRESSES = Destructive, "external-ips", "a manifest makes a Service that takes the traffic to addresses of others (externalIPs)";
     ACCOUNT_RIGHTS = Destructive, "account-annotations", "a manifest makes a ServiceAccount, Service or Ingress with annotations, by which clouds give rights and controllers take names, addresses and settings";

@@ -1,10 +1,12 @@
 //! What a new pod template asks for beyond an ordinary pod: what the Pod Security level "baseline" forbids, another account
-//! than the namespace's own, a node of its own choice. What is root on a node is found in [`super::security`].
+//! than the namespace's own, a node of its own choice or one of the control plane, a place before others, data that is there
+//! already. What is root on a node is found in [`super::security`].
 
 use kubechat_crds::Step;
-use kubechat_crds::command_plan::Effect;
+use kubechat_crds::command_plan::{Effect, Target};
 use serde_json::{Map, Value};
 
+use super::kinds::{self, Class};
 use super::security::nested;
 use crate::plan::object;
 
@@ -38,6 +40,40 @@ const PROFILES: &[&str] = &[
     "container.seccomp.security.alpha.kubernetes.io/",
     "container.apparmor.security.beta.kubernetes.io/",
 ];
+/// Keys of annotations and labels by which container runtimes, networks and clouds give a pod more than its spec says.
+const GIVING_KEYS: &[&str] = &[
+    "iam.amazonaws.com/",
+    "io.kubernetes.cri-o.",
+    "k8s.v1.cni.cncf.io/",
+    "v1.multus-cni.io/",
+    "cni.projectcalico.org/",
+    "aadpodidbinding",
+];
+/// Labels of the nodes that the control plane runs on, and keys of the taints that keep others off them.
+const CONTROL_PLANE: &[&str] = &[
+    "node-role.kubernetes.io/control-plane",
+    "node-role.kubernetes.io/controlplane",
+    "node-role.kubernetes.io/master",
+    "node-role.kubernetes.io/api-server",
+    "node-role.kubernetes.io/etcd",
+    "CriticalAddonsOnly",
+];
+/// Keys by which an affinity or a selector names single nodes.
+const ONE_NODE: &[&str] = &["kubernetes.io/hostname", "metadata.name"];
+/// Volumes that a pod has for itself, or that its namespace gives it. Any other reaches storage by the storage's own address.
+const OWN_VOLUMES: &[&str] = &[
+    "name",
+    "configMap",
+    "csi",
+    "downwardAPI",
+    "emptyDir",
+    "ephemeral",
+    "image",
+    "projected",
+    "secret",
+];
+/// Volumes that other rules tell of.
+const OTHER_RULES: &[&str] = &["hostPath", "flexVolume"];
 
 /// What the pods of a new object may do that an ordinary pod may not, by the manifest and by what the API server made of it.
 pub(super) fn powers(step: &Step) -> Vec<String> {
@@ -53,7 +89,7 @@ pub(super) fn powers(step: &Step) -> Vec<String> {
     let mut found = vec![];
     for object in sent.into_iter().flatten().chain(shown) {
         for target in &step.targets {
-            of_object(&target.kind, &object, &mut found);
+            of_object(target, &object, &mut found);
         }
     }
     found.sort();
@@ -61,18 +97,132 @@ pub(super) fn powers(step: &Step) -> Vec<String> {
     found
 }
 
-fn of_object(kind: &str, object: &Value, found: &mut Vec<String>) {
-    let Some(at) = object::pod_spec_pointer(kind) else {
-        return;
-    };
-    if let Some(spec) = object.pointer(at) {
-        walk("", spec, found);
+fn of_object(target: &Target, object: &Value, found: &mut Vec<String>) {
+    for (spec, metadata) in pods_of(target, object) {
+        if let Some(spec) = spec {
+            walk("", spec, found);
+            placement(spec, found);
+            volumes(spec, found);
+        }
+        let keys = |map: &str| metadata.and_then(|m| m.get(map)).and_then(Value::as_object);
+        for (key, value) in keys("annotations").into_iter().flatten() {
+            if PROFILES.iter().any(|profile| key.starts_with(profile)) && unconfined(value) {
+                found.push(format!("{key}: unconfined"));
+            }
+        }
+        for key in ["annotations", "labels"].into_iter().filter_map(keys).flatten() {
+            if GIVING_KEYS.iter().any(|giving| key.0.starts_with(giving)) {
+                found.push(format!("{}: {}", key.0, text(key.1)));
+            }
+        }
     }
-    let template = at.strip_suffix("/spec").unwrap_or(at);
-    let annotations = object.pointer(&format!("{template}/metadata/annotations"));
-    for (key, value) in annotations.and_then(Value::as_object).into_iter().flatten() {
-        if PROFILES.iter().any(|profile| key.starts_with(profile)) && unconfined(value) {
-            found.push(format!("{key}: unconfined"));
+}
+
+/// A pod spec and the metadata beside it.
+type Pods<'a> = (Option<&'a Value>, Option<&'a Value>);
+
+/// The pods that an object makes: where its kind has them, and of a kind that is not known wherever something has containers.
+fn pods_of<'a>(target: &Target, object: &'a Value) -> Vec<Pods<'a>> {
+    let mut all = vec![];
+    if kinds::of(target) == Class::Unknown {
+        search(object, None, &mut all);
+    } else if let Some(at) = object::pod_spec_pointer(&target.kind) {
+        let template = at.strip_suffix("/spec").unwrap_or(at);
+        all.push((
+            object.pointer(at),
+            object.pointer(&format!("{template}/metadata")),
+        ));
+    }
+    all
+}
+
+fn search<'a>(value: &'a Value, metadata: Option<&'a Value>, all: &mut Vec<Pods<'a>>) {
+    match value {
+        Value::Object(map) => {
+            let containers = ["containers", "initContainers", "ephemeralContainers"];
+            if containers
+                .iter()
+                .any(|list| map.get(*list).is_some_and(Value::is_array))
+            {
+                all.push((Some(value), metadata));
+                return;
+            }
+            for (key, inner) in map {
+                search(inner, map.get("metadata").filter(|_| key == "spec"), all);
+            }
+        }
+        Value::Array(list) => list.iter().for_each(|value| search(value, None, all)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// Where the pods ask to run: on a node that is named, or where the control plane runs.
+fn placement(spec: &Value, found: &mut Vec<String>) {
+    let names = |key: &str| CONTROL_PLANE.contains(&key) || ONE_NODE.contains(&key);
+    let selector = spec.get("nodeSelector").and_then(Value::as_object);
+    for (key, _) in selector.into_iter().flatten().filter(|(key, _)| names(key)) {
+        found.push(format!("nodeSelector: {key}"));
+    }
+    if let Some(affinity) = spec.pointer("/affinity/nodeAffinity") {
+        chosen(affinity, &names, found);
+    }
+    for toleration in spec
+        .get("tolerations")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+    {
+        let key = toleration.get("key").and_then(Value::as_str).unwrap_or_default();
+        if key.is_empty() {
+            found.push("tolerations: every taint".to_owned());
+        } else if CONTROL_PLANE.contains(&key) {
+            found.push(format!("tolerations: {key}"));
+        }
+    }
+}
+
+/// The requirements of a node affinity that ask for such nodes, and not for others than those.
+fn chosen(value: &Value, names: &dyn Fn(&str) -> bool, found: &mut Vec<String>) {
+    match value {
+        Value::Object(map) => {
+            let of = |field: &str| map.get(field).and_then(Value::as_str);
+            let away = matches!(of("operator"), Some("NotIn" | "DoesNotExist"));
+            if let Some(key) = of("key").filter(|key| names(key) && !away) {
+                found.push(format!("nodeAffinity: {key}"));
+            }
+            map.values().for_each(|value| chosen(value, names, found));
+        }
+        Value::Array(list) => list.iter().for_each(|value| chosen(value, names, found)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// Data that was there before the pods: a claim, or storage by its own address. Also a certificate or a token of the pod's
+/// account that others than the API server believe.
+fn volumes(spec: &Value, found: &mut Vec<String>) {
+    let list = spec.get("volumes").and_then(Value::as_array);
+    for volume in list.into_iter().flatten().filter_map(Value::as_object) {
+        for (kind, source) in volume.iter().filter(|(_, source)| !source.is_null()) {
+            let kind = kind.as_str();
+            if kind == "persistentVolumeClaim" {
+                let claim = source.get("claimName").map(text).unwrap_or_default();
+                found.push(format!("persistentVolumeClaim: {claim}"));
+            } else if !OWN_VOLUMES.contains(&kind) && !OTHER_RULES.contains(&kind) {
+                found.push(format!("volume: {kind}"));
+            }
+        }
+        let sources = volume
+            .get("projected")
+            .and_then(|p| p.get("sources"))
+            .and_then(Value::as_array);
+        for source in sources.into_iter().flatten() {
+            let audience = source.pointer("/serviceAccountToken/audience");
+            if let Some(audience) = audience.filter(|audience| !empty(audience)) {
+                found.push(format!("serviceAccountToken for {}", text(audience)));
+            }
+            if source.get("podCertificate").is_some_and(|of| !of.is_null()) {
+                found.push("podCertificate".to_owned());
+            }
         }
     }
 }
@@ -100,9 +250,20 @@ fn walk(key: &str, value: &Value, found: &mut Vec<String>) {
         "serviceAccountName" | "serviceAccount" if !empty(value) && value != "default" => {
             found.push(format!("{key}: {}", text(value)));
         }
-        "nodeName" | "hostPort" | "hostProcess" | "sysctls" if !empty(value) => {
+        "nodeName"
+        | "hostPort"
+        | "hostProcess"
+        | "sysctls"
+        | "priorityClassName"
+        | "runtimeClassName"
+        | "gmsaCredentialSpec"
+        | "gmsaCredentialSpecName"
+            if !empty(value) =>
+        {
             found.push(format!("{key}: {}", text(value)));
         }
+        // What admission writes into a pod without a class is 0.
+        "priority" if value.is_number() && !empty(value) => found.push(format!("priority: {value}")),
         "flexVolume" if !value.is_null() => found.push("flexVolume".to_owned()),
         "procMount" if !empty(value) && value != "Default" => {
             found.push(format!("procMount: {}", text(value)));

@@ -192,3 +192,267 @@ fn annotations_of_a_new_account_service_or_ingress_give_power() {
         );
     }
 }
+
+#[test]
+fn pods_that_choose_a_node_or_the_nodes_of_the_control_plane_are_destructive() {
+    let required = |of: &str, one: Value| {
+        json!({"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution":
+        {"nodeSelectorTerms": [{of: [one]}]}}}})
+    };
+    let master = "node-role.kubernetes.io/master";
+    for (spec, expected) in [
+        (
+            json!({"nodeSelector": {"node-role.kubernetes.io/control-plane": ""}}),
+            true,
+        ),
+        (json!({"nodeSelector": {master: "true"}}), true),
+        (json!({"nodeSelector": {"kubernetes.io/hostname": "a"}}), true),
+        (json!({"nodeSelector": {"kubernetes.io/os": "linux"}}), false),
+        (
+            json!({"nodeSelector": {"node-role.kubernetes.io/worker": ""}}),
+            false,
+        ),
+        (
+            json!({"tolerations": [{"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"}]}),
+            true,
+        ),
+        (
+            json!({"tolerations": [{"key": "node-role.kubernetes.io/etcd", "operator": "Exists"}]}),
+            true,
+        ),
+        (json!({"tolerations": [{"operator": "Exists"}]}), true),
+        (
+            json!({"tolerations": [{"key": "", "operator": "Exists", "effect": "NoExecute"}]}),
+            true,
+        ),
+        (
+            json!({"tolerations": [{"key": "team", "operator": "Exists"}]}),
+            false,
+        ),
+        (
+            required("matchExpressions", json!({"key": master, "operator": "Exists"})),
+            true,
+        ),
+        (
+            required(
+                "matchExpressions",
+                json!({"key": "kubernetes.io/hostname", "operator": "In", "values": ["a"]}),
+            ),
+            true,
+        ),
+        (
+            required(
+                "matchFields",
+                json!({"key": "metadata.name", "operator": "In", "values": ["a"]}),
+            ),
+            true,
+        ),
+        (
+            json!({"affinity": {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution":
+                [{"weight": 1, "preference": {"matchExpressions": [{"key": master, "operator": "Exists"}]}}]}}}),
+            true,
+        ),
+        // Away from such nodes, and apart from each other.
+        (
+            required(
+                "matchExpressions",
+                json!({"key": master, "operator": "DoesNotExist"}),
+            ),
+            false,
+        ),
+        (
+            required(
+                "matchFields",
+                json!({"key": "metadata.name", "operator": "NotIn", "values": ["a"]}),
+            ),
+            false,
+        ),
+        (
+            json!({"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution":
+                [{"topologyKey": "kubernetes.io/hostname", "labelSelector": {}}]}}}),
+            false,
+        ),
+    ] {
+        for step in everywhere(&json!({"spec": spec})) {
+            assert_eq!(fired(&step), expected, "{:?}", step.manifest);
+        }
+    }
+}
+
+#[test]
+fn pods_that_go_before_others_or_take_what_is_not_theirs_are_destructive() {
+    let volume = |source: Value| {
+        let mut volume = source;
+        volume["name"] = "v".into();
+        json!({"volumes": [volume]})
+    };
+    let token =
+        |audience: Value| volume(json!({"projected": {"sources": [{"serviceAccountToken": audience}]}}));
+    for (spec, expected) in [
+        (json!({"priorityClassName": "system-node-critical"}), true),
+        (json!({"priorityClassName": "high"}), true),
+        (json!({"priorityClassName": ""}), false),
+        (json!({"priority": 1000}), true),
+        (json!({"priority": 0}), false),
+        (json!({"runtimeClassName": "other"}), true),
+        (
+            json!({"securityContext": {"windowsOptions": {"gmsaCredentialSpecName": "admin"}}}),
+            true,
+        ),
+        (
+            volume(json!({"persistentVolumeClaim": {"claimName": "db"}})),
+            true,
+        ),
+        (volume(json!({"nfs": {"server": "s", "path": "/"}})), true),
+        (
+            volume(json!({"awsElasticBlockStore": {"volumeID": "vol-1"}})),
+            true,
+        ),
+        (volume(json!({"somethingNew": {}})), true),
+        (volume(json!({"emptyDir": {}, "hostPath": null})), false),
+        (volume(json!({"configMap": {"name": "a"}})), false),
+        (volume(json!({"secret": {"secretName": "a"}})), false),
+        (token(json!({"audience": "sts.amazonaws.com", "path": "t"})), true),
+        (token(json!({"expirationSeconds": 3607, "path": "token"})), false),
+        (
+            volume(json!({"projected": {"sources": [{"podCertificate": {"signerName": "a/b"}}]}})),
+            true,
+        ),
+    ] {
+        for step in everywhere(&json!({"spec": spec})) {
+            assert_eq!(fired(&step), expected, "{:?}", step.manifest);
+        }
+    }
+    for (metadata, expected) in [
+        (json!({"annotations": {"iam.amazonaws.com/role": "admin"}}), true),
+        (
+            json!({"annotations": {"k8s.v1.cni.cncf.io/networks": "host"}}),
+            true,
+        ),
+        (
+            json!({"annotations": {"io.kubernetes.cri-o.Devices": "/dev/sda"}}),
+            true,
+        ),
+        (json!({"labels": {"aadpodidbinding": "admin"}}), true),
+        (
+            json!({"annotations": {"prometheus.io/scrape": "true"}, "labels": {"app": "web"}}),
+            false,
+        ),
+    ] {
+        for step in everywhere(&json!({"metadata": metadata})) {
+            assert_eq!(fired(&step), expected, "{:?}", step.manifest);
+        }
+    }
+}
+
+#[test]
+fn of_a_kind_that_is_not_known_the_pods_are_found_wherever_it_has_containers() {
+    let spec = json!({"containers": [{"name": "c", "ports": [{"hostPort": 80}]}]});
+    let noted =
+        json!({"metadata": {"annotations": {"iam.amazonaws.com/role": "a"}}, "spec": {"containers": []}});
+    for (group, kind, object) in [
+        ("", "PodTemplate", json!({"template": {"spec": spec}})),
+        (
+            "apps.kruise.io",
+            "Deployment",
+            json!({"spec": {"template": {"spec": spec}}}),
+        ),
+        (
+            "x.io",
+            "Farm",
+            json!({"spec": {"workers": [{"podTemplate": {"spec": spec}}]}}),
+        ),
+        ("x.io", "Farm", json!({"spec": spec})),
+        ("x.io", "Farm", json!({"spec": {"template": noted}})),
+    ] {
+        assert!(fired(&made(group, kind, &object)), "{kind} {object}");
+    }
+    let none = made("x.io", "Farm", &json!({"spec": {"hostPort": 80}}));
+    assert!(!fired(&none) && floor_level(&none) == Level::Destructive);
+}
+
+/// What gives the pods of a spec more: of the pod, and of one of its containers.
+fn pod_powers() -> Vec<Value> {
+    vec![
+        json!({"hostNetwork": true}),
+        json!({"hostPID": true}),
+        json!({"hostIPC": true}),
+        json!({"nodeName": "n"}),
+        json!({"priorityClassName": "system-cluster-critical"}),
+        json!({"runtimeClassName": "r"}),
+        json!({"serviceAccountName": "admin"}),
+        json!({"nodeSelector": {"node-role.kubernetes.io/control-plane": ""}}),
+        json!({"tolerations": [{"operator": "Exists"}]}),
+        json!({"securityContext": {"sysctls": [{"name": "kernel.msgmax", "value": "1"}]}}),
+        json!({"securityContext": {"seccompProfile": {"type": "Unconfined"}}}),
+        json!({"securityContext": {"windowsOptions": {"hostProcess": true}}}),
+        json!({"volumes": [{"name": "h", "hostPath": {"path": "/"}}]}),
+        json!({"volumes": [{"name": "c", "persistentVolumeClaim": {"claimName": "db"}}]}),
+        json!({"volumes": [{"name": "n", "nfs": {"server": "s", "path": "/"}}]}),
+    ]
+}
+
+fn container_powers() -> Vec<Value> {
+    vec![
+        json!({"securityContext": {"privileged": true}}),
+        json!({"securityContext": {"capabilities": {"add": ["SYS_ADMIN"]}}}),
+        json!({"securityContext": {"capabilities": {"add": ["NET_RAW"]}}}),
+        json!({"securityContext": {"procMount": "Unmasked"}}),
+        json!({"securityContext": {"seccompProfile": {"type": "Unconfined"}}}),
+        json!({"securityContext": {"appArmorProfile": {"type": "Unconfined"}}}),
+        json!({"securityContext": {"seLinuxOptions": {"type": "spc_t"}}}),
+        json!({"ports": [{"containerPort": 80, "hostPort": 80}]}),
+        json!({"livenessProbe": {"tcpSocket": {"host": "192.0.2.1", "port": 1}}}),
+        json!({"lifecycle": {"preStop": {"httpGet": {"host": "192.0.2.1", "port": 1}}}}),
+    ]
+}
+
+/// What an ordinary pod says of itself.
+fn ordinary() -> Vec<Value> {
+    vec![
+        json!({"serviceAccountName": "default"}),
+        json!({"nodeSelector": {"disk": "ssd"}}),
+        json!({"securityContext": {"runAsNonRoot": true}}),
+        json!({"securityContext": {"runAsUser": 0}}),
+        json!({"volumes": [{"name": "e", "emptyDir": {}}]}),
+        json!({"tolerations": [{"key": "team", "operator": "Exists"}]}),
+        json!({"containers": [{"name": "side", "image": "side", "ports": [{"containerPort": 1}]}]}),
+        json!({"initContainers": [{"name": "init", "image": "i:1", "securityContext": {"allowPrivilegeEscalation": true}}]}),
+        json!({"dnsPolicy": "ClusterFirst", "restartPolicy": "Always"}),
+    ]
+}
+
+/// Puts one into the other: lists grow.
+fn put(into: &mut Value, more: &Value) {
+    match (into, more) {
+        (Value::Object(into), Value::Object(more)) => {
+            for (key, value) in more {
+                put(into.entry(key.clone()).or_insert(Value::Null), value);
+            }
+        }
+        (Value::Array(into), Value::Array(more)) => into.extend(more.clone()),
+        (into, more) => *into = more.clone(),
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_power_given_to_any_pods_makes_them_destructive_and_never_lowers_their_score(
+        parts in proptest::sample::subsequence(ordinary(), 0..=9),
+        power in proptest::sample::select([pod_powers(), container_powers()].concat()),
+        list in proptest::sample::select(vec!["containers", "initContainers", "ephemeralContainers"]),
+        kind in 0..8_usize,
+    ) {
+        let mut spec = json!({"containers": [{"name": "web", "image": "web:1"}]});
+        parts.iter().for_each(|part| put(&mut spec, part));
+        let before = judge(&testing::plan(vec![everywhere(&json!({"spec": spec})).remove(kind)]));
+        let more = if container_powers().contains(&power) { json!({list: [power]}) } else { power };
+        put(&mut spec, &more);
+        let step = everywhere(&json!({"spec": spec})).remove(kind);
+        let after = judge(&testing::plan(vec![step.clone()]));
+        proptest::prop_assert_eq!(floor_level(&step), Level::Destructive);
+        proptest::prop_assert!(after.level >= before.level && after.score >= before.score, "{:?}\n{:?}", before, after);
+        let told = |id: &str| after.factors.iter().any(|f| f.id == id);
+        proptest::prop_assert!(told("floor-pod-power") || told("floor-node-access"), "{:?}", after);
+    }
+}
