@@ -30,6 +30,7 @@ pub(crate) fn tests() -> Vec<Test> {
         more_pods_matched_after_approval_make_the_plan_stale_and_none_is_touched,
         what_is_as_wanted_already_keeps_no_plan_by_selector_from_its_execution,
         a_kind_that_is_hit_only_since_the_approval_makes_the_plan_stale,
+        a_budget_that_is_used_up_since_the_approval_makes_the_plan_stale,
         a_protected_object_is_not_deleted_and_it_is_said_what_to_do,
         what_a_requester_may_not_list_leaves_the_radius_incomplete,
         a_deleted_claim_says_whose_data_is_lost,
@@ -271,6 +272,49 @@ async fn a_kind_that_is_hit_only_since_the_approval_makes_the_plan_stale(ctx: Ar
         &["now also hits 1 PodDisruptionBudget", "Nothing was executed"],
     )?;
     Ok(())
+}
+
+/// The same objects, one of which it hurts only since.
+async fn a_budget_that_is_used_up_since_the_approval_makes_the_plan_stale(ctx: Arc<Ctx>) -> Result<()> {
+    ctx.product().await?;
+    let namespace = ctx.namespace("used-up").await?;
+    let (admin, alice, bob) = (
+        ctx.client("admin").await?,
+        ctx.client("alice").await?,
+        ctx.client("bob").await?,
+    );
+    budget(&admin, &namespace, 1).await?;
+    let plan = plan_for(&alice, &namespace, "scale nginx to 1 replica").await?;
+    ensure!(
+        radius(&plan)?.pdbs_violated.is_empty(),
+        "{:?}",
+        plan.spec.blast_radius
+    );
+    let budgets: Api<PodDisruptionBudget> = Api::namespaced(admin.clone(), &namespace);
+    let stricter = Patch::Merge(json!({"spec": {"minAvailable": 2}}));
+    budgets
+        .patch(DEPLOYMENT, &PatchParams::default(), &stricter)
+        .await?;
+    eventually(SOON, "the budget allows none", || async {
+        let allowed = budgets
+            .get(DEPLOYMENT)
+            .await?
+            .status
+            .map(|s| s.disruptions_allowed);
+        ensure!(allowed == Some(0), "it allows {allowed:?}");
+        Ok(())
+    })
+    .await?;
+    approve(&bob, &plan).await?;
+    let ended = ended_unsent(&alice, &plan, PlanPhase::Stale).await?;
+    says(
+        &verdict(&ended)?.message,
+        &[
+            "nginx would be violated",
+            "Nothing was executed",
+            "kubechat again",
+        ],
+    )
 }
 
 async fn a_protected_object_is_not_deleted_and_it_is_said_what_to_do(ctx: Arc<Ctx>) -> Result<()> {

@@ -83,6 +83,8 @@ struct State {
     fates: Fates,
     allowed: Rights,
     stamping: bool,
+    /// How far its clock is ahead of this machine's.
+    ahead: jiff::SignedDuration,
 }
 
 /// The server; clones are the same one.
@@ -121,6 +123,7 @@ impl Server {
             fates: Box::new(|_| Fate::Answered),
             allowed: Box::new(|_| true),
             stamping: true,
+            ahead: jiff::SignedDuration::ZERO,
         };
         Self {
             state: Arc::new(Mutex::new(state)),
@@ -180,6 +183,11 @@ impl Server {
     /// Which rights are granted, by what a SubjectAccessReview asks.
     pub(crate) fn allow(&self, allowed: impl Fn(&Value) -> bool + Send + 'static) {
         self.state().allowed = Box::new(allowed);
+    }
+
+    /// How many seconds its clock is ahead of this machine's.
+    pub(crate) fn run_ahead(&self, seconds: i64) {
+        self.state().ahead = jiff::SignedDuration::from_secs(seconds);
     }
 
     /// Whether admission stamps what is created.
@@ -244,10 +252,11 @@ impl Server {
 
 /// What the API server writes as the time of creation.
 fn created_now() -> Value {
-    jiff::Timestamp::now()
-        .strftime("%Y-%m-%dT%H:%M:%SZ")
-        .to_string()
-        .into()
+    created(jiff::Timestamp::now())
+}
+
+fn created(at: jiff::Timestamp) -> Value {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string().into()
 }
 
 impl State {
@@ -384,7 +393,7 @@ impl State {
             return Err(no(409, format!("{} \"{name}\" already exists", at.resource)));
         }
         if asked.dry_run {
-            object["metadata"]["creationTimestamp"] = created_now();
+            object["metadata"]["creationTimestamp"] = created(jiff::Timestamp::now() + self.ahead);
             return Ok(object);
         }
         self.accepted(asked, &path);
