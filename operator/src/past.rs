@@ -25,7 +25,7 @@ pub use emergency::{Emergencies, Emergency, REMOVED_UNREVIEWED};
 pub use execution::Execution;
 pub use executions::Executions;
 pub(crate) use executions::beside;
-pub use hour::Hour;
+pub use hour::{Before, Hour, Standing};
 pub use log::PLAN_MADE;
 pub use under_way::UnderWay;
 

@@ -31,9 +31,9 @@ pub(super) async fn gather(turn: &Turn<'_>, steps: &[Step]) -> Result<PlanFacts,
     let own = turn.request.metadata.uid.as_deref().unwrap_or_default();
     // Before it is read, and until the turn has its plan: of two turns at once the second sees the first.
     if turn.hour.get().is_none() {
-        let hour = turn.ctx.past.hour(&turn.acting.username).await;
+        let hour = turn.ctx.past.hour(&turn.acting.username, own);
         // Only this turn sets it.
-        let _ = turn.hour.set(hour);
+        let _ = turn.hour.set(hour.ok_or(Error::InLine)?);
     }
     let mut plans = turn.ctx.plans_within_the_hour(&turn.acting.username, turn.now);
     plans.retain(|plan| plan.turn != own);

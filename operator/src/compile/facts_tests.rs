@@ -339,26 +339,31 @@ async fn asked<'a>(process: &'a Process, request: &'a ChatRequest, who: &str) ->
 async fn of_two_turns_at_once_of_one_person_the_second_sees_the_plan_of_the_first() {
     let mut world = World::new();
     let process = world.start(Fuse::long()).await;
-    let request = ChatRequest::new("turn", kubechat_crds::ChatRequestSpec::default());
+    let request = |uid: &str| {
+        let mut request = ChatRequest::new(uid, kubechat_crds::ChatRequestSpec::default());
+        request.metadata.uid = Some(uid.into());
+        request
+    };
+    let (one, two, three) = (request("first"), request("second"), request("third"));
     let (first, second) = (
-        asked(&process, &request, "alice").await,
-        asked(&process, &request, "alice").await,
+        asked(&process, &one, "alice").await,
+        asked(&process, &two, "alice").await,
     );
     assert_eq!(gather(&first, &[]).await.unwrap().window.plans, 0);
-    let mut waits = Box::pin(gather(&second, &[]));
-    tokio::select! {
-        biased;
-        seen = &mut waits => panic!("the second did not wait: {seen:?}"),
-        () = tokio::task::yield_now() => {}
-    }
-    // Nobody else waits for it.
-    let other = asked(&process, &request, "bob").await;
+    // Nobody waits in here, where others could be worked on: it comes again.
+    let comes_again = gather(&second, &[]).await;
+    assert!(
+        matches!(comes_again, Err(Stop::Retry(Error::InLine))),
+        "{comes_again:?}"
+    );
+    // Nobody else comes after them.
+    let other = asked(&process, &three, "bob").await;
     assert_eq!(gather(&other, &[]).await.unwrap().window.plans, 0);
     let mut made = plan(0, &["a", "b"], Effect::Update);
     made.metadata.creation_timestamp = None;
     made.spec.chat_request_ref.uid = "first".into();
     process.ctx.past.made(&made, Timestamp::now());
     drop(first);
-    let seen = waits.await.unwrap().window;
+    let seen = gather(&second, &[]).await.unwrap().window;
     assert_eq!((seen.plans, seen.objects), (1, 2));
 }

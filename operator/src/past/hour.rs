@@ -1,49 +1,168 @@
 //! One turn at a time adds to a person's hour: from reading what counts of it until the plan made by it counts too, also
-//! while the cache does not show that plan yet.
+//! while the cache does not show that plan yet. Nobody waits for it where others could work: who comes second keeps a place in
+//! line and comes back, and is served in the order of coming.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use kubechat_crds::CommandPlan;
-use tokio::sync::OwnedMutexGuard;
+use tokio::time::Instant;
 
 use super::{Past, Removed};
 
 /// How long a plan counts that the cache does not show.
 const UNSEEN: SignedDuration = SignedDuration::from_mins(5);
+/// How long a turn keeps its place in line that does not come back: nobody told that it was removed.
+const PLACE: Duration = Duration::from_secs(120);
 
 /// Whose hours are taken, and plans that no cache shows yet.
 #[derive(Debug, Default)]
 pub(super) struct Hours {
-    taken: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    lines: Mutex<HashMap<String, Line>>,
     made: Mutex<Vec<(Timestamp, Past)>>,
+}
+
+/// Turns of one person.
+#[derive(Debug, Default)]
+struct Line {
+    /// The turn that has the hour, and how often it took it.
+    holder: Option<(String, usize)>,
+    /// Turns that wait for it, and when each was here last.
+    waiting: VecDeque<(String, Instant)>,
+}
+
+impl Line {
+    /// Whether the hour is this turn's now; if not, it has a place in line.
+    fn take(&mut self, turn: &str, now: Instant) -> bool {
+        if let Some((_, times)) = self.holder.as_mut().filter(|(holder, _)| holder == turn) {
+            *times += 1;
+            return true;
+        }
+        let place = self.waiting.iter_mut().find(|(waiting, _)| waiting == turn);
+        match place {
+            Some((_, seen)) => *seen = now,
+            None => self.waiting.push_back((turn.to_owned(), now)),
+        }
+        self.waiting
+            .retain(|(_, seen)| now.saturating_duration_since(*seen) < PLACE);
+        let next = self.waiting.front().is_some_and(|(first, _)| first == turn);
+        if self.holder.is_some() || !next {
+            return false;
+        }
+        self.waiting.pop_front();
+        self.holder = Some((turn.to_owned(), 1));
+        true
+    }
+
+    fn give_back(&mut self) {
+        self.holder = self
+            .holder
+            .take()
+            .map(|(turn, times)| (turn, times.saturating_sub(1)))
+            .filter(|(_, times)| *times > 0);
+    }
+
+    fn is_in_line(&self, turn: &str) -> bool {
+        self.waiting.iter().any(|(waiting, _)| waiting == turn)
+    }
 }
 
 /// A person's hour is one turn's until this is dropped.
 #[derive(Debug)]
 #[must_use]
-pub struct Hour(#[expect(dead_code, reason = "held, not used")] OwnedMutexGuard<()>);
+pub struct Hour {
+    past: Arc<Removed>,
+    username: String,
+}
+
+impl Drop for Hour {
+    fn drop(&mut self) {
+        let mut lines = self.past.lines();
+        if let Some(line) = lines.get_mut(&self.username) {
+            line.give_back();
+            if line.holder.is_none() && line.waiting.is_empty() {
+                lines.remove(&self.username);
+            }
+        }
+    }
+}
+
+/// Where a turn stands that may have come before.
+#[derive(Debug)]
+pub enum Standing {
+    /// It waits for no hour.
+    Free,
+    /// Others come first.
+    InLine,
+    /// The hour is its own.
+    Next(Hour),
+}
 
 impl Removed {
-    /// Takes a person's hour; waits while another turn of the same person has it.
-    pub async fn hour(&self, username: &str) -> Hour {
-        let one = {
-            let mut all = self.hours.taken.lock().unwrap_or_else(PoisonError::into_inner);
-            // There are never more than turns that are worked on.
-            all.retain(|_, one| Arc::strong_count(one) > 1);
-            Arc::clone(all.entry(username.to_owned()).or_default())
-        };
-        Hour(one.lock_owned().await)
+    fn lines(&self) -> std::sync::MutexGuard<'_, HashMap<String, Line>> {
+        self.hours.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps in mind a plan that was just made, or perhaps was: it counts before the cache shows it.
-    pub fn made(&self, plan: &CommandPlan, now: Timestamp) {
+    /// Takes a person's hour for a turn, by its UID. `None` while other turns of the same person come first: then this one is
+    /// in line and comes back soon.
+    pub fn hour(self: &Arc<Self>, username: &str, turn: &str) -> Option<Hour> {
+        let mut lines = self.lines();
+        let taken = lines
+            .entry(username.to_owned())
+            .or_default()
+            .take(turn, Instant::now());
+        drop(lines);
+        taken.then(|| Hour {
+            past: Arc::clone(self),
+            username: username.to_owned(),
+        })
+    }
+
+    /// Whether a turn is in line since an earlier look, and if so, whether its time has come.
+    #[must_use]
+    pub fn in_line(self: &Arc<Self>, turn: &str) -> Standing {
+        let username = {
+            let lines = self.lines();
+            let mut waits = lines.iter().filter(|(_, line)| line.is_in_line(turn));
+            waits.next().map(|(username, _)| username.clone())
+        };
+        match username.map(|username| self.hour(&username, turn)) {
+            None => Standing::Free,
+            Some(None) => Standing::InLine,
+            Some(Some(hour)) => Standing::Next(hour),
+        }
+    }
+
+    /// A turn waits for no hour any more.
+    pub fn leave_line(&self, turn: &str) {
+        let mut lines = self.lines();
+        lines.retain(|_, line| {
+            line.waiting.retain(|(waiting, _)| waiting != turn);
+            line.holder.is_some() || !line.waiting.is_empty()
+        });
+    }
+
+    /// Keeps in mind a plan that was just made, or perhaps is: it counts before the cache shows it. Returns what was in mind of
+    /// that turn's plan, for [`Self::not_made`].
+    pub fn made(&self, plan: &CommandPlan, now: Timestamp) -> Before {
         let mut made = Past::of(plan);
         made.made.get_or_insert(now);
+        let turn = made.turn.clone();
         let mut all = self.hours.made.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|(at, past)| is_fresh(*at, now) && past.turn != made.turn);
+        all.retain(|(at, _)| is_fresh(*at, now));
+        let before = all.iter().position(|(_, past)| past.turn == turn);
+        let before = before.map(|at| all.remove(at));
         all.push((now, made));
+        Before { turn, before }
+    }
+
+    /// It was not made after all: what was in mind before stands again.
+    pub fn not_made(&self, before: Before) {
+        let mut all = self.hours.made.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|(_, past)| past.turn != before.turn);
+        all.extend(before.before);
     }
 
     /// The cache has shown this turn's plan, and what becomes of it is kept in mind elsewhere.
@@ -61,6 +180,17 @@ impl Removed {
     }
 }
 
+/// What was in mind of a turn's plan before the last note of it.
+#[derive(Debug)]
+pub struct Before {
+    turn: String,
+    before: Option<(Timestamp, Past)>,
+}
+
 fn is_fresh(at: Timestamp, now: Timestamp) -> bool {
     now.duration_since(at) < UNSEEN
 }
+
+#[cfg(test)]
+#[path = "hour_tests.rs"]
+mod tests;

@@ -61,3 +61,21 @@ pub(crate) fn controlled(object: &mut Value) {
     }
     object["status"]["observedGeneration"] = generation;
 }
+
+/// What the server says of these kinds of its core group: plural, kind, short name.
+pub(crate) fn discovered(kinds: &[(&str, &str, &str)]) -> Value {
+    let verbs = ["get", "list", "watch", "create", "patch", "delete"];
+    let resources: Vec<Value> = kinds
+        .iter()
+        .map(|(plural, kind, short)| {
+            json!({"resource": plural, "responseKind": {"group": "", "version": "v1", "kind": kind}, "scope": "Namespaced",
+                "singularResource": kind.to_lowercase(), "verbs": verbs, "shortNames": [short]})
+        })
+        .collect();
+    let items = if kinds.is_empty() {
+        json!([])
+    } else {
+        json!([{"metadata": {"name": ""}, "versions": [{"version": "v1", "resources": resources}]}])
+    };
+    json!({"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items})
+}

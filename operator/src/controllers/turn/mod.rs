@@ -26,6 +26,7 @@ use crate::compile::{self, Bounds, Compiled, History, OUT_OF_SCOPE, Outcome, Tur
 use crate::context::Context;
 use crate::error::Error;
 use crate::models::{self, Done, Read};
+use crate::past::Standing;
 
 use admit::{Admitted, admit, halt};
 use earlier::Before;
@@ -33,6 +34,8 @@ use plan::make_plan;
 use report::{end, finish, hold, record};
 /// How long a turn that was just handled is not taken again while the cache catches up.
 const HANDLED_FOR: Duration = Duration::from_secs(30);
+/// When a turn comes back that is in line behind others of the same person.
+const IN_LINE: Duration = Duration::from_millis(250);
 
 /// Turns, decisions and ends of plans handled a moment ago, by UID: the cache may not show it yet.
 #[derive(Debug, Default)]
@@ -68,6 +71,12 @@ pub(super) async fn take(
     if ctx.handled.contains(&uid) {
         return Ok(Action::requeue(HANDLED_FOR));
     }
+    // Taken before anything is read again; a turn that is withdrawn waits for nobody.
+    let _hour = match ctx.past.in_line(&uid) {
+        Standing::InLine if !request.spec.cancel => return Ok(Action::requeue(IN_LINE)),
+        Standing::InLine | Standing::Free => None,
+        Standing::Next(hour) => Some(hour),
+    };
     let (current, read) = match model::left(request, ctx, current) {
         model::Left::Wait(action) => return Ok(action),
         model::Left::Held(problem) => return hold(request, ctx, problem).await,
@@ -138,7 +147,12 @@ pub(super) async fn take(
     match result {
         Ok(action) => {
             ctx.handled.insert(&uid);
+            ctx.past.leave_line(&uid);
             Ok(action)
+        }
+        Err(Error::InLine) => {
+            ctx.models.keep(&uid, kept);
+            Ok(Action::requeue(IN_LINE))
         }
         Err(error) => {
             // The model is not asked again for what stands in the way of something else.
@@ -348,3 +362,6 @@ fn over_hourly_limit(turn: &Turn<'_>) -> Option<String> {
         )
     })
 }
+
+#[cfg(test)]
+mod line_tests;

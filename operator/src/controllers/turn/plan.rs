@@ -128,6 +128,8 @@ async fn create(
         field_manager: Some(kubechat_crds::FIELD_MANAGER.to_owned()),
     };
     ctx.leadership.check()?;
+    // It counts before it is sent: whoever cuts this off, and whatever answer is lost, the plan may be there.
+    let before = ctx.past.made(&plan, Timestamp::now());
     match call("create the plan", api.create(&params, &plan)).await {
         Ok(made) => {
             ctx.past.made(&made, Timestamp::now());
@@ -139,6 +141,7 @@ async fn create(
                 ctx.past.made(&found, Timestamp::now());
                 Ok(found)
             } else {
+                ctx.past.not_made(before);
                 Err(Error::Dependency {
                     reason: reason::PROGRESSING,
                     message: format!("another turn's plan {name} is still being removed"),
@@ -146,13 +149,19 @@ async fn create(
             }
         }
         Err(error) => {
-            // Where the API server did not say no, the plan may be there.
-            if error.status().is_none_or(|s| s.code >= 500) {
-                ctx.past.made(&plan, Timestamp::now());
+            if is_refusal(&error) {
+                ctx.past.not_made(before);
             }
             Err(error)
         }
     }
+}
+
+/// Whether the API server said no, so that nothing was made by this. A proxy that waited too long (408) does not know.
+fn is_refusal(error: &Error) -> bool {
+    error
+        .status()
+        .is_some_and(|s| (400..500).contains(&s.code) && s.code != 408)
 }
 
 /// Sees to it that the log tells of a plan that the turn does not name yet: the process that made it may have ended, or
