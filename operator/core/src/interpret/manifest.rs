@@ -127,6 +127,14 @@ fn here_document(line: &str) -> Option<&str> {
     (!word.is_empty()).then_some(word)
 }
 
+/// Whether a line is the beginning of a manifest whatever stands in it: a text may hold "<<".
+fn is_body(line: &str) -> bool {
+    let line = line.trim_start();
+    ["{", "[", "apiVersion:", "kind:", "---"]
+        .iter()
+        .any(|key| line.starts_with(key))
+}
+
 /// Where in a prompt a line stands.
 enum Place<'t> {
     Before,
@@ -165,10 +173,13 @@ fn split(prompt: &str) -> Option<Parts<'_>> {
         }
         match place {
             Place::Before => {
-                if let Some(word) = here_document(line) {
+                // "apply {"a": "<<b"}" opens no here-document.
+                let before_json = line.split('{').next().unwrap_or_default();
+                let here = here_document(line).filter(|_| before_json.contains("<<") && !is_body(line));
+                if let Some(word) = here {
                     parts.words.push(line);
                     place = Place::Here(word);
-                } else if begins(line) {
+                } else if begins(line) || is_body(line) {
                     parts.body.push(line);
                     place = Place::Bare;
                 } else if let Some((words, json)) = line.split_once('{') {

@@ -325,3 +325,34 @@ fn a_question_about_a_manifest_applies_nothing_and_another_cluster_is_no_namespa
         assert!(said.contains("this cluster only"), "{place}: {said}");
     }
 }
+
+#[test]
+fn what_begins_as_a_manifest_is_one_whatever_its_first_line_holds() {
+    let json = |text: &str| {
+        format!(
+            "{{\"apiVersion\": \"v1\", \"kind\": \"ConfigMap\", \"metadata\": {{\"name\": \"a\"}}, \"data\": {{\"a\": \"{text}\"}}}}"
+        )
+    };
+    for text in ["<<EOF", "a << b", "cat <<'EOF' >x", "<<b>> is bold", "<<<"] {
+        let json = json(text);
+        for prompt in [
+            json.clone(),
+            format!("[{json}]"),
+            format!("apply\n{json}"),
+            format!("apply {json}"),
+            format!("make sure that this is gone\n{json}"),
+            format!("make sure that this is gone {json}"),
+            format!("kind: ConfigMap # {text}\napiVersion: v1\nmetadata: {{name: a}}"),
+            format!("--- # {text}\n{MAP}"),
+            format!("apply\n--- # {text}\n{MAP}"),
+            format!("apiVersion: v1 # {text}\nkind: ConfigMap\nmetadata: {{name: a}}"),
+        ] {
+            assert!(holds_one(&prompt), "{prompt}");
+            assert!(crate::interpret::is_pasted(&prompt), "{prompt}");
+        }
+        assert_eq!(first(&format!("apply\n{json}"))["data"]["a"], text);
+        assert_eq!(first(&format!("apply {json}"))["data"]["a"], text);
+    }
+    let here = format!("kubectl apply -f - <<EOF\n{}\nEOF", json("<<x"));
+    assert_eq!(first(&here)["data"]["a"], "<<x");
+}
