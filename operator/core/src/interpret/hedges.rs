@@ -4,6 +4,7 @@
 use super::guard::{self, any, has_phrase};
 use super::tables::{CONDITIONS, EXEC, NEGATIONS, SCHEDULES, TAKEN_BACK};
 use super::token::Token;
+use super::told;
 use super::vocab::{self, Form};
 
 /// Words before a sentence that say nothing of it.
@@ -46,25 +47,6 @@ const DOUBTS: &[&str] = &[
     "neednt", "ain't", "aint", "mustnt", "shouldnt", "cant", "wont", "hate", "protect", "yesterday", "already",
 ];
 
-/// Words before a participle that make a request of it: "web should be deleted", "I want web gone".
-#[rustfmt::skip]
-const MODALS: &[&str] = &[
-    "be", "should", "must", "need", "needs", "want", "wants", "get", "have", "please", "like", "ought", "make", "can",
-    "could", "would", "will", "let",
-];
-
-/// Whether it tells of a change as of something done: "somebody deleted web".
-fn tells_of_a_change(tokens: &[Token]) -> bool {
-    let verb = |form, at: usize| vocab::verb_at(form, |i| tokens.get(at + i).map_or("", |t| t.key.as_str()));
-    let told = |at: usize| {
-        verb(Form::Base, at).is_none()
-            && verb(Form::Participle, at).is_some_and(|(verb, _)| !guard::is_read_verb(verb))
-    };
-    (0..tokens.len())
-        .take_while(|at| tokens.get(*at).is_some_and(|t| !MODALS.contains(&t.key.as_str())))
-        .any(told)
-}
-
 /// A time of day, `5pm`.
 pub(super) fn is_clock(token: &Token) -> bool {
     let hour = token
@@ -86,6 +68,8 @@ pub(super) fn holds_back(tokens: &[Token]) -> bool {
     let asks = at(led, QUESTIONS) && !at(led, PROPOSALS);
     let key = |i: usize| tokens.get(led + i).map_or("", |t| t.key.as_str());
     let shows = vocab::verb_at(Form::Base, key).is_some_and(|(verb, _)| guard::is_read_verb(verb));
+    // "get web zapped" shows nothing.
+    let shows = shows && !told::is_done_by(tokens, led);
     // Text of machines, not of people.
     let written = matches!(key(0), "{" | "[" | "<") || key(0).starts_with(['{', '[', '<']);
     let marked = any(tokens, &["?"]) && !has_phrase(tokens, REQUESTS);
@@ -95,7 +79,7 @@ pub(super) fn holds_back(tokens: &[Token]) -> bool {
         || marked
         || lists.iter().any(|words| has_phrase(tokens, words))
         || tokens.iter().any(is_clock)
-        || tells_of_a_change(tokens)
+        || told::tells(tokens)
 }
 
 #[cfg(test)]

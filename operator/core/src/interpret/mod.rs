@@ -38,6 +38,7 @@ mod manifest;
 mod names;
 mod openings;
 mod parser;
+mod past;
 mod phrase;
 mod places;
 mod quantities;
@@ -51,10 +52,13 @@ mod session;
 mod session_tests;
 mod tables;
 mod token;
+mod told;
+mod told_words;
 mod typo;
 mod vocab;
 mod within;
 mod words;
+mod written;
 
 use kubechat_crds::intent::{Action, Intent, IntentParams, IntentTarget, Span};
 
@@ -332,14 +336,25 @@ impl Turn<'_, '_> {
                     .to_owned();
             return Err(Interpretation::Chat { text });
         }
-        self.clauses(tokens)
-            .map_err(|ask| match guard::small_talk(tokens) {
-                Some(chat) if self.scope.turn.is_empty() => chat,
-                Some(_) | None => {
-                    let ask = guard::refine(tokens, self.scope.lexicon, ask);
-                    within::weigh(ask, tokens, &self.scope).into_interpretation()
-                }
-            })
+        let before = self.scope.turn.len();
+        let done = self.clauses(tokens).and_then(|()| {
+            let made = self.scope.turn.get(before..).unwrap_or_default();
+            let changes = made.iter().any(|intent| !intent.action.is_read());
+            if changes && told::tells_like_an_order(tokens) {
+                return Err(Ask::new(
+                    "That reads as something that was done already; nothing was done. To request it, say only what to do",
+                )
+                .firm());
+            }
+            Ok(())
+        });
+        done.map_err(|ask| match guard::small_talk(tokens) {
+            Some(chat) if self.scope.turn.is_empty() => chat,
+            Some(_) | None => {
+                let ask = guard::refine(tokens, self.scope.lexicon, ask);
+                within::weigh(ask, tokens, &self.scope).into_interpretation()
+            }
+        })
     }
 
     fn clauses(&mut self, tokens: &[Token]) -> Result<(), Ask> {

@@ -25,7 +25,7 @@ pub(super) fn weigh(ask: Ask, tokens: &[Token], scope: &Scope<'_>) -> Ask {
     let pasted = guard::any(tokens, &["kubectl"]);
     let why = if pasted || holds_a_change(tokens, scope, true) {
         Why::OnPurpose
-    } else if hedges::holds_back(tokens) || tokens.len() > MOST_WORDS {
+    } else if tokens.len() > MOST_WORDS || hedges::holds_back(tokens) {
         Why::OnlyReads
     } else {
         ask.why
