@@ -195,6 +195,10 @@ pub struct Step {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50), inner(length(max = 400)))]
     pub selected_by: Vec<String>,
+    /// What is there already and a new workload takes over: ReplicaSets and pods that nothing controls, claims of a StatefulSet's names; `unreadable: ..` where the requester may not list them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50), inner(length(max = 400)))]
+    pub adopts: Vec<String>,
     /// Who else owns the changed fields.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
@@ -244,6 +248,10 @@ pub struct Target {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 71))]
     pub spec_digest: Option<String>,
+    /// `sha256:..` over all that the dry-run of an apply changes, values too. When it is sent, it must change that or less, else the plan is Stale.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 71))]
+    pub change_digest: Option<String>,
 }
 
 /// One changed field.

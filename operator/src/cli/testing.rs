@@ -75,6 +75,7 @@ fn step() -> Step {
             ..Target::default()
         }],
         selected_by: vec![],
+        adopts: vec![],
         selector: None,
         params: IntentParams::default(),
         command: "kubectl scale deployment/nginx --replicas=5 -n demo".into(),

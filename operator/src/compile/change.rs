@@ -14,7 +14,9 @@ use kubechat_crds::intent::{Action, Intent};
 use kubechat_crds::{Mode, Step};
 
 use super::beside::{new_objects, with_what_is_beside};
-use super::{Outcome, Stop, Turn, apply, blast, drain, dry_run, facts, records, resolve, selected, text};
+use super::{
+    Outcome, Stop, Turn, adopts, apply, blast, drain, dry_run, facts, records, resolve, selected, text,
+};
 use crate::cluster::access::{Subject, ask};
 use crate::error::Error;
 
@@ -162,6 +164,7 @@ pub(super) async fn assemble(
         dry_run::dry_run(turn, draft).await?;
         draft.step.owners = dry_run::owners(draft);
         draft.step.selected_by = selected::by(turn, draft).await?;
+        draft.step.adopts = adopts::by(turn, draft).await?;
         draft.step.level = risk::floor_level(&draft.step);
     }
     let blast_radius = blast::of_drafts(turn, &drafts).await?;
@@ -218,10 +221,15 @@ fn limit_of_steps(turn: &Turn<'_>) -> i32 {
 fn honest(drafts: &mut [Draft], limit: i32, guarded: risk::Guarded<'_>) {
     for draft in drafts.iter_mut() {
         if let Some(forbidden) = risk::forbidden_undo(&draft.step, guarded) {
-            let why = format!(
-                "{}, and nobody gets a plan that deletes there; an administrator can delete it with kubectl",
-                forbidden.text
-            );
+            let (does, what) = if draft.step.rollback.kind == RollbackKind::Recreate {
+                (
+                    "makes it again",
+                    "keep a copy first (kubectl get -o yaml): an administrator can create it",
+                )
+            } else {
+                ("deletes there", "an administrator can delete it with kubectl")
+            };
+            let why = format!("{}, and nobody gets a plan that {does}; {what}", forbidden.text);
             draft.step.rollback = Rollback {
                 why,
                 ..Rollback::default()

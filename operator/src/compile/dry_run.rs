@@ -16,6 +16,7 @@ use crate::error::Error;
 pub(super) async fn dry_run(turn: &Turn<'_>, draft: &mut Draft) -> Result<(), Stop> {
     let step = &draft.step;
     let mut lines = vec![];
+    let mut digests = vec![];
     for (index, target) in step.targets.iter().enumerate() {
         let kind = plan::KindRef {
             group: target.group.clone(),
@@ -36,6 +37,7 @@ pub(super) async fn dry_run(turn: &Turn<'_>, draft: &mut Draft) -> Result<(), St
                     apply::body(&manifest, before, "").map_err(|e| Stop::failed(reason::INVALID, e))?;
                 let would = api.would_apply(&target.name, &body).await;
                 let (after, _) = would.map_err(|error| apply_refused(error, &step.command))?;
+                digests.push((index, apply::change_digest(before, &after)));
                 lines.extend(compare(index, step, before, &after));
             }
             (Effect::Update, Some(before)) => {
@@ -86,6 +88,11 @@ pub(super) async fn dry_run(turn: &Turn<'_>, draft: &mut Draft) -> Result<(), St
     }
     diff::bound(&mut lines);
     draft.step.diff = lines;
+    for (index, digest) in digests {
+        if let Some(target) = draft.step.targets.get_mut(index) {
+            target.change_digest = digest;
+        }
+    }
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 //! **Invariant:** nothing here changes the cluster; every read and dry-run goes through the requester's client. What a step
 //! is and how dangerous, `kubechat_core` decides.
 
+mod adopts;
 mod answer;
 mod apply;
 mod beside;

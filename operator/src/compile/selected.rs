@@ -1,9 +1,10 @@
-//! Which selectors read a label of a pod that a step changes, or gives a new pod: Services, PodDisruptionBudgets, NetworkPolicies (the pods they are for
-//! and their peers, from any namespace), ReplicaSets.
+//! Which selectors read a label of a pod that a step changes, or gives a new pod, also through the template of a new workload:
+//! Services, PodDisruptionBudgets, NetworkPolicies (the pods they are for and their peers, from any namespace); of a pod that
+//! nothing controls also ReplicaSets, StatefulSets and DaemonSets.
 
 use std::collections::BTreeMap;
 
-use kubechat_core::plan::{Draft, KindRef, object, selector};
+use kubechat_core::plan::{Draft, KindRef, adoption, object, selector};
 use kubechat_crds::Step;
 use kubechat_crds::intent::Action;
 use serde_json::Value;
@@ -27,26 +28,25 @@ const READERS: &[(&str, &str, &str)] = &[
 /// Names of the objects whose selector reads a changed label; what cannot be listed counts as reading it.
 pub(super) async fn by(turn: &Turn<'_>, draft: &Draft) -> Result<Vec<String>, Stop> {
     let step = &draft.step;
-    let pods = step
-        .targets
-        .first()
-        .is_some_and(|t| t.group.is_empty() && t.kind == "Pod");
-    if !matches!(step.action, Action::Label | Action::Apply) || !pods {
+    let alone = is_pod(draft) && matches!(step.action, Action::Label | Action::Apply);
+    let keys = keys(draft);
+    if !alone && keys.is_empty() {
         return Ok(vec![]);
     }
-    let keys = keys(step);
     let reads = |selects: &dyn Fn(&Labels, &Labels) -> bool| {
         befores(draft)
             .iter()
             .any(|labels| selects(labels, &changed(labels, draft)))
     };
     let mut found = network_policies(turn, draft, &keys).await?;
-    for (group, name, pointer) in READERS {
+    // The pods of a workload have a controller: no other one takes them.
+    let readers = READERS.iter().filter(|(group, ..)| alone || *group != "apps");
+    for (group, name, pointer) in readers {
         let Some(kind) = turn.kinds.known(group, name) else {
             continue;
         };
         let namespace = step.targets.first().and_then(|t| t.namespace.as_deref());
-        let items = match all(turn, kind, namespace).await? {
+        let items = match all(turn, kind, namespace, None).await? {
             Ok(items) => items,
             Err(unreadable) => {
                 found.push(unreadable);
@@ -73,12 +73,12 @@ async fn network_policies(turn: &Turn<'_>, draft: &Draft, keys: &[String]) -> Re
     };
     let own = draft.step.targets.first().and_then(|t| t.namespace.as_deref());
     let mut found = vec![];
-    let items = match all(turn, kind, None).await? {
+    let items = match all(turn, kind, None, None).await? {
         Ok(items) => items,
         Err(unreadable) => {
             // Those of the pods' own namespace may still be named.
-            found.push(format!("{unreadable} of other namespaces"));
-            all(turn, kind, own).await?.unwrap_or_default()
+            found.push(format!("{unreadable}{}", selector::ELSEWHERE));
+            all(turn, kind, own, None).await?.unwrap_or_default()
         }
     };
     for item in &items {
@@ -99,13 +99,17 @@ async fn network_policies(turn: &Turn<'_>, draft: &Draft, keys: &[String]) -> Re
 }
 
 /// All objects of a kind, read as the requester; `Err` says what cannot be read.
-async fn all(
+pub(super) async fn all(
     turn: &Turn<'_>,
     kind: &KindRef,
     namespace: Option<&str>,
+    labels: Option<&str>,
 ) -> Result<Result<Vec<Value>, String>, Stop> {
     match Objects::new(&turn.person, kind, namespace)
-        .list(&Query::default())
+        .list(&Query {
+            labels,
+            ..Query::default()
+        })
         .await
     {
         Ok(list) if list.metadata.continue_.is_empty() => Ok(Ok(list.items)),
@@ -138,8 +142,26 @@ fn befores(draft: &Draft) -> Vec<Labels> {
     draft.before.iter().map(labels).collect()
 }
 
-/// The keys of the labels that a step sets or removes. Of an apply the diff says it: the API server made it.
-fn keys(step: &Step) -> Vec<String> {
+/// Whether a step is about pods themselves.
+fn is_pod(draft: &Draft) -> bool {
+    let target = draft.step.targets.first();
+    target.is_some_and(|t| t.group.is_empty() && t.kind == "Pod")
+}
+
+/// The labels that the pods of a new workload get.
+fn template(draft: &Draft) -> Labels {
+    match draft.step.targets.first() {
+        Some(target) if !is_pod(draft) => adoption::template_labels(draft, target),
+        Some(_) | None => Labels::new(),
+    }
+}
+
+/// The keys of the labels of pods that a step sets or removes. Of an apply the diff says it: the API server made it.
+fn keys(draft: &Draft) -> Vec<String> {
+    let step = &draft.step;
+    if !is_pod(draft) {
+        return template(draft).into_keys().collect();
+    }
     let said = step.params.set.keys().chain(&step.params.remove).cloned();
     said.chain(shown(step).map(|(key, _)| key)).collect()
 }
@@ -156,6 +178,10 @@ fn shown(step: &Step) -> impl Iterator<Item = (String, Option<String>)> {
 
 fn changed(labels: &Labels, draft: &Draft) -> Labels {
     let mut after = labels.clone();
+    after.extend(template(draft));
+    if !is_pod(draft) {
+        return after;
+    }
     after.extend(draft.step.params.set.clone());
     for key in &draft.step.params.remove {
         after.remove(key);

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::*;
 use crate::cluster::discovery::Kinds;
 use crate::cluster::objects::ClientDebug;
-use crate::compile::Bounds;
+use crate::compile::{Bounds, adopts};
 use crate::testing::people::person;
 use crate::testing::process::{Fuse, World};
 use crate::testing::server::{Asked, Fate};
@@ -32,6 +32,8 @@ fn kinds() -> Vec<KindRef> {
     vec![
         kind("", "Service", "services"),
         kind("policy", "PodDisruptionBudget", "poddisruptionbudgets"),
+        kind("", "Pod", "pods"),
+        kind("", "PersistentVolumeClaim", "persistentvolumeclaims"),
         kind("apps", "ReplicaSet", "replicasets"),
         kind("apps", "StatefulSet", "statefulsets"),
         kind("apps", "DaemonSet", "daemonsets"),
@@ -110,6 +112,15 @@ fn relabels(what: KindRef, set: &[(&str, &str)], remove: &[&str]) -> Draft {
 }
 
 async fn readers(world: &mut World, draft: &Draft) -> Result<Vec<String>, Stop> {
+    asked(world, draft).await.map(|(read, _)| read)
+}
+
+async fn adopted(world: &mut World, draft: &Draft) -> Result<Vec<String>, Stop> {
+    asked(world, draft).await.map(|(_, taken)| taken)
+}
+
+/// Who reads the labels, and what is taken over.
+async fn asked(world: &mut World, draft: &Draft) -> Result<(Vec<String>, Vec<String>), Stop> {
     let process = world.start(Fuse::long()).await;
     let acting = authz::acting(&person("alice", &["developers"])).unwrap();
     let person = ClientDebug(process.ctx.people.reader(&acting).await.unwrap());
@@ -132,7 +143,7 @@ async fn readers(world: &mut World, draft: &Draft) -> Result<Vec<String>, Stop> 
         now: jiff::Timestamp::UNIX_EPOCH,
         hour: std::sync::OnceLock::new(),
     };
-    by(&turn, draft).await
+    Ok((by(&turn, draft).await?, adopts::by(&turn, draft).await?))
 }
 
 fn pod() -> KindRef {
@@ -206,10 +217,173 @@ async fn selectors_that_cannot_be_read_count_as_reading_the_label() {
     }
 }
 
+/// A new workload whose pods have these labels.
+fn made(kind: &KindRef, labels: &Value) -> Draft {
+    let template = json!({"metadata": {"labels": labels}, "spec": {"containers": []}});
+    let spec = json!({"selector": {"matchLabels": labels}, "template": template, "jobTemplate": {"spec": {"template": template}},
+        "volumeClaimTemplates": [{"metadata": {"name": "data"}}]});
+    let manifest = json!({"metadata": {"name": "web"}, "spec": spec});
+    apply::create(kind, Some("demo"), &manifest, IntentParams::default())
+}
+
+#[tokio::test]
+async fn the_labels_of_the_pods_of_a_new_workload_name_each_guard_and_service_that_selects_them() {
+    let everything = [
+        "networkpolicy/let-in in shop",
+        "networkpolicy/own",
+        "poddisruptionbudget/web",
+        "service/web",
+    ];
+    for (group, name) in [
+        ("apps", "Deployment"),
+        ("apps", "StatefulSet"),
+        ("apps", "DaemonSet"),
+        ("apps", "ReplicaSet"),
+        ("", "ReplicationController"),
+        ("batch", "Job"),
+        ("batch", "CronJob"),
+    ] {
+        for (labels, expected) in [
+            (json!({"app": "web"}), &everything[..]),
+            (json!({"app": "nobody", "tier": "web"}), &[]),
+        ] {
+            for action in [Action::Apply, Action::CreateDeployment, Action::Recreate] {
+                let mut world = World::new();
+                cluster(&world);
+                let mut draft = made(&kind(group, name, "things"), &labels);
+                draft.step.action = action;
+                let mut found = readers(&mut world, &draft).await.unwrap();
+                found.sort();
+                let again = action == Action::Recreate;
+                assert_eq!(
+                    found,
+                    if again { &[] } else { expected },
+                    "{action} {name} {labels}"
+                );
+                draft.step.selected_by = found;
+                let level = kubechat_core::risk::floor_level(&draft.step);
+                let own = ["DaemonSet", "ReplicaSet", "ReplicationController"].contains(&name);
+                let strict = (own && action == Action::Apply) || !draft.step.selected_by.is_empty();
+                assert_eq!(level == Level::Destructive, strict, "{action} {name} {labels}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn policies_of_other_namespaces_that_cannot_be_read_weigh_for_a_workload_and_make_a_pod_destructive() {
+    let manifest =
+        json!({"metadata": {"name": "web", "labels": {"app": "nobody"}}, "spec": {"containers": []}});
+    let mut alone = apply::create(&pod(), Some("demo"), &manifest, IntentParams::default());
+    alone.step.diff = plan::diff::diff(0, None, Some(&manifest));
+    let workload = made(
+        &kind("apps", "Deployment", "deployments"),
+        &json!({"app": "nobody"}),
+    );
+    for (draft, level) in [(alone, Level::Destructive), (workload, Level::Caution)] {
+        for (resource, level) in [
+            ("/apis/networking.k8s.io/v1/networkpolicies", level),
+            ("services", Level::Destructive),
+        ] {
+            let mut world = World::new();
+            cluster(&world);
+            world.server.fates(move |asked: &Asked| {
+                if asked.path.ends_with(resource) {
+                    Fate::Refused(403)
+                } else {
+                    Fate::Answered
+                }
+            });
+            let mut step = draft.step.clone();
+            step.selected_by = readers(&mut world, &draft).await.unwrap();
+            assert_eq!(step.selected_by.len(), 1, "{:?}", step.selected_by);
+            assert_eq!(
+                kubechat_core::risk::floor_level(&step),
+                level,
+                "{:?}",
+                step.selected_by
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_new_workload_takes_over_is_named_and_what_cannot_be_listed_counts() {
+    let labels = json!({"app": "web"});
+    let there = |world: &World, owner: bool| {
+        let owners = json!([{"kind": "ReplicaSet", "name": "r", "controller": owner}]);
+        for (path, name, labels) in [
+            ("/apis/apps/v1/namespaces/demo/replicasets", "old", &labels),
+            (
+                "/apis/apps/v1/namespaces/demo/replicasets",
+                "db",
+                &json!({"app": "db"}),
+            ),
+            ("/api/v1/namespaces/demo/pods", "web-0", &labels),
+            (
+                "/api/v1/namespaces/demo/persistentvolumeclaims",
+                "data-web-0",
+                &json!({}),
+            ),
+        ] {
+            let metadata =
+                json!({"name": name, "namespace": "demo", "labels": labels, "ownerReferences": owners});
+            world
+                .server
+                .put(&format!("{path}/{name}"), json!({"metadata": metadata}));
+        }
+    };
+    let both = [
+        ("Deployment", &["replicaset/old"][..]),
+        ("StatefulSet", &["persistentvolumeclaim/data-web-0", "pod/web-0"]),
+    ];
+    for (name, expected) in both {
+        let draft = made(&kind("apps", name, "things"), &labels);
+        let mut world = World::new();
+        there(&world, false);
+        let mut found = adopted(&mut world, &draft).await.unwrap();
+        found.sort();
+        assert_eq!(found, expected, "{name}");
+        let mut step = draft.step.clone();
+        assert_eq!(kubechat_core::risk::floor_level(&step), Level::Caution);
+        step.adopts = found;
+        assert_eq!(
+            kubechat_core::risk::floor_level(&step),
+            Level::Destructive,
+            "{name}"
+        );
+
+        let mut owned = World::new();
+        there(&owned, true);
+        let found = adopted(&mut owned, &draft).await.unwrap();
+        let claims = if name == "StatefulSet" {
+            &["persistentvolumeclaim/data-web-0"][..]
+        } else {
+            &[]
+        };
+        assert_eq!(found, claims, "{name}: what has a controller stays its");
+
+        for (code, said) in [(403, true), (500, false)] {
+            let mut blind = World::new();
+            blind.server.fates(move |asked: &Asked| {
+                if asked.path.ends_with("/pods") {
+                    Fate::Refused(code)
+                } else {
+                    Fate::Answered
+                }
+            });
+            match adopted(&mut blind, &draft).await {
+                Ok(found) => assert!(said && found == ["unreadable: pods"], "{name}: {found:?}"),
+                Err(stop) => assert!(!said && matches!(stop, Stop::Retry(_)), "{name}: {stop:?}"),
+            }
+        }
+    }
+}
+
 #[test]
 fn the_labels_that_a_manifest_changes_are_read_from_its_diff() {
     let manifest = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}});
-    let mut draft = apply::create(&KindRef::default(), None, &manifest, IntentParams::default());
+    let mut draft = apply::create(&pod(), None, &manifest, IntentParams::default());
     let line = |path: &str, after: Option<&str>| DiffLine {
         path: path.to_owned(),
         after: after.map(str::to_owned),
@@ -221,11 +395,11 @@ fn the_labels_that_a_manifest_changes_are_read_from_its_diff() {
         line("/metadata/annotations/app", Some("no label")),
         line("/spec/labels/app", Some("no label")),
     ];
-    assert_eq!(keys(&draft.step), ["app", "x.io/tier"]);
+    assert_eq!(keys(&draft), ["app", "x.io/tier"]);
     assert_eq!(befores(&draft), [Labels::new()]);
     let before: Labels = [("x.io/tier".to_owned(), "db".to_owned())].into();
     let after: Labels = [("app".to_owned(), "web".to_owned())].into();
     assert_eq!(changed(&before, &draft), after);
     draft.step.action = Action::Label;
-    assert!(keys(&draft.step).is_empty());
+    assert!(keys(&draft).is_empty());
 }

@@ -9,6 +9,9 @@ use super::object::{MASK, masked};
 /// Most lines of one step's diff; the last one says how many were left out.
 pub const MAX_LINES: usize = 200;
 
+/// Bytes of one side of a line; longer ones are cut.
+const MAX_TEXT: usize = 1000;
+
 /// Fields the server or KubeChat itself writes; they are no part of the change.
 const IGNORED: &[&str] = &[
     "/status",
@@ -134,7 +137,14 @@ fn text(value: &Value) -> String {
         Value::String(s) => s.clone(),
         other => other.to_string(),
     };
-    clip(text, 1000)
+    clip(text, MAX_TEXT)
+}
+
+/// Whether one side of a line is cut, or may be: it ends as [`clip`] ends what it cuts, as near to the limit as whole characters
+/// come.
+#[must_use]
+pub fn is_cut(text: &str) -> bool {
+    text.len() >= MAX_TEXT || (text.len() + 8 > MAX_TEXT && text.ends_with(" …"))
 }
 
 #[cfg(test)]
@@ -175,6 +185,19 @@ mod tests {
         let lines = diff(0, Some(&secret("aHVudGVyMg==")), Some(&secret("aHVudGVyMw==")));
         assert_eq!(lines.len(), 1, "{lines:?}");
         assert!(!format!("{lines:?}").contains("aHV"), "{lines:?}");
+    }
+
+    #[test]
+    fn a_text_that_is_cut_is_known_whatever_its_characters() {
+        for unit in ["a", "ä", "€", "😀"] {
+            for lead in ["", "x", "xy", "xyz"] {
+                let long = format!("{lead}{}", unit.repeat(1200));
+                assert!(is_cut(&text(&long.clone().into())), "{lead} {unit}");
+                let short: String = long.chars().take(200).collect();
+                assert!(!is_cut(&text(&short.into())), "{lead} {unit}");
+            }
+        }
+        assert!(!is_cut(&text(&"a".repeat(999).into())));
     }
 
     #[test]

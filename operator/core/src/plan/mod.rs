@@ -2,6 +2,7 @@
 //! the server's dry-run; what a step is, is decided here.
 
 pub mod actions;
+pub mod adoption;
 pub mod contradiction;
 pub mod diff;
 pub mod effect;
@@ -267,6 +268,7 @@ pub fn target(kind: &KindRef, object: &Value) -> Target {
         },
         generation,
         spec_digest: churns.then(|| object::spec_digest(object)),
+        change_digest: None,
     }
 }
 
@@ -407,6 +409,7 @@ pub(crate) fn blank(action: Action, effect: Effect, targets: Vec<Target>, params
         diff: vec![],
         access: vec![],
         selected_by: vec![],
+        adopts: vec![],
         owners: vec![],
         level: Level::Destructive,
         rollback: Rollback::default(),

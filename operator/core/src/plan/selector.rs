@@ -67,8 +67,12 @@ pub fn network_policy_reads(
     (same && policy.pointer("/spec/podSelector").is_some_and(reads)) || peers.iter().any(peer)
 }
 
+/// How the entry of selectors ends that lie in other namespaces than the pods and cannot be read.
+pub const ELSEWHERE: &str = " of other namespaces";
+
 /// Whether the selector selects the labels; a selector that cannot be read selects (the stricter reading).
-fn selects(selector: &Value, labels: &BTreeMap<String, String>) -> bool {
+#[must_use]
+pub fn selects(selector: &Value, labels: &BTreeMap<String, String>) -> bool {
     let structured = selector.get("matchLabels").is_some() || selector.get("matchExpressions").is_some();
     let parsed = if structured {
         serde_json::from_value(selector.clone())

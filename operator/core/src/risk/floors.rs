@@ -7,8 +7,9 @@ use kubechat_crds::intent::Action;
 use kubechat_crds::{CommandPlanSpec, Level, Step};
 
 use super::kinds::{self, Class};
-use super::{changes, combination, name, pods, security, tell, weights};
+use super::{changes, combination, name, place, pods, security, tell, weights};
 use crate::catalogue;
+use crate::plan::selector::ELSEWHERE;
 
 /// A rule: what it finds is at least of this level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,8 +61,9 @@ floors! {
     APPLY = Destructive, "apply", "may change any field of an object that is there";
     NODE_ACCESS = Destructive, "node-access", "a manifest makes pods that reach the node itself: privileged, with its files, network or processes, or capabilities as good as root";
     POD_POWER = Destructive, "pod-power", "a manifest makes pods that ask for more than an ordinary pod: another service account than default, a priority class, another runtime, a node or a port of the node, a place on the nodes of the control plane, a claim or storage that is there already, no seccomp or AppArmor, annotations that give rights or networks, or something else that the Pod Security level baseline forbids";
-    ADOPTS_PODS = Destructive, "adopts-pods", "a manifest makes a controller that takes over pods which run already, and may delete them (ReplicaSet, ReplicationController, DaemonSet, Job with manualSelector)";
-    TAKES_ADDRESSES = Destructive, "external-ips", "a manifest makes a Service that takes the traffic to addresses of others (externalIPs)";
+    ADOPTS_PODS = Destructive, "adopts-pods", "makes a controller that takes over what is there already, and may delete it: a ReplicaSet, ReplicationController, DaemonSet or Job with manualSelector, whatever there is; a Deployment or StatefulSet where there are ReplicaSets, pods or claims that it would take over, or they cannot be listed";
+    TAKES_ADDRESSES = Destructive, "external-ips", "a manifest makes a Service that takes the traffic to addresses of others (externalIPs, loadBalancerIP), or gives a name of the cluster to one elsewhere (externalName)";
+    OPENS_NETWORK = Destructive, "opens-network", "a manifest makes a NetworkPolicy that allows all traffic of a direction, and so undoes what others deny";
     ACCOUNT_RIGHTS = Destructive, "account-annotations", "a manifest makes a ServiceAccount, Service or Ingress with annotations, by which clouds give rights and controllers take names, addresses and settings";
     PATCH = Destructive, "patch", "may change any field";
     ROLLOUT_UNDO = Destructive, "rollout-undo", "puts an earlier revision back";
@@ -72,7 +74,8 @@ floors! {
     DEFINITION = Destructive, "definition-change", "changes a kind that other objects are made of";
     NAMESPACE = Destructive, "namespace-change", "changes a namespace itself, its labels or annotations too";
     NODE = Destructive, "node-change", "changes a node itself, its labels or annotations too";
-    SELECTOR_LABEL = Destructive, "selector-label", "changes a label that a selector uses, or may use";
+    SYSTEM = Destructive, "system-change", "changes or makes something in a namespace of the control plane (kube-system, kube-public, kube-node-lease)";
+    SELECTOR_LABEL = Destructive, "selector-label", "changes a label that a selector uses, or may use, or makes pods with one (a Service, PodDisruptionBudget or NetworkPolicy that is there selects them)";
     GUARD_KEY = Destructive, "guard-annotation", "changes a label or annotation that guards the object or says who manages it";
     GUARD_THEN_USE = Destructive, "guard-then-use", "takes a guard away and does what it guarded against";
     UNKNOWN_KIND = Destructive, "unknown-kind", "changes a kind KubeChat does not know";
@@ -192,6 +195,8 @@ fn of_step(step: &Step) -> Vec<(Floor, String)> {
         found.push((by_action, name(target)));
         if changes(step) {
             found.extend(kind(step, target.group.as_str(), &target.kind).map(|floor| (floor, name(target))));
+            let system = place(target).filter(|place| kinds::is_system(place, ""));
+            found.extend(system.map(|place| (SYSTEM, format!("{} in {place}", name(target)))));
         }
     }
     if step.targets.is_empty() {
@@ -213,6 +218,7 @@ fn of_step(step: &Step) -> Vec<(Floor, String)> {
         let powers = pods::powers(step).into_iter();
         found.extend(powers.map(|power| (POD_POWER, power)));
     }
+    found.extend(step.adopts.iter().map(|taken| (ADOPTS_PODS, taken.clone())));
     found.extend(keys(step));
     let missing = step.access.iter().filter(|access| !access.allowed);
     found.extend(missing.map(|a| (NO_RIGHT, format!("{} {}", a.verb, a.resource))));
@@ -301,15 +307,25 @@ pub(super) fn subresource(step: &Step) -> Option<String> {
 
 /// Floors of label and annotation changes, by a patch or a manifest too, by what reads them.
 fn keys(step: &Step) -> Vec<(Floor, String)> {
-    if !matches!(
+    let makes = step.effect == Effect::Create;
+    let relabels = matches!(
         step.action,
         Action::Label | Action::Annotate | Action::Patch | Action::Apply
-    ) {
-        return vec![];
-    }
-    let guards = kinds::guard_keys(step).into_iter().map(|key| (GUARD_KEY, key));
-    let selected = step.selected_by.iter().map(|by| (SELECTOR_LABEL, by.clone()));
-    guards.chain(selected).collect()
+    );
+    let selected = step
+        .selected_by
+        .iter()
+        .filter(|by| (relabels || makes) && !only_weighs(step, by))
+        .map(|by| (SELECTOR_LABEL, by.clone()));
+    let guards = kinds::guard_keys(step).into_iter().filter(|_| relabels);
+    guards.map(|key| (GUARD_KEY, key)).chain(selected).collect()
+}
+
+/// Whether something that could not be read weighs and sets no level: who has rights in one namespace may make a workload there,
+/// and never sees the policies of others.
+fn only_weighs(step: &Step, by: &str) -> bool {
+    let pod = step.targets.iter().any(|t| t.group.is_empty() && t.kind == "Pod");
+    step.effect == Effect::Create && !pod && by.starts_with("unreadable") && by.ends_with(ELSEWHERE)
 }
 
 /// Replicas before a scale, as far as the step records them, and after it.

@@ -256,6 +256,25 @@ fn changes_of_one_object_have_the_floor_that_the_catalogue_promises() {
             "external-ips",
         ),
         (
+            {
+                let all = r#"{"spec":{"podSelector":{},"ingress":[{}]}}"#;
+                let mut open = applied("NetworkPolicy", all);
+                open.targets[0].group = "networking.k8s.io".into();
+                open
+            },
+            Destructive,
+            "opens-network",
+        ),
+        (
+            {
+                let mut inside = applied("ConfigMap", "{}");
+                inside.targets[0].namespace = Some("kube-system".into());
+                inside
+            },
+            Destructive,
+            "system-change",
+        ),
+        (
             applied("ServiceAccount", r#"{"metadata":{"annotations":{"a":"b"}}}"#),
             Destructive,
             "account-annotations",

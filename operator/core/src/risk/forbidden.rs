@@ -6,6 +6,7 @@ use kubechat_crds::intent::Action;
 use kubechat_crds::{CommandPlanSpec, GROUP, Step};
 use serde_json::Value;
 
+use super::admission;
 use super::kinds::{self, Class};
 use super::{changes, name};
 
@@ -37,6 +38,10 @@ pub(super) const RULES: &[(&str, &str)] = &[
     (
         "own-guards",
         "any change of KubeChat's webhooks, admission policies, CRDs, roles and bindings, or of its namespace and what is in it; of the namespace of the keys that AIProviders name",
+    ),
+    (
+        "own-admission",
+        "admission webhooks and policies (and their bindings) with a rule for kubechat.io, by its name or by * for the group and the resources, or too long to be read: whatever else narrows them, they would judge KubeChat's own objects",
     ),
     (
         "system-namespace",
@@ -89,14 +94,31 @@ pub fn check_plan(plan: &CommandPlanSpec, guarded: Guarded<'_>) -> Result<(), Fo
 /// Why what would undo a step is done for nobody: a plan must not promise it.
 #[must_use]
 pub fn forbidden_undo(step: &Step, guarded: Guarded<'_>) -> Option<Forbidden> {
-    let deletes = step.rollback.kind == RollbackKind::Inverse && step.rollback.action == Some(Action::Delete);
-    let undo = Step {
-        action: Action::Delete,
-        effect: Effect::Delete,
+    let undo = |action, effect| Step {
+        action,
+        effect,
         subresource: None,
+        patch: None,
+        manifest: None,
+        manifest_digest: None,
+        diff: vec![],
         ..step.clone()
     };
-    deletes.then(|| check_forbidden(&undo, guarded).err()).flatten()
+    match step.rollback.kind {
+        RollbackKind::Inverse if step.rollback.action == Some(Action::Delete) => {
+            check_forbidden(&undo(Action::Delete, Effect::Delete), guarded).err()
+        }
+        RollbackKind::Recreate => step.targets.iter().enumerate().find_map(|(index, target)| {
+            let kept = step.rollback.undo_of(index)?;
+            let made = Step {
+                manifest: kept.manifest,
+                manifest_digest: kept.manifest_digest,
+                ..undo(Action::Recreate, Effect::Create)
+            };
+            check(&made, target, guarded).err()
+        }),
+        RollbackKind::Inverse | RollbackKind::None => None,
+    }
 }
 
 fn check(step: &Step, target: &Target, guarded: Guarded<'_>) -> Result<(), Forbidden> {
@@ -110,6 +132,14 @@ fn check(step: &Step, target: &Target, guarded: Guarded<'_>) -> Result<(), Forbi
     }
     if is_own_guard(target, guarded) {
         return forbid("own-guards", format!("{what} guards KubeChat itself"));
+    }
+    if admission::judges_own(step, target) {
+        return forbid(
+            "own-admission",
+            format!(
+                "{what} would judge KubeChat's own objects: a rule of it is for group kubechat.io, by its name or by *, or cannot be read in full. Name the groups it is for"
+            ),
+        );
     }
     let removes =
         (step.effect == Effect::Delete && !kinds::is_eviction(step)) || step.action == Action::Delete;
@@ -149,12 +179,9 @@ fn is_node(target: &Target) -> bool {
 /// kinds end in the group, webhooks and roles begin with the product.
 fn is_own_guard(target: &Target, guarded: Guarded<'_>) -> bool {
     let group = target.group.as_str();
-    let guards = matches!(
-        group,
-        "admissionregistration.k8s.io" | "rbac.authorization.k8s.io"
-    );
+    let guards = matches!(group, admission::ADMISSION | "rbac.authorization.k8s.io");
     let named = guards && target.name.starts_with("kubechat");
-    let of_group = (group == "admissionregistration.k8s.io" || kinds::of(target) == Class::Definition)
+    let of_group = (group == admission::ADMISSION || kinds::of(target) == Class::Definition)
         && target.name.ends_with(".kubechat.io");
     // What stands in the credentials namespace leaves the cluster as somebody's key.
     let kept = [guarded.own, guarded.credentials, CREDENTIALS_NAMESPACE];

@@ -9,6 +9,7 @@
 //! a level, and the order of steps does not matter. Hence a factor counts once, with its heaviest case, and nothing is
 //! a share of the plan's own size.
 
+mod admission;
 mod combination;
 pub mod docs;
 mod factors;
@@ -30,6 +31,7 @@ use kubechat_crds::{CommandPlanSpec, Level, Step};
 pub use floors::floor_level;
 pub use forbidden::{Forbidden, Guarded, check_forbidden, check_plan, forbidden_undo};
 pub use records::{check_held, check_home, namespaces_removed, records_lost};
+pub(crate) use security::nested;
 use weights::Weight;
 
 /// Longest evidence of a factor, in bytes.
@@ -200,6 +202,12 @@ fn place(target: &Target) -> Option<&str> {
     target.namespace.as_deref()
 }
 
+#[cfg(test)]
+mod admission_tests;
+#[cfg(test)]
+mod attacks_inside_tests;
+#[cfg(test)]
+mod attacks_tests;
 #[cfg(test)]
 mod factors_tests;
 #[cfg(test)]

@@ -170,6 +170,23 @@ fn a_controller_that_may_take_over_and_delete_pods_that_run_is_destructive() {
         let told = told.factors.iter().any(|f| f.id == "floor-adopts-pods");
         assert_eq!(told, level == Destructive, "{kind} {manifest}");
     }
+    // A Deployment and a StatefulSet by what there is; whoever makes them.
+    for (action, kind) in [
+        (Action::Apply, "Deployment"),
+        (Action::CreateDeployment, "Deployment"),
+        (Action::Apply, "StatefulSet"),
+    ] {
+        for taken in ["replicaset/old", "unreadable: pods"] {
+            let mut step = made("apps", kind, &selector);
+            step.action = action;
+            assert_eq!(floor_level(&step), Caution, "{action} {kind}");
+            step.adopts = vec![taken.to_owned()];
+            let told = judge(&testing::plan(vec![step]));
+            let rule = told.factors.iter().find(|f| f.id == "floor-adopts-pods");
+            assert!(rule.is_some_and(|f| f.evidence == taken), "{told:?}");
+            assert_eq!(told.level, Destructive);
+        }
+    }
     let mut long = made("batch", "Job", &json!({}));
     long.manifest_digest = Some("sha256:0".into());
     assert_eq!(floor_level(&long), Destructive, "a manifest nobody can read");

@@ -6,9 +6,7 @@ use serde_json::{Map, Value};
 
 use super::kinds::{self, Class};
 use super::weights::{self, Weight};
-
-/// Texts of a diff are cut at this length (`plan::diff`); from then on they may hide something.
-const CUT: usize = 1000;
+use crate::plan::diff;
 
 /// Capabilities with which a container is as good as root on its node.
 const AS_ROOT: &[&str] = &[
@@ -89,7 +87,7 @@ fn bears_pods(target: &Target) -> bool {
 
 /// What of a step's content cannot be read in the plan, if anything.
 pub(super) fn unread(step: &Step) -> Option<String> {
-    let cut = |text: &Option<String>| text.as_ref().is_some_and(|t| t.len() >= CUT);
+    let cut = |text: &Option<String>| text.as_deref().is_some_and(diff::is_cut);
     if step
         .diff
         .iter()
@@ -130,7 +128,7 @@ fn sides(path: &str, text: Option<&str>) -> Vec<(Weight, String)> {
 }
 
 /// A value inside the object its JSON pointer describes, so that one walk reads both.
-pub(super) fn nested(path: &str, value: Value) -> Value {
+pub(crate) fn nested(path: &str, value: Value) -> Value {
     path.rsplit('/')
         .filter(|s| !s.is_empty())
         .fold(value, |inner, segment| {

@@ -37,6 +37,7 @@ pub(crate) fn step(action: Action, effect: Effect, group: &str, kind: &str, name
         diff: vec![],
         access: vec![],
         selected_by: vec![],
+        adopts: vec![],
         selector: None,
         owners: vec![],
         level: Level::Safe,

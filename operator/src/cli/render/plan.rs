@@ -109,6 +109,9 @@ fn step_block(page: &mut Page<'_>, step: &Step) {
     if !step.selected_by.is_empty() {
         page.field(2, "selected by", Tone::Warn, &step.selected_by.join(", "));
     }
+    if !step.adopts.is_empty() {
+        page.field(2, "takes over", Tone::Warn, &step.adopts.join(", "));
+    }
     for owner in &step.owners {
         page.line(
             2,

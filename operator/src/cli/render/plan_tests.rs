@@ -28,6 +28,7 @@ fn shows_everything_an_approver_must_judge() {
         will_be_undone: true,
     }];
     shown.spec.steps[0].selected_by = vec!["Service web".into(), "PodDisruptionBudget web".into()];
+    shown.spec.steps[0].adopts = vec!["replicaset/old".into()];
     let digest = "ab".repeat(32);
     assert_eq!(
         plan(&LOOK, &shown, now()),
@@ -46,6 +47,7 @@ Step s1  scale  caution
       + 5
   rights: patch deployments/scale.apps in demo
   selected by: Service web, PodDisruptionBudget web
+  takes over: replicaset/old
   argocd writes /spec/replicas and will put it back
   undo: scales back to 2
 

@@ -12,10 +12,12 @@ use serde_json::{Map, Value, json};
 
 use super::change::{Change, Make, Mark, Pods, Reads};
 use super::{Draft, Found, Refusal, autoscale, bind_role, inverse, label_of, object, patch, update};
-use crate::plan::{KindRef, MAX_INLINE, Sidecar, blank, carry, diff};
+use crate::plan::{KindRef, MAX_INLINE, Sidecar, blank, carry};
 use crate::risk::floors::Floor;
 use crate::risk::weights::Weight;
 use crate::risk::{floors, weights};
+
+pub use super::unsaid::{change_digest, unsaid};
 
 pub(super) const CHANGE: Change = Change {
     kinds: &[],
@@ -31,6 +33,7 @@ pub(super) const CHANGE: Change = Change {
         floors::CREATE,
         floors::SCALE_UNKNOWN,
         floors::TAKES_ADDRESSES,
+        floors::OPENS_NETWORK,
         floors::ACCOUNT_RIGHTS,
         floors::ADOPTS_PODS,
         floors::APPLY,
@@ -63,8 +66,10 @@ fn floor(step: &Step) -> Floor {
     } else if about_kind(step, AUTOSCALER.0, AUTOSCALER.1) {
         // It may take away what runs, as a scale does.
         floors::autoscale(step)
-    } else if about_kind(step, "", &["Service"]) && names(step, "/spec/externalIPs") {
+    } else if about_kind(step, "", &["Service"]) && ADDRESSES.iter().any(|field| names(step, field)) {
         floors::TAKES_ADDRESSES
+    } else if about_kind(step, "networking.k8s.io", &["NetworkPolicy"]) && opens(step) {
+        floors::OPENS_NETWORK
     } else if gives_by_notes(step) && names(step, "/metadata/annotations") {
         floors::ACCOUNT_RIGHTS
     } else if adopts(step) {
@@ -89,17 +94,56 @@ fn adopts(step: &Step) -> bool {
         || manual("CronJob", "/spec/jobTemplate/spec/manualSelector")
 }
 
+/// Fields of a Service by which it takes or gives an address that is not its own.
+const ADDRESSES: &[&str] = &["/spec/externalIPs", "/spec/externalName", "/spec/loadBalancerIP"];
+
+/// The manifest of a new object, where it stands in the plan whole.
+fn shown(step: &Step) -> Option<Value> {
+    let text = step
+        .manifest
+        .as_deref()
+        .filter(|_| step.manifest_digest.is_none())?;
+    serde_json::from_str(text).ok()
+}
+
+/// Whether a new NetworkPolicy has a rule that allows everything: to or from anybody, at any port.
+fn opens(step: &Step) -> bool {
+    let Some(manifest) = shown(step) else { return true };
+    let blank = |value: Option<&Value>| {
+        let empty =
+            |v: &Value| v.as_object().is_some_and(Map::is_empty) || v.as_array().is_some_and(Vec::is_empty);
+        value.is_none_or(|value| value.is_null() || empty(value))
+    };
+    let anybody = |peer: &Value| {
+        let cidr = peer.pointer("/ipBlock/cidr").and_then(Value::as_str);
+        let everywhere = peer
+            .get("namespaceSelector")
+            .is_some_and(|all| !all.is_null() && blank(Some(all)));
+        cidr.is_some_and(|cidr| cidr.ends_with("/0")) || (everywhere && blank(peer.get("podSelector")))
+    };
+    [("ingress", "from"), ("egress", "to")]
+        .iter()
+        .any(|(direction, peers)| {
+            let rules = manifest
+                .pointer(&format!("/spec/{direction}"))
+                .and_then(Value::as_array);
+            rules.into_iter().flatten().any(|rule| {
+                let named = rule.get(*peers).and_then(Value::as_array);
+                let anybody = blank(rule.get(*peers)) || named.is_some_and(|all| all.iter().any(anybody));
+                blank(rule.get("ports")) && anybody
+            })
+        })
+}
+
 /// Whether a new object's manifest says something there, or may: one that does not stand in the plan whole.
 fn names(step: &Step, pointer: &str) -> bool {
-    let text = step.manifest.as_deref();
-    let shown = text.filter(|_| step.manifest_digest.is_none());
-    let manifest = shown.and_then(|text| serde_json::from_str::<Value>(text).ok());
-    let Some(manifest) = manifest else { return true };
+    let Some(manifest) = shown(step) else { return true };
     let empty = |value: &Value| match value {
         Value::Null => true,
+        Value::String(text) => text.is_empty(),
         Value::Array(list) => list.is_empty(),
         Value::Object(map) => map.is_empty(),
-        Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+        Value::Bool(_) | Value::Number(_) => false,
     };
     manifest.pointer(pointer).is_some_and(|value| !empty(value))
 }
@@ -396,18 +440,6 @@ pub fn bound(manifest: &Value, fresh: &Value, step_id: &str) -> Result<Value, St
     Ok(full)
 }
 
-/// A field that an apply would change now though the plan does not say so: what an apply takes away rests on what was applied
-/// before, which may change while the object stays as it is. `None` where the plan could not show all fields.
-#[must_use]
-pub fn unsaid(step: &Step, before: &Value, after: &Value) -> Option<String> {
-    if step.diff.iter().any(|line| line.path.starts_with('(')) {
-        return None;
-    }
-    let said = |path: &str| step.diff.iter().any(|line| line.path == path);
-    let lines = diff::diff(0, Some(before), Some(after));
-    lines.into_iter().map(|line| line.path).find(|path| !said(path))
-}
-
 /// Without what only the server and KubeChat write.
 fn bare(object: &Value) -> Value {
     let mut copy = object.clone();
@@ -428,7 +460,7 @@ fn bare(object: &Value) -> Value {
 }
 
 /// The merge patch from one object to the other; `None` where they are the same.
-fn difference(before: &Value, after: &Value) -> Option<Value> {
+pub(super) fn difference(before: &Value, after: &Value) -> Option<Value> {
     let (Value::Object(old), Value::Object(new)) = (before, after) else {
         return (before != after).then(|| after.clone());
     };

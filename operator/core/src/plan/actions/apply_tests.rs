@@ -25,7 +25,7 @@ fn intent(action: Action, params: IntentParams) -> Intent {
 }
 
 /// An apply of a manifest that names these fields to an object that would then be so.
-fn changed(found: &Found, manifest: &Value, after: &Value) -> Result<Draft, Refusal> {
+pub(super) fn changed(found: &Found, manifest: &Value, after: &Value) -> Result<Draft, Refusal> {
     let mut manifest = manifest.clone();
     manifest["apiVersion"] = found.object["apiVersion"].clone();
     manifest["kind"] = found.object["kind"].clone();
@@ -218,29 +218,6 @@ fn a_manifest_of_a_secret_or_with_fields_of_the_server_or_of_kubechat_is_refused
     ] {
         assert!(apply::about(&bad).is_err(), "{bad}");
     }
-}
-
-#[test]
-fn a_field_that_an_apply_would_change_besides_what_the_plan_says_is_found() {
-    let web = deployment(None);
-    let mut after = web.object.clone();
-    after["spec"]["replicas"] = 5.into();
-    let draft = changed(&web, &json!({"spec": {"replicas": 5}}), &after).unwrap();
-    let unsaid = |after: &Value| apply::unsaid(&draft.step, &web.object, after);
-    assert_eq!(unsaid(&after), None);
-    assert_eq!(unsaid(&web.object), None, "less than was said is no harm");
-    // What only the server and KubeChat write is no change.
-    let mut marked = after.clone();
-    marked["metadata"]["resourceVersion"] = "9".into();
-    marked["metadata"]["annotations"] = json!({"kubechat.io/step-id": "id"});
-    marked["status"] = json!({"replicas": 5});
-    assert_eq!(unsaid(&marked), None);
-    // A field that an earlier apply set, as somebody says meanwhile.
-    after["spec"]["template"] = Value::Null;
-    assert!(unsaid(&after).is_some_and(|path| path.starts_with("/spec/template")));
-    let mut cut = draft.step.clone();
-    cut.diff[0].path = "(7 more changed fields are not shown)".into();
-    assert_eq!(apply::unsaid(&cut, &web.object, &after), None);
 }
 
 /// The rule that a new object of a kind has the floor and at least the weight of the change that makes such a thing.

@@ -142,6 +142,41 @@ const MIGHTY: &[(&[&str], &[&str], &[&str])] = &[
             "escalate",
         ],
     ),
+    // What judges a plan, or whose word counts.
+    (
+        &["kubechat.io"],
+        &["riskpolicies", "approverkeys", "aiproviders", "auditpolicies"],
+        &["create", "update", "patch", "delete", "deletecollection"],
+    ),
+    // A certificate in anybody's name.
+    (
+        &["certificates.k8s.io"],
+        &[
+            "certificatesigningrequests/approval",
+            "certificatesigningrequests/status",
+            "signers",
+        ],
+        &["approve", "sign", "update", "patch"],
+    ),
+    // A volume is any directory of a node; what is admitted and served is any object.
+    (&[""], &["persistentvolumes"], &["create", "update", "patch"]),
+    (
+        &["admissionregistration.k8s.io"],
+        &[
+            "mutatingwebhookconfigurations",
+            "validatingwebhookconfigurations",
+            "mutatingadmissionpolicies",
+            "mutatingadmissionpolicybindings",
+            "validatingadmissionpolicies",
+            "validatingadmissionpolicybindings",
+        ],
+        &["create", "update", "patch", "delete", "deletecollection"],
+    ),
+    (
+        &["apiregistration.k8s.io"],
+        &["apiservices"],
+        &["create", "update", "patch"],
+    ),
     (
         &["kubechat.io"],
         &["commandplans"],
@@ -341,6 +376,21 @@ mod tests {
             ("rbac.authorization.k8s.io", "clusterroles", "bind"),
             ("rbac.authorization.k8s.io", "roles", "patch"),
             ("example.org", "things", "bind"),
+            ("kubechat.io", "riskpolicies", "patch"),
+            ("kubechat.io", "approverkeys", "create"),
+            ("certificates.k8s.io", "signers", "approve"),
+            (
+                "certificates.k8s.io",
+                "certificatesigningrequests/approval",
+                "update",
+            ),
+            ("", "persistentvolumes", "create"),
+            (
+                "admissionregistration.k8s.io",
+                "mutatingwebhookconfigurations",
+                "update",
+            ),
+            ("apiregistration.k8s.io", "apiservices", "create"),
             ("kubechat.io", "commandplans", "approve-caution"),
             ("kubechat.io", "commandplans", "approve-destructive"),
             ("*", "commandplans", "approve-caution"),

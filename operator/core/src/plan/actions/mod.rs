@@ -38,6 +38,7 @@ mod set_image;
 mod set_resources;
 mod suspend;
 mod taint;
+mod unsaid;
 
 use kubechat_crds::Step;
 use kubechat_crds::command_plan::{Effect, Rollback, RollbackKind, Undo};
@@ -223,3 +224,5 @@ mod delete_tests;
 mod drain_tests;
 #[cfg(test)]
 mod taint_tests;
+#[cfg(test)]
+mod unsaid_tests;
