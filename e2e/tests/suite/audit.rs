@@ -269,9 +269,11 @@ async fn levels_of_the_audit_policy_are_honoured_and_decisions_are_always_record
             Ok(())
         })
         .await?;
-        // Of the intent, how many objects its step is of.
+        // Of the intent, what says how far the plan is when it is gone, and how many objects its step is of.
         let kept = payloads(product, "command_execution", &turn).await?;
-        ensure!(kept == [r#"{"targetsTotal":1}"#, "null"], "{kept:?}");
+        let kept: Vec<Value> = kept.iter().map(|text| serde_json::from_str(text)).collect::<Result<_, _>>()?;
+        let told = json!({"planNamespace": DEMO, "step": plan.spec.steps[0].id, "stepsTotal": 1, "targetsTotal": 1});
+        ensure!(kept == [told, Value::Null], "{kept:?}");
 
         for always in ["command_execution", "approval", "outbound", "configuration_change"] {
             let refusal = refused(set_levels(&admin, json!({always: "Off"})).await)?;

@@ -44,7 +44,7 @@ async fn removed(name: &str, others: &[(&str, Value)]) -> (PlanPhase, String, bo
         }
     }
     let process = world.start(Fuse::long()).await;
-    let plan = process.finish(&mut world).await;
+    let plan = process.finish(&world).await;
     let status = plan.status.unwrap();
     let said = kubechat_crds::condition::find(&status.conditions, "Succeeded").unwrap();
     (

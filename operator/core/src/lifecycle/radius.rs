@@ -41,9 +41,9 @@ fn stricter(
 ) -> Option<String> {
     let mut fresh = plan.clone();
     fresh.blast_radius = Some(BlastRadius {
-        // The shares of the cluster are counted for the plan alone.
-        pods_percent: planned.pods_percent.max(now.pods_percent),
-        nodes_percent: planned.nodes_percent.max(now.nodes_percent),
+        // The shares of the cluster are counted for the plan alone; what is not counted is told as all of it.
+        pods_percent: planned.pods_percent,
+        nodes_percent: planned.nodes_percent,
         ..now.clone()
     });
     let judged = risk::judge(&fresh);

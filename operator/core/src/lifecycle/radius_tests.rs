@@ -49,6 +49,8 @@ fn the_same_objects_that_are_hit_harder_are_not_what_was_approved() {
     };
     assert_eq!(with(|_| {}), None);
     assert_eq!(with(|r| r.pods_lost = 0), None);
+    // Not counted again.
+    assert_eq!(with(|r| (r.pods_percent, r.nodes_percent) = (100, 100)), None);
     for (change, words) in [
         (
             (|r| r.pdbs_violated = vec!["demo/web".into()]) as fn(&mut BlastRadius),
