@@ -14,7 +14,7 @@ use kubechat_core::lifecycle::retention::{Retention, retention};
 use kubechat_core::lifecycle::review;
 use kubechat_core::{reason, shown};
 use kubechat_crds::condition::{find, is_finished, set, types};
-use kubechat_crds::{Approval, ApprovalStatus, CommandPlan, DecisionKind, Via};
+use kubechat_crds::{Approval, ApprovalStatus, CommandPlan, DecisionKind, StepState, Via};
 
 use super::{at, reference, resync, status};
 use crate::cluster::client::call;
@@ -65,9 +65,27 @@ pub async fn reconcile(approval: Arc<Approval>, ctx: Arc<Context>) -> Result<Act
                 "the plan had ended when this was looked at, so it decides nothing",
             ))
         }
+        // A Deny still stops the targets of a step that are not written yet.
+        None if approval.spec.decision == DecisionKind::Approve && is_all_begun(&plan) => {
+            Err(NotCounted::no(
+                reason::PLAN_FINISHED,
+                "every step of the plan had been begun when this was looked at, so it lets nothing go any more",
+            ))
+        }
         None => judged(&approval, &ctx, &plan).await?,
     };
     report(&approval, &ctx, verdict, Some(&plan)).await
+}
+
+/// Whether no step of a plan waits for anybody's word any more. On whose word the last one was begun stands in the status with it.
+fn is_all_begun(plan: &CommandPlan) -> bool {
+    let steps = plan
+        .status
+        .as_ref()
+        .map(|s| s.steps.as_slice())
+        .unwrap_or_default();
+    let is_begun = |state| !matches!(state, StepState::Pending | StepState::Skipped);
+    !steps.is_empty() && steps.iter().all(|step| is_begun(step.state))
 }
 
 /// Whether it counts, and for whom.

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::testing::people::{person, stamped};
-use crate::testing::plans::Verb;
+use crate::testing::plans::{Verb, plan_path};
 use crate::testing::process::{Fuse, Process, World};
 
 const APPROVALS: &str = "/apis/kubechat.io/v1beta1/namespaces/demo/approvals";
@@ -79,4 +79,30 @@ async fn another_object_under_the_name_of_a_counted_decision_is_judged_by_itself
         .iter()
         .any(|e| e.event_type == EventType::Approval && e.outcome == Outcome::Success);
     assert!(!counted, "{:?}", World::short(&entries));
+}
+
+#[tokio::test]
+async fn an_approval_that_comes_after_the_last_step_was_begun_lets_nothing_go_and_a_deny_is_judged() {
+    let (mut world, _, digest) = executed().await;
+    world.server.edit(&plan_path(), |plan| {
+        plan["status"]["conditions"] = json!([{"type": "Succeeded", "status": "Unknown", "reason": "WaitingForEffect",
+            "message": "", "lastTransitionTime": "2026-05-01T10:00:00Z"}]);
+    });
+    let process = world.start(Fuse::long()).await;
+    let found = judgement(&world, &process, "bob").await;
+    assert_eq!(found.0, "True", "it was counted: {found:?}");
+    world.decide("dave", &digest, DecisionKind::Approve);
+    let found = judgement(&world, &process, "dave").await;
+    assert_eq!((found.0.as_str(), found.1.as_str()), ("False", "PlanFinished"));
+    world.decide("erin", &digest, DecisionKind::Deny);
+    let found = judgement(&world, &process, "erin").await;
+    assert_eq!(found.0, "True", "{found:?}");
+    // While a step waits, it is judged as ever.
+    world.server.edit(&plan_path(), |plan| {
+        plan["status"]["steps"][0]["state"] = "Pending".into();
+    });
+    let process = world.start(Fuse::long()).await;
+    world.decide("frank", &digest, DecisionKind::Approve);
+    let found = judgement(&world, &process, "frank").await;
+    assert_ne!(found.1, "PlanFinished");
 }
