@@ -166,11 +166,13 @@ pub fn says_begun(plan: &CommandPlan) -> bool {
     steps.any(|s| is_begun(s.state))
 }
 
-/// When a step of it was last begun, as its status says.
+/// When a step of it was last begun or ended, as its status says: the last of its targets may have been written long after the
+/// first (an eviction waits for a budget).
 fn last_begun(plan: &CommandPlan) -> Option<Timestamp> {
     let steps = plan.status.iter().flat_map(|s| &s.steps);
     let begun = steps.filter(|s| is_begun(s.state));
-    begun.filter_map(|s| s.start_time.as_ref()).map(|t| t.0).max()
+    let times = begun.flat_map(|s| [s.start_time.as_ref(), s.end_time.as_ref()]);
+    times.flatten().map(|t| t.0).max()
 }
 
 fn object(target: &Target) -> Object {

@@ -175,6 +175,24 @@ fn a_plan_that_is_there_counts_from_when_its_status_says_a_step_was_begun() {
 }
 
 #[test]
+fn a_step_that_took_long_counts_for_an_hour_from_its_end() {
+    let removed = Removed::default();
+    let mut drained = plan("p", 300, StepState::Done);
+    let ago = |minutes: i64| {
+        Some(Time(
+            now().checked_sub(SignedDuration::from_mins(minutes)).unwrap(),
+        ))
+    };
+    let step = &mut drained.status.as_mut().unwrap().steps[0];
+    (step.start_time, step.end_time) = (ago(70), ago(30));
+    let after = |minutes: i64| {
+        let then = now().checked_add(SignedDuration::from_mins(minutes)).unwrap();
+        removed.with([&drained].into_iter(), "alice", then).len()
+    };
+    assert_eq!((after(0), after(29), after(30)), (1, 1, 0));
+}
+
+#[test]
 fn whoever_removes_a_plan_that_is_under_way_may_remove_one_that_is_begun() {
     let removed = Arc::new(Removed::default());
     let one = || {
