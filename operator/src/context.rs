@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use kube::Client;
 use kube::api::ObjectMeta;
-use kube::runtime::events::{Event, EventType, Recorder};
 use kube::runtime::reflector::Store;
 use kubechat_core::plan::KindRef;
 use kubechat_core::policy::{Effective, Live, PolicyProblem};
@@ -22,6 +21,7 @@ use crate::cluster::objects::{ClientDebug, Objects};
 use crate::cluster::watch::Filled;
 use crate::controllers::holders::Known;
 use crate::error::Error;
+use crate::events::Events;
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use crate::models::Models;
@@ -29,9 +29,6 @@ use crate::pace::Pace;
 use crate::past::{Past, Removed};
 use crate::selfcheck::Admission;
 use crate::talks::Talks;
-
-/// Events that wait to be sent; more are dropped, because an Event is a courtesy and not the record.
-const MAX_EVENTS: usize = 256;
 
 /// Shared by all controllers of the leader.
 #[derive(Clone)]
@@ -203,59 +200,5 @@ impl Context {
         let created = metadata.creation_timestamp.as_ref();
         created.is_some_and(|created| is_of_its_time(stamp, created.0))
             && verify(&keys, &object, stamp).is_ok()
-    }
-}
-
-/// Sends Events in the background.
-#[derive(Clone)]
-pub struct Events {
-    queue: tokio::sync::mpsc::Sender<(Event, k8s_openapi::api::core::v1::ObjectReference)>,
-}
-
-impl Events {
-    /// The sender, and the task that empties its queue.
-    pub fn new(recorder: Recorder) -> (Self, impl Future<Output = ()> + Send) {
-        let (queue, mut waiting) =
-            tokio::sync::mpsc::channel::<(Event, k8s_openapi::api::core::v1::ObjectReference)>(MAX_EVENTS);
-        let send = async move {
-            while let Some((event, about)) = waiting.recv().await {
-                let sent =
-                    tokio::time::timeout(crate::cluster::client::DEADLINE, recorder.publish(&event, &about))
-                        .await;
-                match sent {
-                    Ok(Ok(())) => {}
-                    Ok(Err(problem)) => tracing::debug!(%problem, "an Event was not taken"),
-                    Err(_) => tracing::debug!("an Event was not taken in time"),
-                }
-            }
-        };
-        (Self { queue }, send)
-    }
-
-    /// Tells of something; dropped when too many wait.
-    pub fn tell(
-        &self,
-        about: k8s_openapi::api::core::v1::ObjectReference,
-        warning: bool,
-        reason: &str,
-        note: &str,
-    ) {
-        let event = Event {
-            type_: if warning {
-                EventType::Warning
-            } else {
-                EventType::Normal
-            },
-            reason: reason.to_owned(),
-            note: Some(kubechat_crds::condition::clip(
-                kubechat_core::redact::shown(note),
-                1000,
-            )),
-            action: "Reconcile".to_owned(),
-            secondary: None,
-        };
-        if self.queue.try_send((event, about)).is_err() {
-            tracing::debug!(reason, "an Event was dropped: too many wait");
-        }
     }
 }

@@ -33,11 +33,11 @@ use crate::args::InterpreterArgs;
 use crate::cluster::client;
 use crate::cluster::discovery::Discovery;
 use crate::cluster::watch::{Filled, reflect};
-use crate::context::Events;
 use crate::controllers::lane::watch;
 use crate::controllers::status::{self, Reports as _};
 use crate::duty::every;
 use crate::error::Error;
+use crate::events::Events;
 use crate::http::{Health, serve};
 use crate::leader::{Candidate, INTERPRETER_LEASE, Leadership};
 use crate::metrics::Metrics;
@@ -130,7 +130,7 @@ fn begin(
         controller: "kubechat-interpreter".into(),
         instance: None,
     };
-    let (events, send_events) = Events::new(Recorder::new(client.clone(), reporter));
+    let (events, sent_events) = Events::new(Recorder::new(client.clone(), reporter));
     let desk = Desk {
         client: client.clone(),
         metrics,
@@ -171,7 +171,7 @@ fn begin(
     });
     let until = shutdown.clone();
     tasks.spawn(async move {
-        tokio::select! { () = send_events => {}, () = until.cancelled() => {} }
+        sent_events.until(until.cancelled()).await;
         Ok(())
     });
     let until = shutdown.clone();

@@ -9,6 +9,7 @@ pub mod context;
 pub mod controllers;
 mod duty;
 pub mod error;
+pub mod events;
 pub mod execute;
 pub mod failpoint;
 pub mod http;

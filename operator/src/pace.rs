@@ -9,7 +9,8 @@ use tokio_util::sync::CancellationToken;
 /// How long one plan keeps its place; then others have their turn, and it goes on with its next step.
 const TURN: Duration = Duration::from_secs(600);
 /// How long a step under way may go on after the process was asked to end; then it stops between two targets. With the
-/// last write and its result it must fit into the time that the process has for ending.
+/// last write and its result it must fit into the time that the process has for ending. What stops a step otherwise is seen
+/// until then: the watches outlive what is under way ([`Pace::wound_up`]).
 const WIND_UP: Duration = if cfg!(test) {
     Duration::ZERO
 } else {
@@ -21,7 +22,9 @@ const WIND_UP: Duration = if cfg!(test) {
 pub struct Pace {
     stop: CancellationToken,
     asked: Arc<OnceLock<Instant>>,
+    settled: CancellationToken,
     turn: Duration,
+    wind_up: Duration,
 }
 
 impl Pace {
@@ -31,14 +34,39 @@ impl Pace {
         Self {
             stop,
             asked: Arc::default(),
+            settled: CancellationToken::new(),
             turn: TURN,
+            wind_up: WIND_UP,
         }
+    }
+
+    /// Notes when the process is asked to end: the time of a step under way runs from then, however late it asks.
+    pub async fn clocked(self) {
+        self.stop.cancelled().await;
+        self.asked.get_or_init(Instant::now);
+    }
+
+    /// Is cancelled when nothing is under way any more after the process was asked to end.
+    #[must_use]
+    pub const fn settled(&self) -> &CancellationToken {
+        &self.settled
+    }
+
+    /// Nothing is under way any more, and nothing will be.
+    pub fn wound_up(&self) {
+        self.settled.cancel();
     }
 
     /// As it is, with another time in one piece.
     #[cfg(test)]
     pub(crate) fn with_turn(self, turn: Duration) -> Self {
         Self { turn, ..self }
+    }
+
+    /// As it is, with another time for winding up.
+    #[cfg(test)]
+    fn with_wind_up(self, wind_up: Duration) -> Self {
+        Self { wind_up, ..self }
     }
 
     /// Whether nothing new may begin, because the process was asked to end.
@@ -55,7 +83,7 @@ impl Pace {
     /// Whether what is under way must stop, because the process was asked to end a while ago.
     #[must_use]
     pub fn must_stop(&self) -> bool {
-        self.stopping() && self.asked.get_or_init(Instant::now).elapsed() >= WIND_UP
+        self.stopping() && self.asked.get_or_init(Instant::now).elapsed() >= self.wind_up
     }
 
     /// Whether work that began then has had its time.
@@ -70,5 +98,25 @@ impl Pace {
             () = tokio::time::sleep(time) => {}
             () = self.stop.cancelled() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_time_of_a_step_under_way_runs_from_the_request_to_end_and_not_from_its_first_question() {
+        let (stop, wind_up) = (CancellationToken::new(), Duration::from_millis(20));
+        let pace = Pace::new(stop.clone()).with_wind_up(wind_up);
+        let clock = tokio::spawn(pace.clone().clocked());
+        assert!(!pace.stopping() && !pace.must_stop());
+        stop.cancel();
+        clock.await.unwrap();
+        let noted = Instant::now();
+        while noted.elapsed() < wind_up {
+            tokio::time::sleep(wind_up).await;
+        }
+        assert!(pace.must_stop());
     }
 }

@@ -25,11 +25,12 @@ use crate::cluster::client::{self, call};
 use crate::cluster::discovery::Discovery;
 use crate::cluster::impersonate::Impersonator;
 use crate::cluster::watch::{Gone, reflect, reflect_seen, reflect_telling};
-use crate::context::{Context, Events, Stores};
+use crate::context::{Context, Stores};
 use crate::controllers;
-use crate::controllers::lane::{Lane, forward, look_again, watch};
+use crate::controllers::lane::{Lane, forward, look_again, watch, watch_on};
 use crate::controllers::removed;
 use crate::duty::every;
+use crate::events::Events;
 use crate::http::{Health, serve};
 use crate::leader::{Candidate, Leadership};
 use crate::metrics::Metrics;
@@ -208,16 +209,18 @@ async fn lead(
         .unwrap_or_default();
 
     let (plans_left, told) = removed::begin(&audit).await.context("the last hour of the log")?;
-    let past = Arc::clone(&plans_left.past);
-    let went = Arc::new(Notify::new());
+    let (past, lines) = (Arc::clone(&plans_left.past), Arc::clone(&plans_left.past));
+    let (went, talks): (Arc<Notify>, Arc<Talks>) = Default::default();
     let one_went = Arc::clone(&went);
-    let talks: Arc<Talks> = Arc::default();
     let seen = Arc::clone(&talks);
     let (leaving, removed_turns) = models::leaving();
     let (requests, has_requests, request_stream) =
         reflect_seen::<ChatRequest>(client.clone(), move |event| {
             seen.see(event);
             leaving.see(event);
+            if let Event::Delete(turn) = event {
+                lines.leave_line(turn.metadata.uid.as_deref().unwrap_or_default());
+            }
             if matches!(event, Event::Delete(_) | Event::InitDone) {
                 one_went.notify_one();
             }
@@ -249,7 +252,7 @@ async fn lead(
             instance: None,
         },
     );
-    let (events, send_events) = Events::new(recorder);
+    let (events, sent_events) = Events::new(recorder);
     let live = Arc::default();
     let desk = Desk {
         client: client.clone(),
@@ -286,6 +289,7 @@ async fn lead(
         client,
     });
 
+    let ends = [shutdown, ctx.pace.settled()];
     let requests = Lane::new(
         tasks,
         "ChatRequest",
@@ -372,7 +376,7 @@ async fn lead(
         check,
         shutdown.clone(),
     ));
-    watch(tasks, request_stream, shutdown, move |request| {
+    watch_on(tasks, request_stream, ends, move |request| {
         let (r, p, s) = (r.clone(), p.clone(), s.clone());
         async move {
             if request.spec.cancel {
@@ -393,7 +397,7 @@ async fn lead(
     ));
     let (r, p2) = (requests.clone(), plans.clone());
     let all_approvals = stores.approvals.clone();
-    watch(tasks, plan_stream, shutdown, move |plan| {
+    watch_on(tasks, plan_stream, ends, move |plan| {
         let (r, p, a, all) = (r.clone(), p2.clone(), a.clone(), all_approvals.clone());
         async move {
             let name = kube::ResourceExt::name_any(&plan);
@@ -410,7 +414,7 @@ async fn lead(
         }
     });
     let (p3, a2) = (plans.clone(), approvals);
-    watch(tasks, approval_stream, shutdown, move |approval| {
+    watch_on(tasks, approval_stream, ends, move |approval| {
         let (p, a) = (p3.clone(), a2.clone());
         async move {
             p.touch(&approval.spec.plan_ref.name, &approval).await;
@@ -418,7 +422,7 @@ async fn lead(
         }
     });
     let (p4, waiting) = (plans.clone(), stores.plans.clone());
-    watch(tasks, policy_stream, shutdown, move |policy| {
+    watch_on(tasks, policy_stream, ends, move |policy| {
         let (p, own, waiting) = (p4.clone(), policies.clone(), waiting.clone());
         async move {
             own.same(&policy).await;
@@ -463,10 +467,13 @@ async fn lead(
         async move { controllers::admission_event::record(&event, &ctx).await }
     });
 
-    let telling = told.tell(Arc::clone(&ctx));
+    let (telling, settled) = (told.tell(Arc::clone(&ctx)), ctx.pace.settled().clone());
     tasks.spawn(async move {
-        // It ends by itself, a while after the process was asked to end.
-        tokio::select! { _ = send_events => {}, () = telling => {} }
+        // Telling ends by itself, a while after the process was asked to end.
+        let all_told = async {
+            tokio::join!(telling, settled.cancelled());
+        };
+        sent_events.until(all_told).await;
         Ok(())
     });
     let (until, checked) = (shutdown.clone(), Arc::clone(&ctx));

@@ -13,6 +13,9 @@ use crate::cluster::watch::Watched;
 use crate::context::Context;
 use crate::controllers::{self, QUEUE};
 
+/// Whose reconciles execute.
+const EXECUTES: &str = "CommandPlan";
+
 /// The way into one controller's queue.
 #[derive(Clone, Debug)]
 pub(crate) struct Lane<K: Watched> {
@@ -42,9 +45,19 @@ impl<K: Watched> Lane<K> {
             concurrency,
             reconcile,
         );
-        let stopping = shutdown.clone();
+        let (stopping, pace) = (shutdown.clone(), ctx.pace.clone());
+        if kind == EXECUTES {
+            let clock = pace.clone();
+            tasks.spawn(async move {
+                clock.clocked().await;
+                Ok(())
+            });
+        }
         tasks.spawn(async move {
             running.await;
+            if kind == EXECUTES {
+                pace.wound_up();
+            }
             if stopping.is_cancelled() {
                 Ok(())
             } else {
@@ -84,23 +97,57 @@ pub(crate) fn watch<K, S, F, Fut>(
     F: Fn(K) -> Fut + Send + 'static,
     Fut: Future<Output = ()> + Send,
 {
-    let until = shutdown.clone();
+    watch_on(tasks, stream, [shutdown, shutdown], route);
+}
+
+/// As [`watch`], of what may stop an execution: from the first token on nothing is routed any more, so that the queues end; but
+/// the cache is kept until the second, when nothing is under way that asks it.
+pub(crate) fn watch_on<K, S, F, Fut>(
+    tasks: &mut JoinSet<anyhow::Result<()>>,
+    stream: S,
+    [shutdown, settled]: [&CancellationToken; 2],
+    route: F,
+) where
+    K: Watched,
+    S: futures::Stream<Item = Result<K, kube::runtime::watcher::Error>> + Send + 'static,
+    F: Fn(K) -> Fut + Send + 'static,
+    Fut: Future<Output = ()> + Send,
+{
+    let (shutdown, settled) = (shutdown.clone(), settled.clone());
     tasks.spawn(async move {
-        let mut stream = std::pin::pin!(stream.take_until(until.cancelled()));
-        while let Some(event) = stream.next().await {
-            match event {
-                Ok(object) => route(object).await,
-                Err(problem) => {
-                    tracing::warn!(kind = %K::kind(&()), %problem, "watch interrupted; it is begun again");
-                }
-            }
+        let mut stream = std::pin::pin!(stream.take_until(settled.clone().cancelled_owned()));
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => {}
+            () = drive(&mut stream, route) => {}
         }
-        if until.is_cancelled() {
+        if shutdown.is_cancelled() {
+            drive(&mut stream, |_| std::future::ready(())).await;
+        }
+        if settled.is_cancelled() {
             Ok(())
         } else {
             Err(anyhow::anyhow!("the watch of {} ended", K::kind(&())))
         }
     });
+}
+
+/// Polls a watch to its end.
+async fn drive<K, S, F, Fut>(stream: &mut std::pin::Pin<&mut S>, route: F)
+where
+    K: Watched,
+    S: futures::Stream<Item = Result<K, kube::runtime::watcher::Error>>,
+    F: Fn(K) -> Fut,
+    Fut: Future<Output = ()>,
+{
+    while let Some(event) = stream.next().await {
+        match event {
+            Ok(object) => route(object).await,
+            Err(problem) => {
+                tracing::warn!(kind = %K::kind(&()), %problem, "watch interrupted; it is begun again");
+            }
+        }
+    }
 }
 
 /// Has every plan looked at that is not finished.
@@ -130,4 +177,71 @@ pub(crate) fn forward<K, S>(
         let lane = lane.clone();
         async move { lane.same(&object).await }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::stream;
+    use kubechat_crds::{RiskPolicy, RiskPolicySpec};
+
+    use super::*;
+
+    fn policy(name: &str) -> Result<RiskPolicy, kube::runtime::watcher::Error> {
+        Ok(RiskPolicy::new(name, RiskPolicySpec::default()))
+    }
+
+    #[tokio::test]
+    async fn a_watch_that_may_stop_what_is_under_way_outlives_the_request_to_end_and_its_queues_do_not() {
+        let (mut tasks, shutdown, settled) =
+            (JoinSet::new(), CancellationToken::new(), CancellationToken::new());
+        let (tell, mut told) = mpsc::channel(1);
+        let (show, mut shown) = mpsc::channel(1);
+        let (feed, fed) = mpsc::channel(1);
+        let told_by = stream::unfold(
+            (fed, show),
+            |(mut fed, show): (mpsc::Receiver<_>, mpsc::Sender<()>)| async {
+                let event = fed.recv().await?;
+                // Here the cache has it.
+                show.send(()).await.ok()?;
+                Some((event, (fed, show)))
+            },
+        );
+        watch_on(
+            &mut tasks,
+            told_by,
+            [&shutdown, &settled],
+            move |policy: RiskPolicy| {
+                let tell = tell.clone();
+                async move { drop(tell.send(policy).await) }
+            },
+        );
+        feed.send(policy("before")).await.unwrap();
+        assert_eq!(shown.recv().await, Some(()));
+        assert!(told.recv().await.is_some());
+        shutdown.cancel();
+        // The queue ends, though the watch goes on.
+        assert!(told.recv().await.is_none());
+        for name in ["kill switch", "another"] {
+            feed.send(policy(name)).await.unwrap();
+            assert_eq!(shown.recv().await, Some(()), "{name} is not seen");
+        }
+        settled.cancel();
+        assert!(tasks.join_next().await.unwrap().unwrap().is_ok());
+        assert!(feed.is_closed());
+    }
+
+    #[tokio::test]
+    async fn a_watch_that_ends_by_itself_is_an_error_and_one_that_is_asked_to_is_none() {
+        for asked in [false, true] {
+            let (mut tasks, shutdown) = (JoinSet::new(), CancellationToken::new());
+            let none = stream::empty::<Result<RiskPolicy, kube::runtime::watcher::Error>>();
+            if asked {
+                watch(&mut tasks, none.chain(stream::pending()), &shutdown, |_| async {});
+                shutdown.cancel();
+            } else {
+                watch(&mut tasks, none, &shutdown, |_| async {});
+            }
+            assert_eq!(tasks.join_next().await.unwrap().unwrap().is_ok(), asked);
+        }
+    }
 }

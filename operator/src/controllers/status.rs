@@ -16,8 +16,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use crate::cluster::client::call;
-use crate::context::{Context, Events};
+use crate::context::Context;
 use crate::error::Error;
+use crate::events::Events;
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
 

@@ -1,40 +1,12 @@
 //! What a status begins to refuse is told, for every reason there is.
 
-use std::sync::{Arc, Mutex};
-
-use http::{Request, Response};
-use kube::Client;
-use kube::client::Body;
-use kube::runtime::events::{Recorder, Reporter};
-
 use super::*;
+use crate::testing::events::{Sent, recorder};
 
-/// The Events that were sent.
-type Sent = Arc<Mutex<Vec<Value>>>;
-
-/// Events over a fake API server.
 fn events() -> (Events, Sent) {
-    let sent = Sent::default();
-    let seen = Arc::clone(&sent);
-    let service = tower::service_fn(move |request: Request<Body>| {
-        let seen = Arc::clone(&seen);
-        async move {
-            let bytes = request.into_body().collect_bytes().await.unwrap();
-            seen.lock().unwrap().push(serde_json::from_slice(&bytes).unwrap());
-            Ok::<_, std::convert::Infallible>(
-                Response::builder()
-                    .status(201)
-                    .body(Body::from(bytes.to_vec()))
-                    .unwrap(),
-            )
-        }
-    });
-    let reporter = Reporter {
-        controller: "test".into(),
-        instance: None,
-    };
-    let (events, send) = Events::new(Recorder::new(Client::new(service, "default"), reporter));
-    tokio::spawn(send);
+    let (recorder, sent) = recorder();
+    let (events, outbox) = Events::new(recorder);
+    tokio::spawn(outbox.until(std::future::pending()));
     (events, sent)
 }
 

@@ -40,9 +40,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::audit::Audit;
 use crate::compile::Halted;
-use crate::context::Events;
 use crate::controllers::status::Reports;
 use crate::error::Error;
+use crate::events::Events;
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
 

@@ -4,6 +4,7 @@
 //!
 //! The code under test is the product's own, from the controller down; only what is outside the process is made up.
 
+pub(crate) mod events;
 mod objects;
 pub(crate) mod people;
 pub(crate) mod plans;
