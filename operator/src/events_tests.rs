@@ -39,6 +39,10 @@ async fn an_api_server_that_does_not_answer_holds_up_the_end_for_a_few_seconds_o
     (0..MAX_WAITING).for_each(|number| tell(&events, number));
     let began = Instant::now();
     outbox.until(std::future::ready(())).await;
-    assert!(began.elapsed() <= LAST + Duration::from_secs(1), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() <= LAST + Duration::from_secs(1),
+        "{:?}",
+        began.elapsed()
+    );
     drop(events);
 }

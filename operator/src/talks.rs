@@ -64,6 +64,15 @@ impl Talks {
         })
     }
 
+    /// What this turn has waited so far does not count.
+    pub fn waits_anew(&self, turn: &ChatRequest) {
+        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let talk = session_of(turn).and_then(|session| inner.sessions.get_mut(&session));
+        if let Some(seen) = talk.and_then(|talk| talk.seen.get_mut(&turn.uid().unwrap_or_default())) {
+            seen.waits_since = None;
+        }
+    }
+
     /// Takes what the watch says, before the cache shows it.
     pub fn see(&self, event: &Event<ChatRequest>) {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);

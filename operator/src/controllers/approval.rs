@@ -107,7 +107,24 @@ async fn judged(
         }
         DecisionKind::Approve | DecisionKind::Deny => judge(&plan.spec, bench.terms(), &facts, now),
     };
-    Ok(via.map(|via| (via, facts.username().unwrap_or_default().to_owned())))
+    let verdict = via.map(|via| (via, facts.username().unwrap_or_default().to_owned()));
+    match verdict {
+        // Nobody is refused for good by a clock that is not the API server's.
+        Err(no) if by_the_clock(&no) => Ok(Err(match ctx.admission.check(ctx).await {
+            Ok(()) => no,
+            Err(problem) => NotCounted {
+                reason: problem.reason(),
+                message: problem.to_string(),
+                unknown: true,
+            },
+        })),
+        verdict => Ok(verdict),
+    }
+}
+
+/// Whether the time of day may have brought it.
+fn by_the_clock(no: &NotCounted) -> bool {
+    !no.unknown && [reason::EXPIRED, reason::KEY_NOT_VALID, reason::KEY_REVOKED].contains(&no.reason)
 }
 
 /// The plan from the cache, else as it is stored.
@@ -272,6 +289,8 @@ async fn expire(approval: &Approval, ctx: &Context) -> Result<Action, Error> {
 }
 
 async fn remove(approval: &Approval, ctx: &Context) -> Result<Action, Error> {
+    // Nothing is removed by a clock that is not the API server's.
+    ctx.admission.check(ctx).await?;
     ctx.leadership.check()?;
     let api: Api<Approval> = Api::namespaced(ctx.client.clone(), &approval.namespace().unwrap_or_default());
     let params = kube::api::DeleteParams::default().preconditions(kube::api::Preconditions {

@@ -39,6 +39,7 @@ pub async fn reconcile(request: Arc<ChatRequest>, ctx: Arc<Context>) -> Result<A
     }
     let current = request.status.clone().unwrap_or_default();
     if is_finished(&current.conditions) {
+        ctx.past.leave_line(&request.uid().unwrap_or_default());
         // A late `cancel` changes nothing, but whoever waits for the new generation (kstatus) must see it was looked at.
         let seen = ChatRequestStatus {
             observed_generation: request.metadata.generation,
@@ -55,6 +56,8 @@ pub async fn reconcile(request: Arc<ChatRequest>, ctx: Arc<Context>) -> Result<A
     let reference = ObjectRef::new(&plan_name(&request)).within(&namespace);
     match ctx.stores.plans.get(&reference) {
         Some(plan) if Some(&plan.spec.chat_request_ref.uid) == request.uid().as_ref() => {
+            // It has what it was in line for.
+            ctx.past.leave_line(&request.uid().unwrap_or_default());
             mirror(&request, &ctx, &plan, current).await
         }
         Some(_) | None => turn::take(&request, &ctx, current).await,
@@ -186,6 +189,8 @@ async fn retire(request: &ChatRequest, ctx: &Context, status: &ChatRequestStatus
         // Looked at again when the plan changes.
         return Ok(resync());
     }
+    // Nothing is removed by a clock that is not the API server's.
+    ctx.admission.check(ctx).await?;
     ctx.leadership.check()?;
     let api: Api<ChatRequest> = Api::namespaced(ctx.client.clone(), &request.namespace().unwrap_or_default());
     let params = kube::api::DeleteParams::background().preconditions(kube::api::Preconditions {

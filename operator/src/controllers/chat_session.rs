@@ -69,6 +69,10 @@ pub async fn reconcile(session: Arc<ChatSession>, ctx: Arc<Context>) -> Result<A
     let namespace = session.namespace().unwrap_or_default();
     let turns = ctx.talks.turns(&namespace, &session.name_any());
     let verdict = decide(&session.spec, created, old.phase, turns, now);
+    if verdict.phase == SessionPhase::Expired && old.phase != Some(SessionPhase::Expired) {
+        // Not by a clock that is not the API server's.
+        ctx.admission.check(&ctx).await?;
+    }
     new.phase = Some(verdict.phase);
     // Turns that were removed after their TTL still count.
     new.turns = verdict.turns.max(old.turns);

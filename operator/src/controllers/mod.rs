@@ -43,6 +43,8 @@ const RECONCILE_DEADLINE: Duration = if cfg!(test) {
     Duration::from_secs(180)
 };
 /// Objects whose failed tries are remembered.
+/// When a turn comes back that is in line behind others of the same person.
+const IN_LINE: Duration = Duration::from_millis(250);
 const MAX_ATTEMPTS: usize = 100_000;
 
 /// Runs one controller until its queue ends; in-flight reconciles are finished.
@@ -124,6 +126,10 @@ where
         .reconcile_seconds
         .get_or_create(&ReconcileLabels { kind, outcome })
         .observe(began.elapsed().as_secs_f64());
+    if matches!(result, Err(Error::InLine)) {
+        // It comes after others, and what it tried before stands: neither a failure nor an end of failures.
+        return Ok(Action::requeue(IN_LINE));
+    }
     if result.is_ok() {
         attempts
             .lock()
@@ -223,6 +229,9 @@ async fn configuration<K: Resource<DynamicType = ()>>(
     ctx.audit.record(draft).await?;
     Ok(())
 }
+
+#[cfg(test)]
+mod clock_tests;
 
 #[cfg(test)]
 mod tests {

@@ -100,6 +100,7 @@ async fn go_on(run: &mut Run<'_>) -> Result<Progress, Error> {
     }
     clock(fresh)?;
     let (verdict, approvals) = decide(&fresh.observed());
+    timely(ctx, &verdict).await?;
     run.decided(approvals);
     match verdict {
         Verdict::Go => run.approved = true,
@@ -130,6 +131,18 @@ fn clock(fresh: &Fresh) -> Result<(), Error> {
                 gap.as_secs()
             ),
         }),
+    }
+}
+
+/// No plan ends by a clock that is not the API server's: an expiry, a freeze and what policies say of the time are believed
+/// once admission, which stamps by that clock, has been seen to agree.
+async fn timely(ctx: &Context, verdict: &Verdict) -> Result<(), Error> {
+    match verdict {
+        Verdict::End(Ending {
+            reason: reason::EXPIRED | reason::POLICY_DENIED | reason::STALE,
+            ..
+        }) => ctx.admission.check(ctx).await,
+        Verdict::End(_) | Verdict::Go | Verdict::PlanOnly | Verdict::Wait { .. } => Ok(()),
     }
 }
 

@@ -155,6 +155,7 @@ async fn may_go_on(run: &mut Run<'_>, index: usize) -> Result<Option<Progress>, 
     run.shown = fresh.shown;
     super::clock(&fresh)?;
     let (verdict, approvals) = decide(&fresh.observed());
+    super::timely(run.ctx, &verdict).await?;
     run.decided(approvals);
     if verdict != Verdict::Go && !run.begun() {
         return Ok(Some(Progress::NotYet(Box::new((verdict, run.status.clone())))));

@@ -20,8 +20,58 @@ const PLACE: Duration = Duration::from_secs(120);
 /// Whose hours are taken, and plans that no cache shows yet.
 #[derive(Debug, Default)]
 pub(super) struct Hours {
-    lines: Mutex<HashMap<String, Line>>,
+    lines: Mutex<Lines>,
     made: Mutex<Vec<(Timestamp, Past)>>,
+}
+
+/// The lines of all people.
+#[derive(Debug, Default)]
+struct Lines {
+    /// By username.
+    of: HashMap<String, Line>,
+    /// In whose line each turn waits.
+    whose: HashMap<String, String>,
+}
+
+impl Lines {
+    fn take(&mut self, username: &str, turn: &str, now: Instant) -> bool {
+        let line = self.of.entry(username.to_owned()).or_default();
+        line.come(turn, now);
+        for gone in line.expire(now) {
+            self.whose.remove(&gone);
+        }
+        let taken = line.take(turn);
+        if taken {
+            self.whose.remove(turn);
+        } else {
+            self.whose.insert(turn.to_owned(), username.to_owned());
+        }
+        taken
+    }
+
+    fn leave(&mut self, turn: &str) {
+        let Some(username) = self.whose.remove(turn) else {
+            return;
+        };
+        if let Some(line) = self.of.get_mut(&username) {
+            line.waiting.retain(|(waiting, _)| waiting != turn);
+            self.tidy(&username);
+        }
+    }
+
+    fn give_back(&mut self, username: &str) {
+        if let Some(line) = self.of.get_mut(username) {
+            line.give_back();
+            self.tidy(username);
+        }
+    }
+
+    fn tidy(&mut self, username: &str) {
+        let empty = |line: &Line| line.holder.is_none() && line.waiting.is_empty();
+        if self.of.get(username).is_some_and(empty) {
+            self.of.remove(username);
+        }
+    }
 }
 
 /// Turns of one person.
@@ -34,19 +84,41 @@ struct Line {
 }
 
 impl Line {
-    /// Whether the hour is this turn's now; if not, it has a place in line.
-    fn take(&mut self, turn: &str, now: Instant) -> bool {
-        if let Some((_, times)) = self.holder.as_mut().filter(|(holder, _)| holder == turn) {
-            *times += 1;
-            return true;
+    /// The turn is here: it keeps its place in line, or gets one.
+    fn come(&mut self, turn: &str, now: Instant) {
+        if self.is_held_by(turn) {
+            return;
         }
         let place = self.waiting.iter_mut().find(|(waiting, _)| waiting == turn);
         match place {
             Some((_, seen)) => *seen = now,
             None => self.waiting.push_back((turn.to_owned(), now)),
         }
-        self.waiting
-            .retain(|(_, seen)| now.saturating_duration_since(*seen) < PLACE);
+    }
+
+    /// Takes the places of those that did not come back.
+    fn expire(&mut self, now: Instant) -> Vec<String> {
+        let mut gone = vec![];
+        self.waiting.retain(|(turn, seen)| {
+            let stays = now.saturating_duration_since(*seen) < PLACE;
+            if !stays {
+                gone.push(turn.clone());
+            }
+            stays
+        });
+        gone
+    }
+
+    fn is_held_by(&self, turn: &str) -> bool {
+        self.holder.as_ref().is_some_and(|(holder, _)| holder == turn)
+    }
+
+    /// Whether the hour is this turn's now.
+    fn take(&mut self, turn: &str) -> bool {
+        if let Some((_, times)) = self.holder.as_mut().filter(|(holder, _)| holder == turn) {
+            *times += 1;
+            return true;
+        }
         let next = self.waiting.front().is_some_and(|(first, _)| first == turn);
         if self.holder.is_some() || !next {
             return false;
@@ -63,10 +135,6 @@ impl Line {
             .map(|(turn, times)| (turn, times.saturating_sub(1)))
             .filter(|(_, times)| *times > 0);
     }
-
-    fn is_in_line(&self, turn: &str) -> bool {
-        self.waiting.iter().any(|(waiting, _)| waiting == turn)
-    }
 }
 
 /// A person's hour is one turn's until this is dropped.
@@ -79,13 +147,7 @@ pub struct Hour {
 
 impl Drop for Hour {
     fn drop(&mut self) {
-        let mut lines = self.past.lines();
-        if let Some(line) = lines.get_mut(&self.username) {
-            line.give_back();
-            if line.holder.is_none() && line.waiting.is_empty() {
-                lines.remove(&self.username);
-            }
-        }
+        self.past.lines().give_back(&self.username);
     }
 }
 
@@ -101,19 +163,14 @@ pub enum Standing {
 }
 
 impl Removed {
-    fn lines(&self) -> std::sync::MutexGuard<'_, HashMap<String, Line>> {
+    fn lines(&self) -> std::sync::MutexGuard<'_, Lines> {
         self.hours.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a person's hour for a turn, by its UID. `None` while other turns of the same person come first: then this one is
     /// in line and comes back soon.
     pub fn hour(self: &Arc<Self>, username: &str, turn: &str) -> Option<Hour> {
-        let mut lines = self.lines();
-        let taken = lines
-            .entry(username.to_owned())
-            .or_default()
-            .take(turn, Instant::now());
-        drop(lines);
+        let taken = self.lines().take(username, turn, Instant::now());
         taken.then(|| Hour {
             past: Arc::clone(self),
             username: username.to_owned(),
@@ -123,11 +180,7 @@ impl Removed {
     /// Whether a turn is in line since an earlier look, and if so, whether its time has come.
     #[must_use]
     pub fn in_line(self: &Arc<Self>, turn: &str) -> Standing {
-        let username = {
-            let lines = self.lines();
-            let mut waits = lines.iter().filter(|(_, line)| line.is_in_line(turn));
-            waits.next().map(|(username, _)| username.clone())
-        };
+        let username = self.lines().whose.get(turn).cloned();
         match username.map(|username| self.hour(&username, turn)) {
             None => Standing::Free,
             Some(None) => Standing::InLine,
@@ -135,13 +188,15 @@ impl Removed {
         }
     }
 
+    /// Whether a turn waits behind others of the same person.
+    #[must_use]
+    pub fn waits_in_line(&self, turn: &str) -> bool {
+        self.lines().whose.contains_key(turn)
+    }
+
     /// A turn waits for no hour any more.
     pub fn leave_line(&self, turn: &str) {
-        let mut lines = self.lines();
-        lines.retain(|_, line| {
-            line.waiting.retain(|(waiting, _)| waiting != turn);
-            line.holder.is_some() || !line.waiting.is_empty()
-        });
+        self.lines().leave(turn);
     }
 
     /// Keeps in mind a plan that was just made, or perhaps is: it counts before the cache shows it. Returns what was in mind of

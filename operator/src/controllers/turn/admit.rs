@@ -65,6 +65,8 @@ pub(super) async fn admit(request: &ChatRequest, ctx: &Context) -> Result<Result
         .as_ref()
         .is_some_and(|t| t.0 <= Timestamp::now())
     {
+        // Not by a clock that is not the API server's.
+        ctx.admission.check(ctx).await?;
         return Ok(Err(halt(
             RequestPhase::Expired,
             reason::EXPIRED,

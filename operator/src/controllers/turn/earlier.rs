@@ -38,6 +38,11 @@ pub(super) enum Before {
 pub(super) async fn turns(request: &ChatRequest, ctx: &Context) -> Result<Before, Error> {
     let (history, unread) = gathered(request, ctx);
     if let Some(name) = unread {
+        // One that waits behind others is read when they are planned, however long that takes.
+        let uid = stored(request, ctx, &name).and_then(|turn| turn.uid());
+        if uid.is_some_and(|uid| ctx.past.waits_in_line(&uid)) {
+            ctx.talks.waits_anew(request);
+        }
         let kinds = ctx.discovery.kinds(&ctx.client).await?;
         if let Some(wait) = waits(request, &name, &kinds.lexicon, || ctx.talks.waited(request)) {
             return Ok(wait);

@@ -6,17 +6,19 @@ use std::time::Duration;
 use futures::StreamExt;
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
+use kube::runtime::watcher::Event;
 use kubechat_crds::{ChatRequest, ChatRequestSpec, CommandPlan};
 use serde_json::json;
 
 use super::super::chat_request::{plan_name, reconcile};
-use super::super::observed;
+use super::super::{IN_LINE, observed, retry};
 use crate::context::Context;
 use crate::error::Error;
 use crate::testing::people::{person, stamped};
-use crate::testing::plans::Verb;
+use crate::testing::plans::{Verb, plan_path};
 use crate::testing::process::{Fuse, World};
 use crate::testing::server::{Asked, Fate};
+use crate::testing::watches::Loss;
 
 const OURS: &str = "/apis/kubechat.io/v1beta1/namespaces/demo";
 /// As many as the operator works on at a time.
@@ -54,10 +56,19 @@ fn plan_of(world: &World, turn: &ChatRequest) -> Option<CommandPlan> {
     Some(serde_json::from_value(plan).unwrap())
 }
 
+/// One look, as the queue has it.
+async fn looks(turn: Arc<ChatRequest>, ctx: Arc<Context>) -> Result<Action, Error> {
+    let looked = observed("ChatRequest", reconcile, Arc::clone(&turn), Arc::clone(&ctx)).await;
+    if let Err(error) = &looked {
+        let _ = retry("ChatRequest", &*turn, error, &ctx);
+    }
+    looked
+}
+
 /// A worker that looks at a turn until it rests.
 async fn works(turn: Arc<ChatRequest>, ctx: Arc<Context>) {
     let looked = reconcile(turn, ctx).await;
-    assert!(looked.is_ok(), "{looked:?}");
+    assert!(matches!(looked, Ok(_) | Err(Error::InLine)), "{looked:?}");
 }
 
 #[tokio::test]
@@ -120,8 +131,8 @@ async fn a_turn_in_line_that_is_withdrawn_ends_and_holds_up_nobody() {
     let (second, third) = (asked(&world, "second", "alice"), asked(&world, "third", "alice"));
     let first = ctx.past.hour("alice", "first").unwrap();
     for turn in [&second, &third] {
-        let looked = reconcile(Arc::clone(turn), Arc::clone(ctx)).await.unwrap();
-        assert_eq!(looked, Action::requeue(super::IN_LINE));
+        let looked = looks(Arc::clone(turn), Arc::clone(ctx)).await.unwrap();
+        assert_eq!(looked, Action::requeue(IN_LINE));
     }
     let path = format!("{OURS}/chatrequests/second");
     world.server.edit(&path, |o| o["spec"]["cancel"] = true.into());
@@ -131,6 +142,117 @@ async fn a_turn_in_line_that_is_withdrawn_ends_and_holds_up_nobody() {
     drop(first);
     works(Arc::clone(&third), Arc::clone(ctx)).await;
     assert!(plan_of(&world, &third).is_some());
+}
+
+#[tokio::test]
+async fn a_turn_that_has_its_plan_or_its_end_holds_up_nobody_in_line() {
+    for ended in [false, true] {
+        let mut world = World::new();
+        world.propose(&[Verb::Label]).await;
+        world.config_map("settings");
+        let mut plan = world.server.remove(&plan_path()).unwrap();
+        let process = world.start(Fuse::long()).await;
+        let ctx = &process.ctx;
+        let (second, third) = (asked(&world, "second", "alice"), asked(&world, "third", "alice"));
+        let first = ctx.past.hour("alice", "first").unwrap();
+        for turn in [&second, &third] {
+            works(Arc::clone(turn), Arc::clone(ctx)).await;
+        }
+        let path = format!("{OURS}/chatrequests/second");
+        if ended {
+            world.server.edit(&path, |o| {
+                o["status"] = json!({"completionTime": jiff::Timestamp::now().to_string(), "conditions": [{"type": "Succeeded",
+                    "status": "False", "reason": "Invalid", "message": "", "lastTransitionTime": "2026-05-01T10:00:00Z"}]});
+            });
+        } else {
+            // Made by an operator that could not say so.
+            let name = plan_name(&second);
+            plan["metadata"]["name"] = name.as_str().into();
+            plan["spec"]["chatRequestRef"] = json!({"name": "second", "uid": second.uid().unwrap()});
+            world
+                .server
+                .put(&format!("{OURS}/commandplans/{name}"), plan.take());
+            process.watches.suffer(&world.server, || Loss::None);
+        }
+        let stands = serde_json::from_value(world.server.get(&path).unwrap()).unwrap();
+        works(Arc::new(stands), Arc::clone(ctx)).await;
+        drop(first);
+        works(Arc::clone(&third), Arc::clone(ctx)).await;
+        assert!(plan_of(&world, &third).is_some(), "ended {ended}");
+    }
+}
+
+#[tokio::test]
+async fn a_turn_that_needs_one_in_line_waits_for_it_and_the_time_in_line_does_not_count() {
+    let mut world = cluster().await;
+    let said = |name: &str, prompt: &str| {
+        let turn = asked(&world, name, "alice");
+        let path = format!("{OURS}/chatrequests/{name}");
+        world.server.remove(&path);
+        let mut turn = serde_json::to_value(&*turn).unwrap();
+        turn["spec"]["sessionRef"] = json!({"name": "talk"});
+        turn["spec"]["prompt"] = prompt.into();
+        let turn = stamped(
+            &world.seal,
+            &format!("{OURS}/chatrequests"),
+            turn,
+            &person("alice", &["developers"]),
+        );
+        let stored: ChatRequest = serde_json::from_value(world.server.put(&path, turn)).unwrap();
+        Arc::new(stored)
+    };
+    let talk = json!({"apiVersion": "kubechat.io/v1beta1", "kind": "ChatSession", "metadata": {"name": "talk",
+        "namespace": "demo"}, "spec": {}});
+    let sessions = format!("{OURS}/chatsessions");
+    let talk = stamped(&world.seal, &sessions, talk, &person("alice", &["developers"]));
+    world.server.put(&format!("{sessions}/talk"), talk);
+    let first = said("first", "add label tier=cache to configmap settings");
+    let second = said("second", "now remove that label from it");
+    let process = world.start(Fuse::long()).await;
+    let ctx = &process.ctx;
+    for turn in [&first, &second] {
+        ctx.talks.see(&Event::Apply((**turn).clone()));
+    }
+    let another = ctx.past.hour("alice", "another").unwrap();
+    works(Arc::clone(&first), Arc::clone(ctx)).await;
+    let long = Duration::from_millis(50);
+    works(Arc::clone(&second), Arc::clone(ctx)).await;
+    while ctx.talks.waited(&second) < long {
+        tokio::task::yield_now().await;
+    }
+    works(Arc::clone(&second), Arc::clone(ctx)).await;
+    assert!(ctx.talks.waited(&second) < long);
+    // Out of the line, it counts.
+    ctx.past.leave_line(first.metadata.uid.as_deref().unwrap());
+    while ctx.talks.waited(&second) < long {
+        tokio::task::yield_now().await;
+    }
+    works(Arc::clone(&second), Arc::clone(ctx)).await;
+    assert!(ctx.talks.waited(&second) >= long);
+    drop(another);
+}
+
+#[tokio::test]
+async fn a_plan_that_is_refused_again_and_again_ends_its_turn_though_others_come_between() {
+    let mut world = cluster().await;
+    let process = world.start(Fuse::long()).await;
+    let ctx = &process.ctx;
+    let mine = asked(&world, "mine", "alice");
+    world.server.fates(|asked: &Asked| {
+        let makes = asked.method == http::Method::POST && asked.path.ends_with("/commandplans");
+        if makes { Fate::Refused(422) } else { Fate::Answered }
+    });
+    let phase = || world.server.get(&format!("{OURS}/chatrequests/mine")).unwrap()["status"]["phase"].clone();
+    for _ in 0..20 {
+        if phase() == "Failed" {
+            return;
+        }
+        let first = ctx.past.hour("alice", "another").unwrap();
+        let _ = looks(Arc::clone(&mine), Arc::clone(ctx)).await;
+        drop(first);
+        let _ = looks(Arc::clone(&mine), Arc::clone(ctx)).await;
+    }
+    panic!("it is tried for ever: {}", phase());
 }
 
 #[tokio::test]

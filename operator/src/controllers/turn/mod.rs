@@ -34,8 +34,6 @@ use plan::make_plan;
 use report::{end, finish, hold, record};
 /// How long a turn that was just handled is not taken again while the cache catches up.
 const HANDLED_FOR: Duration = Duration::from_secs(30);
-/// When a turn comes back that is in line behind others of the same person.
-const IN_LINE: Duration = Duration::from_millis(250);
 
 /// Turns, decisions and ends of plans handled a moment ago, by UID: the cache may not show it yet.
 #[derive(Debug, Default)]
@@ -73,7 +71,7 @@ pub(super) async fn take(
     }
     // Taken before anything is read again; a turn that is withdrawn waits for nobody.
     let _hour = match ctx.past.in_line(&uid) {
-        Standing::InLine if !request.spec.cancel => return Ok(Action::requeue(IN_LINE)),
+        Standing::InLine if !request.spec.cancel => return Err(Error::InLine),
         Standing::InLine | Standing::Free => None,
         Standing::Next(hour) => Some(hour),
     };
@@ -96,7 +94,10 @@ pub(super) async fn take(
         Ok(admitted) => admitted,
         Err(error) => {
             ctx.models.keep(&uid, kept);
-            return Err(error);
+            return match error {
+                Error::NotLeader => Err(error),
+                error => hold(request, ctx, error).await,
+            };
         }
     };
     let read = if admitted.is_err() {
@@ -152,7 +153,7 @@ pub(super) async fn take(
         }
         Err(Error::InLine) => {
             ctx.models.keep(&uid, kept);
-            Ok(Action::requeue(IN_LINE))
+            Err(Error::InLine)
         }
         Err(error) => {
             // The model is not asked again for what stands in the way of something else.
