@@ -17,7 +17,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::render::{Tone, plan as render, status};
 use super::signed;
-use super::turn::{Standing, plan_phase, takes_decisions};
+use super::turn::{Standing, plan_phase, takes_decisions, takes_denials};
 use super::ui::{Reply, Ui, is_yes};
 use crate::args::{ApproveArgs, CancelArgs, DenyArgs, ReviewArgs, SignArgs};
 
@@ -35,7 +35,7 @@ pub(crate) async fn approve(cluster: &Cluster, ui: &mut Ui, args: &ApproveArgs) 
         sign,
         output: _,
     } = args;
-    let plan = waiting_plan(cluster, plan).await?;
+    let plan = open_plan(cluster, plan, takes_decisions).await?;
     ui.show(&render::plan(&ui.look, &plan, Timestamp::now()));
     if let Some(incident) = break_glass {
         ui.say(
@@ -74,7 +74,7 @@ pub(crate) async fn deny(cluster: &Cluster, ui: &mut Ui, args: &DenyArgs) -> Res
         sign,
         output: _,
     } = args;
-    let plan = waiting_plan(cluster, plan).await?;
+    let plan = open_plan(cluster, plan, takes_denials).await?;
     let made = approval(&plan, DecisionKind::Deny, reason, None);
     submit(cluster, ui, &plan, made, sign).await
 }
@@ -168,13 +168,17 @@ pub(crate) fn approval(
     }
 }
 
-async fn waiting_plan(cluster: &Cluster, name: &str) -> Result<CommandPlan, CliError> {
+async fn open_plan(
+    cluster: &Cluster,
+    name: &str,
+    is_open: fn(&CommandPlan, Timestamp) -> bool,
+) -> Result<CommandPlan, CliError> {
     let Some(plan) = cluster.turn(name).await?.plan else {
         return Err(CliError::Other(format!(
             "the turn {name} has no plan yet, or needs none; nothing was decided"
         )));
     };
-    if takes_decisions(&plan, Timestamp::now()) {
+    if is_open(&plan, Timestamp::now()) {
         return Ok(plan);
     }
     let (phase, _) = status::phase_of_plan(plan_phase(&plan));

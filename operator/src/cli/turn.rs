@@ -211,6 +211,11 @@ pub(crate) fn takes_decisions(plan: &CommandPlan, now: Timestamp) -> bool {
     plan_phase(plan) == PlanPhase::AwaitingApproval && expires_in(plan, now).is_none_or(|seconds| seconds > 0)
 }
 
+/// Whether a Deny would stop the plan: it waits for decisions, or is being executed.
+pub(crate) fn takes_denials(plan: &CommandPlan, now: Timestamp) -> bool {
+    plan_phase(plan) == PlanPhase::Executing || takes_decisions(plan, now)
+}
+
 /// Seconds until the plan expires; `None` when it does not say.
 pub(crate) fn expires_in(plan: &CommandPlan, now: Timestamp) -> Option<i64> {
     let at: Timestamp = plan.spec.expires_at.parse().ok()?;

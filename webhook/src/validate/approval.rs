@@ -9,9 +9,11 @@ use kubechat_core::lifecycle::approval::{Facts, NotCounted, Terms, breaks, count
 use kubechat_core::lifecycle::review as reviews;
 use kubechat_core::sshsig::Keyring;
 use kubechat_core::{authz, reason as core_reason, shown};
-use kubechat_crds::command_plan::Requirement;
+use kubechat_crds::command_plan::{Requirement, StepStatus};
 use kubechat_crds::condition::is_finished;
-use kubechat_crds::{ApprovalSpec, ApproverKey, CommandPlan, DecisionKind, Identity, Mode, PlanPhase, Via};
+use kubechat_crds::{
+    ApprovalSpec, ApproverKey, CommandPlan, DecisionKind, Identity, Mode, PlanPhase, StepState, Via,
+};
 
 use crate::access::{self, Age};
 use crate::early::Asked;
@@ -79,7 +81,7 @@ async fn waiting(
 ) -> Result<CommandPlan, Refusal> {
     let plan = stored_plan(state, review.namespace(), spec, age).await?;
     if spec.decision != DecisionKind::Review {
-        waits(&plan)?;
+        waits(&plan, spec.decision)?;
     }
     Ok(plan)
 }
@@ -162,8 +164,8 @@ async fn stored_plan(
     })
 }
 
-/// Whether the plan still waits for a decision.
-fn waits(plan: &CommandPlan) -> Result<(), Refusal> {
+/// Whether the plan still takes this decision: while it waits any, while it is executed a Deny, which stops it.
+fn waits(plan: &CommandPlan, decision: DecisionKind) -> Result<(), Refusal> {
     let name = plan.metadata.name.as_deref().unwrap_or_default();
     let no = |reason, why: String| Err(Refusal::forbidden(reason, format!("{NOT_RECORDED}: {why}")));
     if plan.spec.mode == Mode::PlanOnly {
@@ -188,10 +190,15 @@ fn waits(plan: &CommandPlan) -> Result<(), Refusal> {
         );
     }
     if status.phase == Some(PlanPhase::Executing) {
+        // Where all is done and only its effect is waited for, a Deny would stop nothing.
+        let done = |s: &StepStatus| s.state == StepState::Done;
+        if decision == DecisionKind::Deny && (status.steps.is_empty() || !status.steps.iter().all(done)) {
+            return Ok(());
+        }
         return no(
             core_reason::EXECUTING,
             format!(
-                "plan {name} is being executed and takes no decision. To stop what is not yet sent: kubechat cancel {name}"
+                "plan {name} is being executed and takes no more approvals. To stop what is not yet sent: kubechat deny {name}, or kubechat cancel {name}"
             ),
         );
     }

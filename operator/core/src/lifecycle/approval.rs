@@ -126,11 +126,12 @@ pub fn judge(
             "the Approval is past its own expiresAt. Create another one",
         );
     }
-    if plan
+    // A Deny also stops what began in time and is still under way.
+    let expired = plan
         .expires_at
         .parse::<Timestamp>()
-        .map_or(true, |t| facts.created >= t)
-    {
+        .map_or(true, |t| facts.created >= t);
+    if expired && facts.spec.decision != DecisionKind::Deny {
         return no(
             reason::EXPIRED,
             "the plan had expired when this was decided. Ask again: kubechat again PLAN",

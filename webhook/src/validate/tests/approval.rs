@@ -343,7 +343,6 @@ async fn refuses_decisions_on_plans_that_do_not_wait() {
         (plan(), finished("True"), "PlanFinished"),
         (plan(), finished("False"), "PlanFinished"),
         (plan(), finished("Unknown"), ""),
-        (plan(), json!({"phase": "Executing"}), "Executing"),
         (plan(), Value::Null, ""),
         (digested(plan_only), json!({}), "PlanOnly"),
         (digested(expired), json!({}), "Expired"),
@@ -358,6 +357,58 @@ async fn refuses_decisions_on_plans_that_do_not_wait() {
                 "{what}"
             );
         }
+    }
+}
+
+#[tokio::test]
+async fn while_a_plan_is_executed_only_a_deny_is_taken_which_stops_what_is_left() {
+    let under_way = |states: &[&str]| {
+        let steps: Vec<Value> = states
+            .iter()
+            .map(|state| json!({"id": "s1", "state": state}))
+            .collect();
+        json!({"phase": "Executing", "steps": steps})
+    };
+    let mut late = plan();
+    late["expiresAt"] = json!("2020-01-01T00:00:00Z");
+    let late = digested(late);
+    for (spec, states, user, what, held_in, expected) in [
+        (
+            plan(),
+            ["Done", "Sent"],
+            bob(),
+            "Approve",
+            ["demo"].as_slice(),
+            "Executing",
+        ),
+        (plan(), ["Done", "Sent"], bob(), "Review", &["demo"], "Executing"),
+        (plan(), ["Done", "Sent"], bob(), "Deny", &["demo"], ""),
+        (plan(), ["Sent", "Pending"], bob(), "Deny", &["demo"], ""),
+        (late.clone(), ["Sent", "Pending"], bob(), "Deny", &["demo"], ""),
+        (
+            late,
+            ["Sent", "Pending"],
+            bob(),
+            "Approve",
+            &["demo"],
+            "Executing",
+        ),
+        // Who has no right stops nothing, the requester cancels, and what is done is done.
+        (plan(), ["Done", "Sent"], bob(), "Deny", &[], "Forbidden"),
+        (
+            plan(),
+            ["Done", "Sent"],
+            alice(),
+            "Deny",
+            &["demo"],
+            "SelfApproval",
+        ),
+        (plan(), ["Done", "Done"], bob(), "Deny", &["demo"], "Executing"),
+    ] {
+        let (answer, _) = cluster(&spec, under_way(&states), held_in);
+        let fixture = Fixture::new(&[baseline()], answer);
+        let found = fixture.reason(&decision(&user, &spec, what)).await;
+        assert_eq!(found, expected, "{what} {states:?} {user}");
     }
 }
 
