@@ -461,4 +461,9 @@ pub struct Requirement {
     /// Only signed decisions count.
     #[serde(default)]
     pub signature: bool,
+    /// Groups of which one member alone met it in an emergency, as the policy said when the plan was made. Absent: none;
+    /// what the policy lets break the glass since then does not loosen it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20), inner(length(max = 253)))]
+    pub break_glass: Vec<String>,
 }

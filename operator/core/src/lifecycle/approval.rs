@@ -207,12 +207,15 @@ fn broken_glass(terms: &Terms, decider: &Decider, facts: &Facts, own: bool) -> R
             "nobody breaks the glass for a plan of his own: another person must",
         ));
     }
-    if terms
-        .glass
-        .as_ref()
-        .is_some_and(|g| g.may(&decider.person.groups))
-    {
-        return Ok(());
+    let groups = &decider.person.groups;
+    if terms.glass.as_ref().is_some_and(|g| g.may(groups)) {
+        if terms.requirement.iter().any(|entry| frozen(entry, groups)) {
+            return Ok(());
+        }
+        return Err(NotCounted::no(
+            reason::NOT_ELIGIBLE,
+            "when the plan was made, no policy that it waits for let his groups break the glass. Approve without breakGlass, or ask for a new plan: kubechat again PLAN",
+        ));
     }
     let who = match &terms.glass {
         None => "no RiskPolicy allows it to anybody (breakGlass)".to_owned(),
@@ -278,7 +281,8 @@ pub fn counts_for(entry: &Requirement, plan: &CommandPlanSpec, facts: &Facts) ->
 }
 
 /// Whether an accepted Approve meets the whole entry by itself: it broke the glass, and the entry is of a pack that allows
-/// that. A pack that does not, or is gone, is not loosened by another; a signature stays required.
+/// that to a group of this person, and did when the plan was made. A pack that does not, or is gone, is not loosened by
+/// another, nor what is recorded by what was allowed since; a signature stays required.
 #[must_use]
 pub fn breaks(entry: &Requirement, terms: &Terms, facts: &Facts) -> bool {
     let Some(glass) = terms.glass.as_ref().filter(|_| facts.spec.break_glass.is_some()) else {
@@ -288,7 +292,13 @@ pub fn breaks(entry: &Requirement, terms: &Terms, facts: &Facts) -> bool {
         (!entry.signature || decider.signed)
             && glass.meets(&entry.policy)
             && glass.may(&decider.person.groups)
+            && frozen(entry, &decider.person.groups)
     })
+}
+
+/// Whether a member of these groups could break the glass for this entry when it was written.
+fn frozen(entry: &Requirement, groups: &[String]) -> bool {
+    entry.break_glass.iter().any(|group| groups.contains(group))
 }
 
 #[cfg(test)]

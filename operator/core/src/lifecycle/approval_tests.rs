@@ -7,6 +7,10 @@ use kubechat_crds::{ApprovalSummary, Identity, Level, PlanPhase, RiskPolicy, Ris
 use proptest::prelude::*;
 
 use super::*;
+
+#[path = "approval_glass_tests.rs"]
+mod glass_tests;
+
 use crate::lifecycle::command_plan::{Ending, Observed, Verdict, decide};
 
 fn at(second: i64) -> Timestamp {

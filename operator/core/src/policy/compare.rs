@@ -45,4 +45,5 @@ fn covers(recorded: &Requirement, live: &Requirement) -> bool {
         && (recorded.signature || !live.signature)
         && narrower(&recorded.groups, &live.groups)
         && narrower(&recorded.users, &live.users)
+        && recorded.break_glass.iter().all(|g| live.break_glass.contains(g))
 }

@@ -330,6 +330,12 @@ fn entry(pack: &Pack, rule: Option<&str>, asked: &ApprovalRule, level: Level) ->
         users: asked.users.clone(),
         self_confirm: rule.is_none() && asked.self_confirm && level <= Level::Caution,
         signature: asked.signature,
+        break_glass: pack
+            .spec()
+            .break_glass
+            .as_ref()
+            .map(|glass| glass.groups.clone())
+            .unwrap_or_default(),
     }
 }
 

@@ -292,6 +292,7 @@ fn requirement(entry: &Requirement) -> String {
         users,
         self_confirm,
         signature,
+        break_glass,
     } = entry;
     let mut text = count(i64::from(*people), "person", "people");
     let members: Vec<String> = groups
@@ -314,6 +315,12 @@ fn requirement(entry: &Requirement) -> String {
     }
     if *signature {
         text.push_str("; signed");
+    }
+    if !break_glass.is_empty() {
+        text.push_str(&format!(
+            "; in an emergency one of group {}",
+            break_glass.join(", ")
+        ));
     }
     text
 }

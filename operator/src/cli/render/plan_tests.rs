@@ -156,6 +156,7 @@ fn what_cannot_be_undone_and_what_is_not_allowed_stand_out() {
         users: vec!["carol".into()],
         self_confirm: false,
         signature: true,
+        break_glass: vec![],
     };
     bad.status
         .as_mut()

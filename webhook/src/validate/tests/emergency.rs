@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::approval::{cluster, decision};
-use super::command_plan::destructive;
+use super::command_plan::{destructive, digested};
 use crate::testing::{Fixture, baseline};
 
 /// A plan that bob approved by break-glass and that was executed.
@@ -41,20 +41,31 @@ async fn who_neither_asked_nor_approved_reviews_what_was_executed_by_break_glass
 
 #[tokio::test]
 async fn only_members_of_a_policys_groups_break_the_glass_and_only_with_the_right() {
-    let spec = destructive();
+    let mut spec = destructive();
+    spec["requirement"][0]["breakGlass"] = json!(["oncall"]);
+    let spec = digested(spec);
+    let before = destructive();
     let mut policy = baseline();
     policy["spec"]["breakGlass"] = json!({"groups": ["oncall"], "reviewWithin": "24h"});
     let who = |name: &str, group: &str| json!({"username": name, "groups": [group]});
-    for (user, held_in, what, expected) in [
-        (who("bob", "oncall"), ["demo"].as_slice(), "Approve", ""),
-        (who("bob", "oncall"), &[], "Approve", "Forbidden"),
-        (who("bob", "sre"), &["demo"], "Approve", "NotEligible"),
-        (who("alice", "oncall"), &["demo"], "Approve", "SelfApproval"),
-        (who("bob", "oncall"), &["demo"], "Deny", "Invalid"),
+    for (user, held_in, what, expected, spec) in [
+        (who("bob", "oncall"), ["demo"].as_slice(), "Approve", "", &spec),
+        (who("bob", "oncall"), &[], "Approve", "Forbidden", &spec),
+        (who("bob", "sre"), &["demo"], "Approve", "NotEligible", &spec),
+        (
+            who("alice", "oncall"),
+            &["demo"],
+            "Approve",
+            "SelfApproval",
+            &spec,
+        ),
+        (who("bob", "oncall"), &["demo"], "Deny", "Invalid", &spec),
+        // Made before the policy let anybody.
+        (who("bob", "oncall"), &["demo"], "Approve", "NotEligible", &before),
     ] {
-        let (answer, _) = cluster(&spec, json!({}), held_in);
+        let (answer, _) = cluster(spec, json!({}), held_in);
         let fixture = Fixture::new(std::slice::from_ref(&policy), answer);
-        let mut request = decision(&user, &spec, what);
+        let mut request = decision(&user, spec, what);
         request["object"]["spec"]["breakGlass"] = json!({"incident": "INC-1"});
         assert_eq!(fixture.reason(&request).await, expected, "{user} {what}");
     }

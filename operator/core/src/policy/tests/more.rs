@@ -136,6 +136,10 @@ fn a_recorded_requirement_below_the_live_one_is_seen() {
             ..ok.clone()
         }],
         vec![Requirement {
+            break_glass: vec!["oncall".into()],
+            ..ok.clone()
+        }],
+        vec![Requirement {
             policy: "other".into(),
             ..ok
         }],
