@@ -7,11 +7,12 @@ use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};
 use kubechat_audit::{Actor, Draft, EventType, Outcome, Target};
-use kubechat_core::lifecycle::approval::{NotCounted, judge};
+use kubechat_core::lifecycle::approval::{NotCounted, judge, rests_on_policies};
 use kubechat_core::lifecycle::chat_request::is_tracked;
 use kubechat_core::lifecycle::decisions::recorded;
 use kubechat_core::lifecycle::retention::{Retention, retention};
 use kubechat_core::lifecycle::review;
+use kubechat_core::policy::{Effective, PolicyProblem};
 use kubechat_core::{reason, shown};
 use kubechat_crds::condition::{find, is_finished, set, types};
 use kubechat_crds::{Approval, ApprovalStatus, CommandPlan, DecisionKind, StepState, Via};
@@ -20,7 +21,7 @@ use super::{at, reference, resync, status};
 use crate::cluster::client::call;
 use crate::context::Context;
 use crate::error::Error;
-use crate::execute::gather::Bench;
+use crate::execute::gather::{self, Bench};
 use crate::metrics::GlassLabels;
 
 /// Judges a decision until the judgement is final.
@@ -88,14 +89,28 @@ fn is_all_begun(plan: &CommandPlan) -> bool {
     !steps.is_empty() && steps.iter().all(|step| is_begun(step.state))
 }
 
-/// Whether it counts, and for whom.
+/// Whether it counts, and for whom. Nobody is refused for good by policies that a cache holds: it may be behind.
 async fn judged(
     approval: &Approval,
     ctx: &Context,
     plan: &CommandPlan,
 ) -> Result<Result<(Via, String), NotCounted>, Error> {
+    let found = judged_by(approval, ctx, plan, ctx.policies()).await?;
+    match &found {
+        Err(no) if !no.unknown && rests_on_policies(no.reason) => {
+            judged_by(approval, ctx, plan, gather::policies(ctx).await?).await
+        }
+        Ok(_) | Err(_) => Ok(found),
+    }
+}
+
+async fn judged_by(
+    approval: &Approval,
+    ctx: &Context,
+    plan: &CommandPlan,
+    policies: Result<Effective, PolicyProblem>,
+) -> Result<Result<(Via, String), NotCounted>, Error> {
     let namespace = approval.namespace().unwrap_or_default();
-    let policies = ctx.policies();
     let only = std::slice::from_ref(approval);
     let mut bench = Bench::open(ctx, &namespace, &plan.spec, policies.as_ref(), only).await?;
     let facts = bench.facts(approval).await?;

@@ -48,6 +48,54 @@ async fn the_object_that_was_counted_is_accepted_for_who_decided() {
     assert_eq!(found, ("True".into(), "Accepted".into(), Some("bob".into())));
 }
 
+/// A world whose plan says that an approver may break the glass for it, and an emergency approval of one.
+async fn emergency() -> World {
+    let mut world = World::new();
+    world.propose(&[Verb::Delete]).await;
+    world.rewrite(true, |spec| {
+        for entry in &mut spec.requirement {
+            entry.break_glass = vec!["oncall".into()];
+        }
+    });
+    let mut object = approval("erin", &world.plan().spec.digest, "Approve");
+    object["spec"]["breakGlass"] = json!({"incident": "INC-1"});
+    let object = stamped(&world.seal, APPROVALS, object, &person("erin", &["oncall"]));
+    world.server.put(&format!("{APPROVALS}/erin"), object);
+    world
+}
+
+const BASELINE: &str = "/apis/kubechat.io/v1beta1/riskpolicies/baseline";
+
+#[tokio::test]
+async fn nobody_is_refused_for_good_by_policies_of_which_the_cache_is_behind() {
+    let mut world = emergency().await;
+    let process = world.start(Fuse::long()).await;
+    assert_eq!(judgement(&world, &process, "erin").await.1, "NotEligible");
+    let mut world = emergency().await;
+    let process = world.start(Fuse::long()).await;
+    world.server.edit(BASELINE, |o| {
+        o["spec"]["breakGlass"] = json!({"groups": ["oncall"], "reviewWithin": "24h"});
+    });
+    assert!(process.ctx.policies().unwrap().break_glass().is_none());
+    let found = judgement(&world, &process, "erin").await;
+    assert_eq!(found, ("True".into(), "Accepted".into(), Some("erin".into())));
+}
+
+#[tokio::test]
+async fn an_emergency_approval_waits_while_there_are_no_policies_to_judge_it_by() {
+    let mut world = emergency().await;
+    let baseline = world.server.remove(BASELINE).unwrap();
+    let process = world.start(Fuse::long()).await;
+    let found = judgement(&world, &process, "erin").await;
+    assert_eq!(found, ("Unknown".into(), "NoPolicy".into(), None));
+    let mut baseline = baseline;
+    baseline["spec"]["breakGlass"] = json!({"groups": ["oncall"], "reviewWithin": "24h"});
+    world.server.put(BASELINE, baseline);
+    let process = world.start(Fuse::long()).await;
+    let found = judgement(&world, &process, "erin").await;
+    assert_eq!(found, ("True".into(), "Accepted".into(), Some("erin".into())));
+}
+
 #[tokio::test]
 async fn another_object_under_the_name_of_a_counted_decision_is_judged_by_itself() {
     let (mut world, process, digest) = executed().await;

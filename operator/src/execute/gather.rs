@@ -65,6 +65,16 @@ impl Fresh {
     }
 }
 
+/// The policies as they are stored, together.
+///
+/// # Errors
+/// When the API server does not answer.
+pub(crate) async fn policies(ctx: &Context) -> Result<Result<Effective, PolicyProblem>, Error> {
+    let api: Api<RiskPolicy> = Api::all(ctx.client.clone());
+    let packs = read_all("list RiskPolicies", &api, ListParams::default()).await?;
+    Ok(Effective::from_policies(&packs))
+}
+
 /// Reads it all.
 ///
 /// # Errors
@@ -72,17 +82,15 @@ impl Fresh {
 pub async fn fresh(ctx: &Context, name: &str, namespace: &str) -> Result<Fresh, Error> {
     let plans: Api<CommandPlan> = Api::namespaced(ctx.client.clone(), namespace);
     let approvals: Api<Approval> = Api::namespaced(ctx.client.clone(), namespace);
-    let policies: Api<RiskPolicy> = Api::all(ctx.client.clone());
     let before = Before::look(ctx, namespace, name);
     let of_plan = ListParams::default().fields(&format!("spec.planRef.name={name}"));
-    let (plan, mut decisions, packs) = tokio::try_join!(
+    let (plan, mut decisions, policies) = tokio::try_join!(
         call("read the plan", plans.get(name)),
         read_all("list Approvals of the plan", &approvals, of_plan),
-        read_all("list RiskPolicies", &policies, ListParams::default()),
+        policies(ctx),
     )?;
     let shown = before.shown(ctx, &plan);
     let request = turn(ctx, &plan, namespace).await?;
-    let policies = Effective::from_policies(&packs);
     decisions.sort_by_key(ResourceExt::creation_timestamp);
     let mut bench = Bench::open(ctx, namespace, &plan.spec, policies.as_ref(), &decisions).await?;
     let mut facts = vec![];

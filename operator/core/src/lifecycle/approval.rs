@@ -82,6 +82,18 @@ impl NotCounted {
     }
 }
 
+/// Whether a refusal for this reason may be another one by other policies: who may, what counts unsigned, who is trusted.
+#[must_use]
+pub fn rests_on_policies(reason: &str) -> bool {
+    [
+        reason::NOT_ELIGIBLE,
+        reason::SELF_APPROVAL,
+        reason::SIGNATURE_MISSING,
+        reason::UNTRUSTED_APPLIER,
+    ]
+    .contains(&reason)
+}
+
 /// What a plan's decisions are measured by, read from the policies once for all of them.
 #[derive(Clone, Debug, Default)]
 pub struct Terms {
@@ -89,6 +101,8 @@ pub struct Terms {
     pub requirement: Vec<Requirement>,
     /// Who may break the glass now, and what that meets.
     glass: Option<BreakGlass>,
+    /// Why the policies cannot say that now, if they cannot.
+    unread: Option<PolicyProblem>,
 }
 
 impl Terms {
@@ -97,6 +111,7 @@ impl Terms {
     pub fn of(plan: &CommandPlanSpec, policies: Result<&Effective, &PolicyProblem>, now: Timestamp) -> Self {
         Self {
             glass: policies.ok().and_then(Effective::break_glass),
+            unread: policies.err().cloned(),
             requirement: binding_requirement(plan, policies, now),
         }
     }
@@ -206,6 +221,17 @@ fn broken_glass(terms: &Terms, decider: &Decider, facts: &Facts, own: bool) -> R
             reason::SELF_APPROVAL,
             "nobody breaks the glass for a plan of his own: another person must",
         ));
+    }
+    if let Some(problem) = &terms.unread {
+        return Err(NotCounted {
+            reason: problem.reason,
+            message: format!(
+                "whether {} may break the glass is not known yet: {}",
+                shown::identity(&decider.person.username),
+                problem.message
+            ),
+            unknown: true,
+        });
     }
     let groups = &decider.person.groups;
     if terms.glass.as_ref().is_some_and(|g| g.may(groups)) {

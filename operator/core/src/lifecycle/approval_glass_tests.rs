@@ -78,6 +78,20 @@ fn a_plan_that_does_not_say_who_might_break_the_glass_takes_it_from_nobody() {
 }
 
 #[test]
+fn while_the_policies_cannot_be_read_nobody_is_told_that_he_may_not_break_the_glass() {
+    let policies = Effective::from_policies(&[pack("a", &asks(&["sre"]))]).unwrap();
+    let plan = plan(Level::Destructive, &policies);
+    let none: [RiskPolicy; 0] = [];
+    let problem = Effective::from_policies(&none).unwrap_err();
+    let terms = Terms::of(&plan, Err(&problem), at(20));
+    let no = judge(&plan, &terms, &facts(0, &glass("bob")), at(20)).unwrap_err();
+    assert_eq!((no.reason, no.unknown), (reason::NO_POLICY, true));
+    // What does not rest on them is said at once.
+    let own = judge(&plan, &terms, &facts(0, &glass("alice")), at(20)).unwrap_err();
+    assert_eq!((own.reason, own.unknown), (reason::SELF_APPROVAL, false));
+}
+
+#[test]
 fn whoever_has_the_verb_may_deny_whichever_people_are_asked_for() {
     let asks = Asks {
         groups: vec!["sre".into()],
