@@ -31,6 +31,13 @@ pub fn touched(plan: &CommandPlanSpec) -> Touched {
     touched
 }
 
+/// Whether a plan reaches beyond this namespace, which only a policy lets it.
+#[must_use]
+pub fn reaches_beyond(plan: &CommandPlanSpec, namespace: &str) -> bool {
+    let touched = touched(plan);
+    touched.cluster_scoped || touched.namespaces.iter().any(|n| n != namespace)
+}
+
 /// One question to the API server's authorizer (SubjectAccessReview).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Question {

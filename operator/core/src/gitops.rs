@@ -177,6 +177,7 @@ mod tests {
             holders: None,
             withdrawn: None,
             stamped: at(0),
+            planned: at(0),
             not_after: Some(at(3 * DAY)),
             now: at(after),
         };

@@ -10,7 +10,7 @@ use kube::runtime::reflector::ObjectRef;
 use kubechat_audit::{EventType, Outcome};
 use kubechat_core::authz;
 use kubechat_core::lifecycle::OneShot;
-use kubechat_core::lifecycle::command_plan::{Observed, Verdict, Withdrawn, decide};
+use kubechat_core::lifecycle::command_plan::{Observed, Verdict, Withdrawn, decide, ends_at};
 use kubechat_core::lifecycle::review;
 use kubechat_core::reason;
 use kubechat_crds::command_plan::{Evidence, StepStatus};
@@ -168,11 +168,17 @@ fn observe(ctx: &Context, plan: &CommandPlan) -> (Verdict, kubechat_crds::Approv
             .as_ref()
             .and_then(|r| r.creation_timestamp())
             .map_or_else(Timestamp::now, |t| t.0),
+        planned: planned(plan),
         not_after: request
             .as_ref()
             .and_then(|r| r.spec.not_after.as_ref().map(|t| t.0)),
         now: Timestamp::now(),
     })
+}
+
+/// When the plan was made; where it does not say, long ago.
+fn planned(plan: &CommandPlan) -> Timestamp {
+    plan.creation_timestamp().map_or(Timestamp::UNIX_EPOCH, |t| t.0)
 }
 
 /// Reports a verdict that does not execute.
@@ -210,11 +216,8 @@ async fn settle(
             }
             .awaiting(reason, &message);
             status::write_onto(ctx, plan, plan.status.as_ref(), &new).await?;
-            Ok(plan
-                .spec
-                .expires_at
-                .parse()
-                .map_or_else(|_| Action::requeue(LOOK), at))
+            let end = ends_at(&plan.spec, planned(plan), ctx.policies().as_ref());
+            Ok(end.map_or_else(|| Action::requeue(LOOK), at))
         }
         Verdict::End(ending) => {
             let (phase, reason, message) = (ending.phase, ending.reason, ending.unbegun());

@@ -59,6 +59,10 @@ impl Fresh {
             holders: self.holders.as_deref(),
             withdrawn: self.withdrawn,
             stamped: self.stamped,
+            planned: self
+                .plan
+                .creation_timestamp()
+                .map_or(Timestamp::UNIX_EPOCH, |t| t.0),
             not_after: self.not_after,
             now: self.now,
         }

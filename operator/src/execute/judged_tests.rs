@@ -170,6 +170,111 @@ async fn a_namespace_that_became_more_guarded_between_two_steps_stops_the_plan_t
     );
 }
 
+const BASELINE: &str = "/apis/kubechat.io/v1beta1/riskpolicies/baseline";
+
+#[tokio::test]
+async fn what_the_policies_limit_more_narrowly_since_is_not_executed() {
+    let (one, many): (&[Verb], &[Verb]) = (&[Verb::Label], &[Verb::LabelMany]);
+    let (two, node): (&[Verb], &[Verb]) = (&[Verb::Label, Verb::Scale], &[Verb::Cordon]);
+    let ops = json!({"matchLabels": {"ops": "yes"}});
+    for (verbs, field, value, phase_then, reason) in [
+        (
+            many,
+            "limits",
+            json!({"targetsPerStep": 3}),
+            PlanPhase::Succeeded,
+            "Executed",
+        ),
+        (
+            many,
+            "limits",
+            json!({"targetsPerStep": 2}),
+            PlanPhase::Blocked,
+            "PolicyDenied",
+        ),
+        (
+            two,
+            "limits",
+            json!({"stepsPerPlan": 2}),
+            PlanPhase::Succeeded,
+            "Executed",
+        ),
+        (
+            two,
+            "limits",
+            json!({"stepsPerPlan": 1}),
+            PlanPhase::Blocked,
+            "PolicyDenied",
+        ),
+        (
+            one,
+            "maxPlanAge",
+            json!({"caution": "10m", "destructive": "1ms"}),
+            PlanPhase::Succeeded,
+            "Executed",
+        ),
+        (
+            one,
+            "maxPlanAge",
+            json!({"caution": "1ms"}),
+            PlanPhase::Expired,
+            "Expired",
+        ),
+        (
+            one,
+            "wideScopeFrom",
+            ops.clone(),
+            PlanPhase::Succeeded,
+            "Executed",
+        ),
+        (
+            node,
+            "wideScopeFrom",
+            json!({"matchLabels": {}}),
+            PlanPhase::Succeeded,
+            "Executed",
+        ),
+        (node, "wideScopeFrom", ops, PlanPhase::Stale, "Stale"),
+    ] {
+        let mut world = World::new();
+        let steps = world.propose(verbs).await;
+        world.server.edit(BASELINE, |o| o["spec"][field] = value.clone());
+        let plan = executed(&mut world).await;
+        let conditions = &plan.status.as_ref().unwrap().conditions;
+        let ended = kubechat_crds::condition::find(conditions, "Succeeded").unwrap();
+        assert_eq!(
+            (phase(&plan), ended.reason.as_str()),
+            (phase_then, reason),
+            "{field} {value}: {ended:?}"
+        );
+        let sent = usize::from(phase_then == PlanPhase::Succeeded);
+        assert!(
+            world.writes(&steps[0]).iter().all(|n| *n == sent),
+            "{field} {value}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_namespace_that_may_not_ask_for_more_any_more_stops_its_plan_between_two_steps() {
+    let mut world = World::new();
+    let steps = world.propose(&[Verb::Cordon, Verb::Label]).await;
+    let process = world.start(Fuse::at(Point::AfterResult)).await;
+    let Ran::Stopped(stopped) = process.reconcile(world.plan()).await else {
+        panic!("not passed");
+    };
+    world
+        .server
+        .edit(BASELINE, |o| o["spec"]["wideScopeFrom"] = json!(null));
+    let _ = stopped.resume().await;
+    let plan = executed(&mut world).await;
+    assert_eq!(phase(&plan), PlanPhase::Interrupted);
+    assert_eq!(
+        (world.writes(&steps[0]), world.writes(&steps[1])),
+        (vec![1], vec![0])
+    );
+}
+
 #[tokio::test]
 async fn approvals_that_were_created_again_from_a_backup_do_not_count() {
     let path = |who: &str| format!("/apis/kubechat.io/v1beta1/namespaces/demo/approvals/{who}");

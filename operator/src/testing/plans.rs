@@ -289,6 +289,8 @@ impl World {
         let mut policies: Vec<RiskPolicy> = vec![];
         for object in kubechat_crds::install::policies::objects() {
             if object["kind"] == "RiskPolicy" {
+                let mut object = object;
+                object["spec"]["wideScopeFrom"] = json!({});
                 let name = object["metadata"]["name"].as_str().unwrap().to_owned();
                 let stored = self
                     .server
@@ -354,6 +356,11 @@ impl World {
         let plan = json!({"apiVersion": "kubechat.io/v1beta1", "kind": "CommandPlan",
             "metadata": {"name": "plan", "namespace": "demo"}, "spec": serde_json::to_value(&spec).unwrap()});
         self.server.put(&plan_path(), plan);
+        let namespace = "/api/v1/namespaces/demo";
+        if self.server.get(namespace).is_none() {
+            let made = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "demo"}});
+            self.server.put(namespace, made);
+        }
         steps
     }
 

@@ -34,6 +34,7 @@ fn judged_now(plan: &CommandPlanSpec, now: &Asks, votes: &[Vote]) -> Verdict {
         holders: None,
         withdrawn: None,
         stamped: at(0),
+        planned: at(0),
         not_after: None,
         now: at(20),
     })

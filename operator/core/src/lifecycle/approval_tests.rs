@@ -156,6 +156,7 @@ fn outcome(packs: &[RiskPolicy], level: Level, votes: &[Vote]) -> (Verdict, Appr
         holders: None,
         withdrawn: None,
         stamped: at(0),
+        planned: at(0),
         not_after: None,
         now: at(20),
     })

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kubechat_crds::command_plan::Requirement;
 use kubechat_crds::common::DecisionRecord;
 use kubechat_crds::{ApprovalSummary, CommandPlanSpec, DecisionKind, Mode};
@@ -33,6 +33,8 @@ pub struct Observed<'a> {
     pub withdrawn: Option<Withdrawn>,
     /// When the requester's identity was stamped (creation of the turn).
     pub stamped: Timestamp,
+    /// When the plan was made.
+    pub planned: Timestamp,
     /// `notAfter` of the turn.
     pub not_after: Option<Timestamp>,
     /// Now.
@@ -299,13 +301,42 @@ fn expired(seen: &Observed<'_>) -> Option<String> {
         // Its stamp holds no groups of a person that could age: `notAfter` alone limits it.
         return None;
     }
+    if let Some(at) = ages_out(seen.plan, seen.planned, seen.policies).filter(|at| seen.now >= *at) {
+        return Some(format!(
+            "by the RiskPolicies of now a plan of this level lives until {at} only (maxPlanAge)"
+        ));
+    }
     let limit = seen
         .policies
         .ok()
         .map(|p| p.max_identity_age(seen.plan.risk.level))?;
     let age = seen.now.duration_since(seen.stamped);
-    (age >= jiff::SignedDuration::try_from(limit).ok()?)
+    (age >= SignedDuration::try_from(limit).ok()?)
         .then(|| "the requester's identity was stamped too long ago (maxIdentityAge)".to_owned())
+}
+
+/// When a person's plan becomes too old by the live policies, whatever it says itself; `None` where they say nothing.
+fn ages_out(
+    plan: &CommandPlanSpec,
+    planned: Timestamp,
+    policies: Result<&Effective, &PolicyProblem>,
+) -> Option<Timestamp> {
+    let limit = policies.ok()?.max_plan_age(plan.risk.level);
+    let limit = SignedDuration::try_from(limit).ok()?;
+    (!plan.requester.is_service_account())
+        .then(|| planned.checked_add(limit).ok())
+        .flatten()
+}
+
+/// When a plan that waits ends by its age: as it says itself, or sooner by the live policies.
+#[must_use]
+pub fn ends_at(
+    plan: &CommandPlanSpec,
+    planned: Timestamp,
+    policies: Result<&Effective, &PolicyProblem>,
+) -> Option<Timestamp> {
+    let own = plan.expires_at.parse::<Timestamp>().ok()?;
+    Some(ages_out(plan, planned, policies).map_or(own, |live| live.min(own)))
 }
 
 struct Count {
@@ -403,10 +434,14 @@ fn waiting_message(seen: &Observed<'_>, count: &Count) -> String {
             eligible.len() - MAX_TOLD
         ));
     }
+    let until = ends_at(seen.plan, seen.planned, seen.policies).map_or_else(
+        || seen.plan.expires_at.clone(),
+        |at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+    );
     let text = format!(
         "waits for {} more approval(s) until {}: {who}. `kubectl kubechat approve {} -n {}`, or:\n{}",
         count.missing,
-        seen.plan.expires_at,
+        until,
         seen.name,
         seen.namespace,
         approval_manifest(seen.name, seen.namespace, &seen.plan.digest),

@@ -100,6 +100,7 @@ fn verdict(plan: &CommandPlanSpec, approvals: &[Facts], policies: &Effective) ->
         holders: None,
         withdrawn: None,
         stamped: at(0),
+        planned: at(0),
         not_after: None,
         now: at(20),
     })
@@ -292,6 +293,7 @@ fn fails_closed_without_a_usable_policy_and_after_its_time() {
         holders: None,
         withdrawn: None,
         stamped: at(0),
+        planned: at(0),
         not_after: None,
         now: at(20),
     };
@@ -403,6 +405,7 @@ fn a_plan_that_is_asked_for_no_more_ends_with_the_true_reason_and_names_nobody_f
             holders: None,
             withdrawn: Some(why),
             stamped: at(0),
+            planned: at(0),
             not_after: None,
             now: at(20),
         });

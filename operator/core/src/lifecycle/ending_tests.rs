@@ -38,6 +38,52 @@ fn denials() -> Vec<String> {
 }
 
 #[test]
+fn a_plan_ends_by_the_age_that_the_policies_of_now_let_it_reach() {
+    let at = |minutes: i64| Timestamp::from_second(minutes * 60).unwrap();
+    let live = |age: &str| {
+        let spec = serde_json::json!({"maxPlanAge": {"caution": age}});
+        Effective::from_policies(&[RiskPolicy::new("p", serde_json::from_value(spec).unwrap())]).unwrap()
+    };
+    let mut plan = of(vec![restart("web")]);
+    plan.risk.level = Level::Caution;
+    plan.expires_at = at(480).to_string();
+    let robot = "system:serviceaccount:prod:deployer";
+    for (who, age, planned, now, ends) in [
+        ("alice", "10m", 5, 14, false),
+        ("alice", "10m", 5, 15, true),
+        // What it says itself binds as well.
+        ("alice", "24h", 5, 479, false),
+        ("alice", "24h", 5, 480, true),
+        // A service account's plan waits for Git, until its notAfter.
+        (robot, "10m", 5, 60, false),
+    ] {
+        plan.requester.username = who.into();
+        let policies = live(age);
+        let found = decide(&Observed {
+            name: "p",
+            namespace: "prod",
+            plan: &plan,
+            approvals: &[],
+            policies: Ok(&policies),
+            holders: None,
+            withdrawn: None,
+            stamped: at(5),
+            planned: at(planned),
+            not_after: None,
+            now: at(now),
+        })
+        .0;
+        let expired = matches!(&found, Verdict::End(e) if e.phase == PlanPhase::Expired);
+        assert_eq!(expired, ends, "{who} {age} {now}: {found:?}");
+        let until = ends_at(&plan, at(planned), Ok(&policies)).unwrap();
+        assert_eq!(at(now) >= until, ends, "{who} {age} {now}: {until}");
+        if let Verdict::Wait { message, .. } = found {
+            assert!(message.contains(&format!("until {until}")), "{message}");
+        }
+    }
+}
+
+#[test]
 fn what_stopped_midway_never_says_that_nothing_was_done() {
     let mut all = denials();
     all.extend(
@@ -91,6 +137,7 @@ fn what_stopped_midway_never_says_that_it_waits_or_that_nothing_is_executed() {
         holders: None,
         withdrawn: None,
         stamped: Timestamp::UNIX_EPOCH,
+        planned: Timestamp::UNIX_EPOCH,
         not_after: None,
         now: Timestamp::UNIX_EPOCH,
     };

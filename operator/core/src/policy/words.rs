@@ -189,6 +189,44 @@ impl Judged<'_> {
             });
         }
         all.extend(self.shares());
+        all.extend(self.sizes());
+        all
+    }
+
+    /// Packs that let a plan have fewer steps, or a step fewer targets. The planner says so before; the limits may have
+    /// become narrower since.
+    fn sizes(&self) -> Vec<Denial> {
+        let steps = self.plan.steps.len();
+        let targets = self.plan.steps.iter().map(|s| s.targets.len()).max().unwrap_or(0);
+        let over = |n: usize, limit: &i32| i32::try_from(n).map_or(true, |n| n > *limit);
+        let mut all = vec![];
+        for pack in self.all.packs.iter() {
+            let Some(limits) = pack.spec().limits.as_ref() else {
+                continue;
+            };
+            let mut deny = |field: &str, what: String| {
+                all.push(Denial {
+                    policy: pack.name.clone(),
+                    rule: format!("limits.{field}"),
+                    message: format!(
+                        "RiskPolicy {} {what} (limits.{field}). Nothing was done. Ask for less at a time",
+                        pack.name
+                    ),
+                });
+            };
+            if let Some(limit) = limits.steps_per_plan.filter(|limit| over(steps, limit)) {
+                deny(
+                    "stepsPerPlan",
+                    format!("lets a plan have at most {limit} steps, and this one has {steps}"),
+                );
+            }
+            if let Some(limit) = limits.targets_per_step.filter(|limit| over(targets, limit)) {
+                deny(
+                    "targetsPerStep",
+                    format!("lets a step change at most {limit} objects, and one of these changes {targets}"),
+                );
+            }
+        }
         all
     }
 

@@ -211,6 +211,7 @@ pub(super) async fn report_plan(
         holders: holders.as_deref(),
         withdrawn: None,
         stamped: request.creation_timestamp().map_or_else(Timestamp::now, |t| t.0),
+        planned: plan.creation_timestamp().map_or_else(Timestamp::now, |t| t.0),
         not_after: request.spec.not_after.as_ref().map(|t| t.0),
         now: Timestamp::now(),
     });

@@ -104,6 +104,37 @@ fn a_rule_that_raises_the_level_counts_as_often_as_all_rules_are_asked_again() {
 }
 
 #[test]
+fn a_plan_larger_than_any_pack_lets_it_be_is_denied() {
+    let limits = |steps, targets| {
+        let limits = Limits {
+            steps_per_plan: steps,
+            targets_per_step: targets,
+            ..Limits::default()
+        };
+        let spec = RiskPolicySpec {
+            limits: Some(limits),
+            ..RiskPolicySpec::default()
+        };
+        pack("p", spec)
+    };
+    let many: Vec<Target> = (0..3).map(|n| deployment("dev", &format!("web-{n}"))).collect();
+    let large = plan(
+        Level::Caution,
+        vec![step("label", &many), step("scale", &many[..1])],
+    );
+    let denied = |steps, targets| {
+        let free = pack("a", RiskPolicySpec::default());
+        let found = judge(&[free, limits(steps, targets)], &large).denied;
+        found.map(|d| (d.policy, d.rule))
+    };
+    assert_eq!(denied(None, None), None);
+    assert_eq!(denied(Some(2), Some(3)), None);
+    let by = |rule: &str| Some(("p".to_owned(), rule.to_owned()));
+    assert_eq!(denied(Some(1), Some(3)), by("limits.stepsPerPlan"));
+    assert_eq!(denied(Some(2), Some(2)), by("limits.targetsPerStep"));
+}
+
+#[test]
 fn a_recorded_requirement_below_the_live_one_is_seen() {
     let live = Requirement {
         policy: "p".into(),
