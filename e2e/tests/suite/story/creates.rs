@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
-use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{ConfigMap, LimitRange, ResourceQuota, Service};
 use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::Api;
-use kube::api::{Patch, PatchParams};
+use kube::api::{Patch, PatchParams, PostParams};
 use kubechat_crds::chat_request::Scope;
 use kubechat_crds::{ChatRequestSpec, Level, PlanPhase, RequestPhase};
 use kubechat_e2e::accounts::OPS;
@@ -354,6 +354,15 @@ async fn manifests_are_several_objects_and_a_dangerous_or_forbidden_one_is_told(
     let changed = plan_for(&alice, &namespace, &format!("apply\n{}", web("nginx:1.29", ""))).await?;
     let diff = format!("{:?}", changed.spec.steps.first().map(|s| s.diff.clone()));
     says(&diff, &["nginx:1.29", "env/0/value"])?;
+    let bound = changed
+        .spec
+        .steps
+        .first()
+        .and_then(|s| s.targets.first()?.change_digest.clone());
+    ensure!(
+        bound.is_some_and(|d| d.starts_with("sha256:")),
+        "not bound to its values"
+    );
     ensure!(!diff.contains("blue-of"), "{diff}");
     let rollback = format!("{:?}", changed.spec.steps.first().map(|s| s.rollback.clone()));
     ensure!(!rollback.contains("blue-of"), "{rollback}");
@@ -388,6 +397,28 @@ async fn manifests_are_several_objects_and_a_dangerous_or_forbidden_one_is_told(
         mighty.spec.risk.level == Level::Destructive && reaches("floor-node-access"),
         "{:?}",
         mighty.spec.risk
+    );
+    // Its pods would get the traffic of Service web, and another Deployment would take over what nobody controls.
+    ensure!(reaches("floor-selector-label"), "{:?}", mighty.spec.risk);
+    let orphan = web("nginx:1.28", "").replace("app: web", "app: orphan");
+    let template: serde_json::Value = serde_json::json!({"metadata": {"name": "orphan", "labels": {"app": "orphan"}}, "spec": {
+        "replicas": 0, "selector": {"matchLabels": {"app": "orphan"}}, "template": {"metadata": {"labels": {"app": "orphan"}},
+        "spec": {"containers": [{"name": "web", "image": "nginx:1.28"}]}}}});
+    let sets: Api<ReplicaSet> = Api::namespaced(alice.clone(), &namespace);
+    sets.create(&PostParams::default(), &serde_json::from_value(template)?)
+        .await?;
+    let orphan = orphan.replace("name: web}", "name: taker}");
+    let taker = plan_for(&alice, &namespace, &format!("apply\n{orphan}")).await?;
+    let taken = taker
+        .spec
+        .steps
+        .first()
+        .map(|s| s.adopts.clone())
+        .unwrap_or_default();
+    ensure!(
+        taken == ["replicaset/orphan"] && taker.spec.risk.level == Level::Destructive,
+        "{taken:?} {:?}",
+        taker.spec.risk
     );
     for (prompt, phase, reason, words) in [
         (
