@@ -99,7 +99,16 @@ pub(super) async fn of_drafts(turn: &Turn<'_>, drafts: &[Draft]) -> Result<Blast
     }
 }
 
-/// Why an approved plan is not what was approved by what it would hit at `at`, if it is not.
+/// Why an approved plan is not executed as it stands.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// It would hit something else than was approved, or more.
+    Changed(String),
+    /// What it would hit must not be hit now, whatever was approved. With what to do.
+    Refused(String),
+}
+
+/// Why a plan may not be executed by what it would hit at `at`, if it may not.
 ///
 /// # Errors
 /// When it cannot be found out now.
@@ -109,10 +118,10 @@ pub async fn outgrown(
     plan: &CommandPlan,
     policies: &Effective,
     at: Timestamp,
-) -> Result<Option<String>, Error> {
+) -> Result<Option<Unfit>, Error> {
     let home = plan.metadata.namespace.as_deref().unwrap_or_default();
     if let Some(forbidden) = records::forbidden(ctx, &plan.spec.steps, home).await? {
-        return Ok(Some(forbidden.text));
+        return Ok(Some(Unfit::Refused(forbidden.text)));
     }
     let Some(planned) = &plan.spec.blast_radius else {
         return Ok(None);
@@ -138,7 +147,7 @@ fn judge(
     planned: &BlastRadius,
     found: Measured,
     outgrown: impl FnOnce(&BlastRadius) -> Option<String>,
-) -> Result<Option<String>, Error> {
+) -> Result<Option<Unfit>, Error> {
     let Measured {
         radius,
         refusal,
@@ -147,7 +156,9 @@ fn judge(
     let waited_for = |(what, _): &(String, Error)| blast::was_seen(planned, what);
     match failed.into_iter().find(waited_for) {
         Some((_, error)) => Err(error),
-        None => Ok(refusal.or_else(|| outgrown(&radius))),
+        None => Ok(refusal
+            .map(Unfit::Refused)
+            .or_else(|| outgrown(&radius).map(Unfit::Changed))),
     }
 }
 

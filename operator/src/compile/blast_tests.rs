@@ -25,7 +25,7 @@ fn radius(failed: &[&str], pods: i64) -> BlastRadius {
     }
 }
 
-fn judged(planned: &BlastRadius, found: Measured) -> Result<Option<String>, Error> {
+fn judged(planned: &BlastRadius, found: Measured) -> Result<Option<Unfit>, Error> {
     judge(planned, found, |now| blast::grown(planned, now))
 }
 
@@ -46,5 +46,8 @@ fn a_plan_that_was_approved_as_incomplete_runs_while_the_same_cannot_be_read() {
         refusal: Some("protected".into()),
         ..found(&[pods], 2)
     };
-    assert_eq!(judged(&partly, refused).unwrap().as_deref(), Some("protected"));
+    assert_eq!(
+        judged(&partly, refused).unwrap(),
+        Some(Unfit::Refused("protected".into()))
+    );
 }

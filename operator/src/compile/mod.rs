@@ -13,7 +13,7 @@ mod drain;
 pub(crate) mod dry_run;
 pub mod facts;
 mod reads;
-mod records;
+pub(crate) mod records;
 mod resolve;
 mod rollback;
 mod scope;

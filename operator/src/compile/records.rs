@@ -17,7 +17,7 @@ const PAGE: u32 = 100;
 ///
 /// # Errors
 /// When the plans that would go with their namespace cannot be read now.
-pub(super) async fn forbidden(ctx: &Context, steps: &[Step], home: &str) -> Result<Option<Forbidden>, Error> {
+pub(crate) async fn forbidden(ctx: &Context, steps: &[Step], home: &str) -> Result<Option<Forbidden>, Error> {
     if let Err(forbidden) = risk::check_home(steps, home) {
         return Ok(Some(forbidden));
     }

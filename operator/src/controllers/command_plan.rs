@@ -358,8 +358,11 @@ async fn seen(plan: &CommandPlan, ctx: &Context) -> effect::Seen {
 
 async fn finished(plan: &CommandPlan, ctx: &Context, new: CommandPlanStatus) -> Result<Action, Error> {
     failpoint::at(Point::BeforeEnd).await;
-    status::write_onto(ctx, plan, plan.status.as_ref(), &new).await?;
-    ctx.handled.insert(&plan.uid().unwrap_or_default());
+    let written = status::write_onto(ctx, plan, plan.status.as_ref(), &new).await?;
+    // The end of one that was removed meanwhile is nowhere to be seen.
+    if written != status::Written::Gone {
+        ctx.handled.insert(&plan.uid().unwrap_or_default());
+    }
     let condition = find(&new.conditions, types::SUCCEEDED);
     if let Some(condition) = condition {
         ctx.metrics.end("CommandPlan", &condition.reason);

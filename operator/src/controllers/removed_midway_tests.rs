@@ -55,6 +55,36 @@ async fn of_a_plan_that_is_removed_while_a_step_is_sent_it_is_told_what_came_of_
 }
 
 #[tokio::test]
+async fn a_plan_that_ended_here_is_not_told_as_removed_midway_by_a_watch_that_lost_its_end() {
+    let mut world = World::new();
+    world.propose(&[Verb::Label]).await;
+    let process = world.start(Fuse::at(Point::Waiting)).await;
+    let Ran::Stopped(stopped) = process.reconcile(world.plan()).await else {
+        panic!("not passed");
+    };
+    // Its last state that the watch knows: all is done, and the effect is waited for.
+    let seen = world.plan();
+    stopped.resume().await.unwrap();
+    let ended = process.finish(&world).await;
+    assert_eq!(
+        ended.status.unwrap().phase,
+        Some(kubechat_crds::PlanPhase::Succeeded)
+    );
+    let (leaving, waiting) = waiting_over(&process);
+    world.server.remove(&plan_path());
+    leaving.plan(&seen);
+    drop(leaving);
+    waiting.tell(Arc::clone(&process.ctx)).await;
+    drop(process);
+    let entries = world.entries().await;
+    assert!(
+        entries.iter().all(|e| e.reason != reason::PLAN_GONE),
+        "{:?}",
+        World::short(&entries)
+    );
+}
+
+#[tokio::test]
 async fn an_emergency_that_cannot_be_looked_at_silences_none_of_the_others_and_is_told_later() {
     let (mut world, process, path) = executed_in_an_emergency().await;
     let mut stored: CommandPlan = serde_json::from_value(world.server.remove(&path).unwrap()).unwrap();

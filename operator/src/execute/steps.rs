@@ -15,7 +15,8 @@ use super::send::{self, Sent};
 use super::{Progress, Run, ending, gather, mark};
 use crate::audit::{PLAN_NAMESPACE, STEP, STEPS_TOTAL, TARGETS_TOTAL, about_plan};
 use crate::cluster::client::call;
-use crate::compile::blast;
+use crate::compile::blast::{self, Unfit};
+use crate::compile::records;
 use crate::controllers::status::{self, Written};
 use crate::error::Error;
 use crate::failpoint::{self, Point};
@@ -76,7 +77,10 @@ pub(super) async fn run(run: &mut Run<'_>) -> Result<Progress, Error> {
         && let Ok(policies) = &run.fresh.policies
         && let Some(grown) = blast::outgrown(run.ctx, &person, plan, policies, run.fresh.now).await?
     {
-        return stale(run, &grown).await;
+        return match grown {
+            Unfit::Changed(changed) => stale(run, &changed).await,
+            Unfit::Refused(why) => unfit(run, why).await,
+        };
     }
     let (began, mut moved) = (Instant::now(), false);
     for index in 0..plan.spec.steps.len() {
@@ -100,8 +104,11 @@ pub(super) async fn run(run: &mut Run<'_>) -> Result<Progress, Error> {
 }
 
 async fn stale(run: &mut Run<'_>, changed: &str) -> Result<Progress, Error> {
+    unfit(run, format!("{changed}, so it is not what was approved")).await
+}
+
+async fn unfit(run: &mut Run<'_>, message: String) -> Result<Progress, Error> {
     let name = run.plan().metadata.name.clone().unwrap_or_default();
-    let message = format!("{changed}, so it is not what was approved");
     let ending = Ending::new(PlanPhase::Stale, reason::STALE, message);
     run.conclude(ending.then(format!("Ask again: kubechat again {name}")))
         .await
@@ -163,9 +170,14 @@ async fn may_go_on(run: &mut Run<'_>, index: usize) -> Result<Option<Progress>, 
     if let Some(ending) = ending::halting(verdict) {
         return run.conclude(ending).await.map(Some);
     }
-    match gather::namespaces::outgrown(run.ctx, &fresh).await? {
+    if let Some(changed) = gather::namespaces::outgrown(run.ctx, &fresh).await? {
+        return stale(run, &changed).await.map(Some);
+    }
+    // What a namespace holds that goes with this step may have come since the first one.
+    let steps = plan.spec.steps.get(index..=index).unwrap_or_default();
+    match records::forbidden(run.ctx, steps, namespace).await? {
         None => Ok(None),
-        Some(changed) => stale(run, &changed).await.map(Some),
+        Some(forbidden) => unfit(run, forbidden.text).await.map(Some),
     }
 }
 

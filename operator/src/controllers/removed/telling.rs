@@ -168,7 +168,15 @@ impl<'a> Telling<'a> {
                 at += 1;
                 continue;
             }
-            let told = execute::abandoned(self.ctx, plan).await;
+            // The watch may have lost the end that this process wrote.
+            let ended = plan
+                .uid()
+                .is_some_and(|uid| self.ctx.handled.within(&uid, Duration::MAX));
+            let told = if ended {
+                Ok(())
+            } else {
+                execute::abandoned(self.ctx, plan).await
+            };
             if self.is_over(&name, told) {
                 self.midway.remove(at);
             } else {
