@@ -244,7 +244,7 @@ pub struct Target {
     /// Generation when planned, for kinds that have one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<i64>,
-    /// `sha256:..` over the object without status and metadata, plus labels and annotations: the precondition for kinds whose status churns.
+    /// `sha256:..` over the object without status and metadata, plus labels, annotations and owners (of what is deleted also finalizers): the precondition for kinds whose status churns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 71))]
     pub spec_digest: Option<String>,

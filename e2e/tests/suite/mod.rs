@@ -10,6 +10,7 @@ mod cli;
 mod correlation;
 mod crash;
 mod custom;
+mod edges;
 mod examples;
 mod faults;
 mod gc;
@@ -54,6 +55,7 @@ pub(crate) fn all() -> Vec<Test> {
         correlation::tests(),
         crash::tests(),
         custom::tests(),
+        edges::tests(),
         examples::tests(),
         faults::tests(),
         gc::tests(),

@@ -432,6 +432,8 @@ pub fn encode(text: &str) -> String {
 }
 
 #[cfg(test)]
+mod manager_tests;
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -222,14 +222,13 @@ pub(super) fn owners(draft: &Draft) -> Vec<FieldOwner> {
                 .is_some_and(|fields| owns(fields, &line.path));
             let known = found.iter().any(|f| f.field == line.path && f.manager == manager);
             if owns && !known && manager != kubechat_crds::FIELD_MANAGER && found.len() < 20 {
-                let will_be_undone = [
-                    "kustomize-controller",
-                    "helm-controller",
-                    "argocd",
-                    "horizontal-pod-autoscaler",
-                ]
-                .iter()
-                .any(|m| manager.contains(m));
+                let applies = ["kustomize-controller", "helm-controller", "argocd"]
+                    .iter()
+                    .any(|m| manager.contains(m));
+                // Of the controllers of Kubernetes the autoscaler alone writes through `scale`.
+                let scales = manager == "kube-controller-manager"
+                    && entry.get("subresource").and_then(Value::as_str) == Some("scale");
+                let will_be_undone = applies || scales;
                 found.push(FieldOwner {
                     field: line.path.clone(),
                     manager: manager.to_owned(),
@@ -313,7 +312,6 @@ mod tests {
             ("kustomize-controller", true),
             ("helm-controller", true),
             ("argocd-controller", true),
-            ("horizontal-pod-autoscaler", true),
             ("kubectl-edit", false),
             ("", false),
         ] {
@@ -323,6 +321,12 @@ mod tests {
         assert_eq!(owned(&by(kubechat_crds::FIELD_MANAGER), &["/spec/replicas"]), []);
         assert_eq!(owned(&by("kubectl-edit"), &["/spec/paused", ""]), []);
         assert_eq!(owned(&Value::Null, &["/spec/replicas"]), []);
+        // As the autoscaler writes, and as no other controller does.
+        for (through, undone) in [("scale", true), ("", false), ("status", false)] {
+            let by = json!([{"manager": "kube-controller-manager", "operation": "Update", "subresource": through, "fieldsV1": number}]);
+            let (_, _, found) = owned(&by, &["/spec/replicas"]).remove(0);
+            assert_eq!(found, undone, "through {through:?}");
+        }
         let escaped =
             json!([{"manager": "me", "fieldsV1": {"f:metadata": {"f:annotations": {"f:a.b/c~d": {}}}}}]);
         assert_eq!(owned(&escaped, &["/metadata/annotations/a.b~1c~0d"]).len(), 1);

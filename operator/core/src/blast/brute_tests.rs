@@ -401,7 +401,7 @@ fn brute(steps: &[Step], graph: &Graph, own: &str) -> BlastRadius {
 fn undone(steps: &[Step], nodes: &[Node], own: &str) -> Vec<String> {
     let mut all = BTreeSet::new();
     for step in steps.iter().filter(|s| s.effect != Effect::Create) {
-        for target in &step.targets {
+        for (position, target) in step.targets.iter().enumerate() {
             let mut label = format!("{}/{}", target.kind.to_lowercase(), target.name);
             if target.namespace.as_deref().is_some_and(|n| n != own) {
                 label.push_str(&format!(" in {}", target.namespace.clone().unwrap()));
@@ -416,7 +416,7 @@ fn undone(steps: &[Step], nodes: &[Node], own: &str) -> Vec<String> {
                     all.insert(format!("{} {} {does} {label}", owner.kind, owner.name));
                 }
             }
-            for node in nodes.iter().filter(|_| step.subresource.is_some()) {
+            for node in nodes.iter().filter(|_| writes_number(step, position)) {
                 let sets = match &node.facts {
                     Facts::Autoscaler { kind, name } => (kind, name) == (&target.kind, &target.name),
                     _ => false,
@@ -436,6 +436,16 @@ fn undone(steps: &[Step], nodes: &[Node], own: &str) -> Vec<String> {
         all.push(format!("and {more} more"));
     }
     all
+}
+
+/// Through `scale`, or by a change of that field, or by one that is not shown.
+fn writes_number(step: &Step, position: usize) -> bool {
+    let mut writes = step.subresource.is_some();
+    for line in &step.diff {
+        let here = line.target == i32::try_from(position).unwrap();
+        writes |= (here && line.path == "/spec/replicas") || line.path.starts_with('(');
+    }
+    writes
 }
 
 /// Whether a pod still fits once every label step was done.

@@ -11,6 +11,7 @@ use crate::plan::object::annotation;
 
 /// OpenKruise reads it as a label; people write it as an annotation too.
 const KRUISE: &str = "policy.kruise.io/delete-protection";
+const REPLICAS: &str = "/spec/replicas";
 const ARGO_OPTIONS: &str = "argocd.argoproj.io/sync-options";
 const ARGO_TRACKING: &str = "argocd.argoproj.io/tracking-id";
 
@@ -93,7 +94,7 @@ fn by_fields(object: &Value) -> Option<String> {
 pub(super) fn undone_by(question: &Question<'_>, graph: &Graph) -> Vec<String> {
     let mut found = vec![];
     for step in question.steps.iter().filter(|s| s.effect != Effect::Create) {
-        for target in &step.targets {
+        for (at, target) in step.targets.iter().enumerate() {
             let key = Key::of(target);
             let name = key.label(question.namespace);
             let node = graph.get(&key);
@@ -109,7 +110,7 @@ pub(super) fn undone_by(question: &Question<'_>, graph: &Graph) -> Vec<String> {
                 };
                 found.push(format!("{} {} {does} {name}", owner.kind, owner.name));
             }
-            if step.subresource.as_deref() == Some("scale") {
+            if sets_replicas(step, at) {
                 found.extend(autoscalers(graph, &key, &name));
             }
         }
@@ -117,6 +118,16 @@ pub(super) fn undone_by(question: &Question<'_>, graph: &Graph) -> Vec<String> {
     found.sort();
     found.dedup();
     super::radius::bounded(found, 20)
+}
+
+/// Whether a step writes the number of replicas of a target, by whatever action. Of a diff that was cut it may.
+pub(super) fn sets_replicas(step: &Step, target: usize) -> bool {
+    step.subresource.as_deref() == Some("scale")
+        || step.diff.iter().any(|line| {
+            let whose = usize::try_from(line.target).ok();
+            (whose == Some(target) && line.path == REPLICAS)
+                || !line.path.is_empty() && !line.path.starts_with('/')
+        })
 }
 
 fn autoscalers(graph: &Graph, scaled: &Key, name: &str) -> Vec<String> {

@@ -3,6 +3,7 @@ use crate::blast::testing::{
     deployment, graph, object, owned_by, pod, pod_facts, scale, step, wide, workload,
 };
 use crate::blast::walk::walk;
+use kubechat_crds::command_plan::DiffLine;
 use kubechat_crds::intent::Action;
 use serde_json::json;
 
@@ -191,5 +192,61 @@ fn changes_other_than_deletions_pass_a_protection() {
     for steps in [[scale(&top.key, 1)], [step(Action::Restart, &[top.key])]] {
         let question = question(&steps);
         assert_eq!(refusal(&question, &graph, &walk(&question, &graph)), None);
+    }
+}
+
+#[test]
+fn an_autoscaler_undoes_the_number_of_replicas_whatever_sets_it() {
+    let top = workload("Deployment", "web", 2, Some(0));
+    let hpa = Facts::Autoscaler {
+        kind: "Deployment".into(),
+        name: "web".into(),
+    };
+    let all = [
+        top.clone(),
+        object("autoscaling", "HorizontalPodAutoscaler", "hpa", hpa),
+    ];
+    let line = |target: i32, path: &str| DiffLine {
+        target,
+        path: path.to_owned(),
+        before: Some("2".into()),
+        after: Some("5".into()),
+    };
+    for (action, diff, undone) in [
+        (Action::Patch, line(0, "/spec/replicas"), true),
+        (Action::Apply, line(0, "/spec/replicas"), true),
+        // Of another target.
+        (Action::Patch, line(1, "/spec/replicas"), false),
+        (Action::Patch, line(0, "/spec/paused"), false),
+        (Action::Patch, line(0, "/spec/replicasets"), false),
+        // What a plan does not show may be it.
+        (
+            Action::Patch,
+            line(0, "(7 more changed fields are not shown)"),
+            true,
+        ),
+    ] {
+        let mut step = step(action, std::slice::from_ref(&top.key));
+        step.diff = vec![diff];
+        let steps = [step];
+        let question = Question {
+            steps: &steps,
+            namespace: "demo",
+            again: false,
+        };
+        let graph = graph(all.clone());
+        let told = undone_by(&question, &graph);
+        let expected = "HorizontalPodAutoscaler hpa sets the replicas of deployment/web";
+        assert_eq!(
+            told.iter().any(|t| t == expected),
+            undone,
+            "{:?}: {told:?}",
+            steps[0].diff
+        );
+        let reads = crate::blast::wanted(&question, &graph, &crate::blast::walk::walk(&question, &graph));
+        let asked = reads.iter().any(
+            |need| matches!(need, crate::blast::Need::List { kind, .. } if kind == "HorizontalPodAutoscaler"),
+        );
+        assert_eq!(asked, undone, "{:?}", steps[0].diff);
     }
 }

@@ -13,6 +13,7 @@ use kubechat_crds::intent::Action;
 use super::Question;
 use super::graph::{Facts, Graph, Key, Node};
 use super::impact::{Loss, needs_target};
+use super::managed::sets_replicas;
 use super::radius::radius;
 use super::walk::{Touch, Walked};
 
@@ -139,12 +140,12 @@ pub fn wanted(question: &Question<'_>, graph: &Graph, walked: &Walked) -> BTreeS
 /// The targets themselves, what scales them, what matches their selector, and the whole they are a share of.
 fn targets(question: &Question<'_>, graph: &Graph, all: &mut BTreeSet<Need>) {
     for step in question.steps.iter().filter(|s| s.effect != Effect::Create) {
-        for target in &step.targets {
+        for (at, target) in step.targets.iter().enumerate() {
             let key = Key::of(target);
             if needs_target(step) && graph.place(&key).is_none() {
                 all.insert(Need::Get(key.clone()));
             }
-            if step.subresource.as_deref() == Some("scale") {
+            if sets_replicas(step, at) {
                 all.insert(list(
                     "autoscaling",
                     "HorizontalPodAutoscaler",

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use kubechat_crds::Step;
-use kubechat_crds::command_plan::{Effect, Target};
+use kubechat_crds::command_plan::{DiffLine, Effect, Target};
 use kubechat_crds::intent::{Action, IntentParams};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -285,6 +285,13 @@ fn some_node() -> impl Strategy<Value = Node> {
     })
 }
 
+/// What a step may change, and the line that stands for what is not shown.
+const PATHS: &[&str] = &[
+    "/spec/replicas",
+    "/spec/paused",
+    "(2 more changed fields are not shown)",
+];
+
 fn some_step(keys: Vec<Key>) -> impl Strategy<Value = Step> {
     let actions = vec![
         Action::Delete,
@@ -303,11 +310,19 @@ fn some_step(keys: Vec<Key>) -> impl Strategy<Value = Step> {
         0..4_i32,
         some_labels(),
         any::<bool>(),
+        vec((0..3_i32, prop::sample::select(PATHS.to_vec())), 0..2),
     );
-    parts.prop_map(|(action, keys, replicas, set, read)| {
+    parts.prop_map(|(action, keys, replicas, set, read, changed)| {
         let mut step = step(action, &keys);
         step.params.replicas = Some(replicas);
         step.params.set = set;
+        let line = |(target, path): (i32, &str)| DiffLine {
+            target,
+            path: path.to_owned(),
+            before: None,
+            after: None,
+        };
+        step.diff = changed.into_iter().map(line).collect();
         if read {
             step.selected_by = vec!["service/x".to_owned()];
         }

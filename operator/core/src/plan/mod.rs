@@ -272,6 +272,14 @@ pub fn target(kind: &KindRef, object: &Value) -> Target {
     }
 }
 
+/// As [`target`], of an object that is to be deleted: its finalizers count too.
+#[must_use]
+pub fn removed_target(kind: &KindRef, object: &Value) -> Target {
+    let mut target = target(kind, object);
+    target.spec_digest = target.spec_digest.map(|_| object::removal_digest(object));
+    target
+}
+
 /// Whether an object read now still meets the precondition recorded in the plan; otherwise what changed.
 ///
 /// # Errors
@@ -288,7 +296,8 @@ pub fn still_as_planned(target: &Target, now: &Value) -> Result<(), String> {
         return Err(format!("{name} is being deleted"));
     }
     if let Some(digest) = &target.spec_digest {
-        return if *digest == object::spec_digest(now) {
+        // Which of them was recorded shows in itself: they are never the same.
+        return if [object::spec_digest(now), object::removal_digest(now)].contains(digest) {
             Ok(())
         } else {
             Err(format!("{name} was changed since the plan was made"))
@@ -439,6 +448,8 @@ pub(crate) fn carry(full: &Value, masked: &Value) -> (String, Option<String>, Op
     )
 }
 
+#[cfg(test)]
+mod precondition_tests;
 #[cfg(test)]
 #[path = "../plan_tests.rs"]
 mod tests;

@@ -7,10 +7,29 @@ pub const MASK: &str = "(masked)";
 /// The annotation in which kubectl keeps the object as it was applied, with all its values.
 pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
-/// `sha256:..` over the object without status and metadata, plus labels and annotations: the precondition for kinds
+/// `sha256:..` over the object without status and metadata, plus labels, annotations and owners: the precondition for kinds
 /// whose status churns. Annotations that controllers move by themselves do not count.
 #[must_use]
 pub fn spec_digest(object: &Value) -> String {
+    digest_with(object, None)
+}
+
+/// As [`spec_digest`], with the finalizers: who else acts when the object is deleted. Those of Kubernetes itself come and go.
+#[must_use]
+pub fn removal_digest(object: &Value) -> String {
+    let own = |key: &str| {
+        let domain = key.split_once('/').map_or("", |(domain, _)| domain);
+        domain.is_empty() || domain == "kubernetes.io" || domain.ends_with(".kubernetes.io")
+    };
+    let finalizers = list(object, "/metadata/finalizers").iter();
+    let foreign: Vec<Value> = finalizers
+        .filter(|key| !key.as_str().is_some_and(own))
+        .cloned()
+        .collect();
+    digest_with(object, Some(foreign))
+}
+
+fn digest_with(object: &Value, finalizers: Option<Vec<Value>>) -> String {
     let mut body = object.as_object().cloned().unwrap_or_default();
     body.remove("status");
     let metadata = body.remove("metadata").unwrap_or(Value::Null);
@@ -26,6 +45,19 @@ pub fn spec_digest(object: &Value) -> String {
         metadata.get("labels").cloned().unwrap_or(Value::Null),
     );
     body.insert("annotations".into(), annotations);
+    // Whether an owner may be removed before it says nothing of whose it is.
+    let mut owners = metadata.get("ownerReferences").cloned().unwrap_or(Value::Null);
+    for owner in owners.as_array_mut().into_iter().flatten() {
+        if let Some(owner) = owner.as_object_mut() {
+            owner.remove("blockOwnerDeletion");
+        }
+    }
+    if owners.as_array().is_some_and(|owners| !owners.is_empty()) {
+        body.insert("ownerReferences".into(), owners);
+    }
+    if let Some(finalizers) = finalizers {
+        body.insert("finalizers".into(), finalizers.into());
+    }
     kubechat_crds::digest::digest_of(&Value::Object(body))
         .map(|d| d.to_string())
         .unwrap_or_default()

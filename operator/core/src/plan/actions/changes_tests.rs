@@ -10,7 +10,7 @@ use super::Beside;
 use crate::plan::{Draft, Found, KindRef, Refusal, draft_with};
 use crate::risk::floor_level;
 
-pub(super) fn kind(group: &str, version: &str, kind: &str, resource: &str) -> KindRef {
+pub(crate) fn kind(group: &str, version: &str, kind: &str, resource: &str) -> KindRef {
     KindRef {
         group: group.to_owned(),
         version: version.to_owned(),
@@ -23,7 +23,7 @@ pub(super) fn kind(group: &str, version: &str, kind: &str, resource: &str) -> Ki
 
 // Tables read better with values.
 #[allow(clippy::needless_pass_by_value)]
-pub(super) fn found(kind: KindRef, name: &str, spec: Value) -> Found {
+pub(crate) fn found(kind: KindRef, name: &str, spec: Value) -> Found {
     let mut object = json!({"apiVersion": kind.api_version(), "kind": kind.kind,
         "metadata": {"name": name, "uid": "u", "resourceVersion": "7", "generation": 3}, "spec": spec});
     if kind.namespaced {
@@ -32,7 +32,7 @@ pub(super) fn found(kind: KindRef, name: &str, spec: Value) -> Found {
     Found { kind, object }
 }
 
-pub(super) fn deployment(env: Option<Value>) -> Found {
+pub(crate) fn deployment(env: Option<Value>) -> Found {
     let mut container = json!({"name": "web", "image": "nginx:1"});
     if let Some(env) = env {
         container["env"] = env;
@@ -41,7 +41,7 @@ pub(super) fn deployment(env: Option<Value>) -> Found {
     found(kind("apps", "v1", "Deployment", "deployments"), "web", spec)
 }
 
-pub(super) fn asked(
+pub(crate) fn asked(
     action: Action,
     params: IntentParams,
     found: &Found,
@@ -63,7 +63,7 @@ pub(super) fn asked(
     .map(|mut d| d.remove(0))
 }
 
-pub(super) fn plain(action: Action, params: IntentParams, found: &Found) -> Result<Draft, Refusal> {
+pub(crate) fn plain(action: Action, params: IntentParams, found: &Found) -> Result<Draft, Refusal> {
     asked(action, params, found, Beside::default())
 }
 

@@ -4,7 +4,7 @@ use kubechat_crds::command_plan::{Effect, Rollback, RollbackKind, Undo};
 use kubechat_crds::intent::{Action, IntentParams};
 use serde_json::Value;
 
-use super::super::{blank, carry, object, target};
+use super::super::{blank, carry, object, removed_target};
 use super::change::{Asked, Change, Make, Mark, Pods, Reads, USUAL};
 use super::evict::volumes;
 use super::{Draft, Found, Refusal, irreversible, label_of};
@@ -55,7 +55,7 @@ fn draft(asked: &Asked<'_>) -> Result<Draft, Refusal> {
     let mut step = blank(
         Action::Delete,
         Effect::Delete,
-        vec![target(&found.kind, &found.object)],
+        vec![removed_target(&found.kind, &found.object)],
         params,
     );
     let mut sidecars = vec![];

@@ -215,7 +215,7 @@ mod apply_tests;
 #[cfg(test)]
 mod autoscale_tests;
 #[cfg(test)]
-mod changes_tests;
+pub(super) mod changes_tests;
 #[cfg(test)]
 mod creates_tests;
 #[cfg(test)]
