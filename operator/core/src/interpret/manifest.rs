@@ -157,8 +157,11 @@ fn split(prompt: &str) -> Option<Parts<'_>> {
     };
     let mut place = Place::Before;
     let mut quote = None;
+    // Each line of the body is looked at once.
+    let (mut comments, mut seen) = (true, 0);
     for line in prompt.lines() {
-        let comments = parts.body.iter().all(|line| is_comment(line));
+        comments = comments && parts.body.iter().skip(seen).all(|line| is_comment(line));
+        seen = parts.body.len();
         let opened = fence(line).filter(|_| match place {
             Place::Before | Place::BehindFence => true,
             Place::Bare => comments,

@@ -340,7 +340,9 @@ impl Turn<'_, '_> {
         let done = self.clauses(tokens).and_then(|()| {
             let made = self.scope.turn.get(before..).unwrap_or_default();
             let changes = made.iter().any(|intent| !intent.action.is_read());
-            if changes && told::tells_like_an_order(tokens) {
+            let named = made.iter().flat_map(|intent| &intent.target.names);
+            let named: Vec<&str> = named.map(String::as_str).collect();
+            if changes && told::tells_like_an_order(tokens, &named) {
                 return Err(Ask::new(
                     "That reads as something that was done already; nothing was done. To request it, say only what to do",
                 )

@@ -7,7 +7,7 @@ use super::guard;
 use super::past::{self, Past};
 use super::token::{Shape, Token};
 use super::told_words::{
-    ADVERBS, AFTER, ARTICLES, ATTENTION, CAUSES, CLAUSES, DOINGS, MODALS, OBJECTS, OPENERS, PARTICLES,
+    ADVERBS, AFTER, ARTICLES, ATTENTION, CAUSES, CLAUSES, DOINGS, LEADS, MODALS, OBJECTS, OPENERS, PARTICLES,
     POLITE, PREPOSITIONS, QUANTITIES, REACH, RELATIONS, REPORTS, SEEMING, SUBJECTS, WISHES,
 };
 use super::vocab::{self, Form, Verb};
@@ -23,10 +23,15 @@ pub(super) fn tells(tokens: &[Token]) -> bool {
         || written::is_logged(tokens)
 }
 
-/// Whether a verb tells that is written like an order: "ops just set web to 3".
-pub(super) fn tells_like_an_order(tokens: &[Token]) -> bool {
+/// Whether a verb tells that is written like an order: "ops just set web to 3". What is named may be called like a verb.
+pub(super) fn tells_like_an_order(tokens: &[Token], names: &[&str]) -> bool {
     let sentence = Sentence { tokens };
-    (0..tokens.len()).any(|at| past::of(sentence.key(at)) == Some(Past::Either) && sentence.is_told(at))
+    let is_name = |at: usize| {
+        let key = sentence.key(at);
+        names.contains(&key) && !tokens.iter().skip(at + 1).any(|later| later.key == key)
+    };
+    (0..tokens.len())
+        .any(|at| past::of(sentence.key(at)) == Some(Past::Either) && !is_name(at) && sentence.is_told(at))
 }
 
 /// Whether the "get" or "see" that stands here orders something done: "get web zapped", "see to it that web is zapped".
@@ -157,7 +162,40 @@ impl<'a> Sentence<'a> {
         if person {
             return led;
         }
-        CLAUSES.contains(&key) || noun || asks || self.clause(at) == at
+        CLAUSES.contains(&key) || noun || asks || self.opens(at)
+    }
+
+    /// Whether nobody stands before this word in its clause, only when and where it is to be: "first", "in prod".
+    fn opens(&self, at: usize) -> bool {
+        let mut from = self.clause(at);
+        while from < at {
+            from += match self.place(from) {
+                Some(words) => words,
+                None if self.is_in(from, LEADS) || self.is_in(from, OPENERS) => 1,
+                None => return false,
+            };
+        }
+        from == at
+    }
+
+    /// How many words say where: "in prod", "in the namespace prod".
+    fn place(&self, from: usize) -> Option<usize> {
+        if !matches!(
+            self.key(from),
+            "in" | "within" | "inside" | "on" | "for" | "under"
+        ) {
+            return None;
+        }
+        let space = |at: usize| matches!(self.key(at), "namespace" | "ns");
+        let mut at = from + 1;
+        at += usize::from(self.key(at) == "the");
+        at += usize::from(space(at));
+        if !self.is_name(at) {
+            return None;
+        }
+        at += 1;
+        at += usize::from(space(at));
+        Some(at - from)
     }
 
     /// What says no change wherever it stands: "much appreciated", "I've got to".

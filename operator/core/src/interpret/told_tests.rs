@@ -452,3 +452,38 @@ fn a_plain_form_that_tells_makes_no_change_of_what_stands_behind_it() {
         assert!(may_become_a_change(asked), "{asked}: {:?}", read(asked));
     }
 }
+
+#[test]
+fn a_plain_form_that_orders_is_an_order_whatever_says_when_and_where_before_it_and_whatever_its_object_is_called()
+ {
+    let mut missed = vec![];
+    for prompt in [
+        "first set deployment web to 3 replicas",
+        "next set deployment web to 3 replicas",
+        "yes set deployment web to 3 replicas",
+        "yes, set deployment web to 3 replicas",
+        "afterwards set deployment web to 3 replicas",
+        "in namespace prod set deployment web to 3 replicas",
+        "in the prod namespace set deployment web to 3 replicas",
+        "in prod, set deployment web to 3 replicas",
+        "restart deployment beat",
+        "scale deployment cost to 3",
+        "restart deployment broadcast",
+    ] {
+        let changes = matches!(read(prompt), Interpretation::Intents(intents) if intents.iter().all(|i| !i.action.is_read()));
+        if !changes {
+            missed.push((prompt, read(prompt)));
+        }
+    }
+    assert!(missed.is_empty(), "{missed:#?}");
+    let told = [
+        "in prod ops set deployment web to 3 replicas",
+        "first ops set deployment web to 3 replicas",
+        "yes, bob set deployment web to 3 replicas",
+        "in prod bob just set deployment web to 3 replicas",
+        "ops set deployment set to 3 replicas",
+        "bob cut deployment cost to 3 replicas",
+    ];
+    let made: Vec<_> = told.iter().filter(|prompt| may_become_a_change(prompt)).collect();
+    assert!(made.is_empty(), "{made:#?}");
+}

@@ -90,6 +90,12 @@ pub(super) const OPENERS: &[&str] = &[
     "sorry", "oh", "hmm", "then", "just", "now", "kindly", "go", "ahead", "can", "could", "would", "will", "you",
     "u", "we", "somebody", "someone", "let's", "lets", "let", "us", "me", "to", "should", "must", "help", "better",
 ];
+/// What says when, or yes, before an order.
+#[rustfmt::skip]
+pub(super) const LEADS: &[&str] = &[
+    "first", "firstly", "second", "secondly", "next", "afterwards", "afterward", "later", "finally", "lastly", "yes",
+    "yeah", "yep", "yup", "sure", "alright", "right", "great", "instead", "again", "today", "tonight",
+];
 /// Verbs that draw attention to what is told behind them.
 #[rustfmt::skip]
 pub(super) const ATTENTION: &[&str] = &[
