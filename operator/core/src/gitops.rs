@@ -162,6 +162,7 @@ mod tests {
             created: at(1),
             sealed: true,
             refused: None,
+            stands: None,
             decider: Ok(Decider {
                 person: who("bob"),
                 ..Decider::default()

@@ -6,8 +6,8 @@ use std::time::Duration;
 use kube::api::ObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 use kubechat_core::lifecycle::brakes::{Held, Seen, Shown, has_policies, pulled};
-use kubechat_crds::condition::{is_true, types};
-use kubechat_crds::{ChatRequest, CommandPlan, DecisionKind};
+use kubechat_core::lifecycle::decisions::stands;
+use kubechat_crds::{ChatRequest, CommandPlan};
 
 use crate::context::Context;
 
@@ -69,16 +69,13 @@ impl<'a> Brakes<'a> {
         pulled(&seen, *shown)
     }
 
-    /// A Deny that counts, as its controller found.
+    /// A Deny that counts, as its controller found; it counts for `gather` too.
     fn is_denied(&self) -> bool {
-        let (metadata, digest) = (&self.plan.metadata, &self.plan.spec.digest);
+        let metadata = &self.plan.metadata;
         self.ctx.stores.approvals.state().iter().any(|decision| {
-            let conditions = decision.status.as_ref().map(|s| s.conditions.as_slice());
-            decision.spec.decision == DecisionKind::Deny
-                && decision.metadata.namespace == metadata.namespace
+            decision.metadata.namespace == metadata.namespace
                 && Some(&decision.spec.plan_ref.name) == metadata.name.as_ref()
-                && decision.spec.plan_digest == *digest
-                && is_true(conditions.unwrap_or_default(), types::ACCEPTED)
+                && stands(decision, &self.plan.spec).is_some()
         })
     }
 }

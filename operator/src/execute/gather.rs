@@ -21,7 +21,7 @@ mod decisions;
 pub(super) mod namespaces;
 
 pub use decisions::Bench;
-use decisions::read_all;
+use decisions::{read_all, read_decisions};
 
 /// What the API server says now.
 #[derive(Debug)]
@@ -87,10 +87,9 @@ pub async fn fresh(ctx: &Context, name: &str, namespace: &str) -> Result<Fresh, 
     let plans: Api<CommandPlan> = Api::namespaced(ctx.client.clone(), namespace);
     let approvals: Api<Approval> = Api::namespaced(ctx.client.clone(), namespace);
     let before = Before::look(ctx, namespace, name);
-    let of_plan = ListParams::default().fields(&format!("spec.planRef.name={name}"));
     let (plan, mut decisions, policies) = tokio::try_join!(
         call("read the plan", plans.get(name)),
-        read_all("list Approvals of the plan", &approvals, of_plan),
+        read_decisions(&approvals, name),
         policies(ctx),
     )?;
     let shown = before.shown(ctx, &plan);

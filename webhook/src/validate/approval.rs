@@ -106,6 +106,7 @@ async fn judged(
     let terms = Terms::of(&plan.spec, policies.as_ref(), now);
     let mut facts = Facts {
         refused: None,
+        stands: None,
         name: review.name().to_owned(),
         uid: String::new(),
         spec: spec.clone(),

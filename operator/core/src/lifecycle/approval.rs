@@ -26,6 +26,8 @@ pub struct Facts {
     pub sealed: bool,
     /// Why it was finally refused before, if it was: what the record calls refused never counts later.
     pub refused: Option<String>,
+    /// Whose Deny it is and how it came, where it was accepted before ([`super::decisions::stands`]).
+    pub stands: Option<(String, Via)>,
     /// Whose decision it is ([`crate::decider::decider`]).
     pub decider: Result<Decider, NotCounted>,
     /// Whether the API server says that the person may decide so ([`questions`]): `Err` names the missing right; `None` when

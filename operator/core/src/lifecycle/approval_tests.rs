@@ -130,6 +130,7 @@ fn facts(i: usize, vote: &Vote) -> Facts {
         created: at(10),
         sealed: true,
         refused: None,
+        stands: None,
         decider: if robot {
             Err(NotCounted::no(reason::NOT_A_PERSON, ""))
         } else {

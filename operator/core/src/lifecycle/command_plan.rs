@@ -352,10 +352,11 @@ fn count(seen: &Observed<'_>, terms: &Terms) -> Count {
     let mut decisions = vec![];
     let mut denied = None;
     for facts in seen.approvals {
-        let (Ok(via), Some(by)) = (
-            approval::judge(seen.plan, terms, facts, seen.now),
-            facts.username().map(str::to_owned),
-        ) else {
+        let judged = || {
+            let via = approval::judge(seen.plan, terms, facts, seen.now).ok()?;
+            Some((facts.username()?.to_owned(), via))
+        };
+        let Some((by, via)) = facts.stands.clone().or_else(judged) else {
             continue;
         };
         decisions.push(DecisionRecord {

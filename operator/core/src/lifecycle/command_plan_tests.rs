@@ -86,6 +86,7 @@ fn by(name: &str, decision: DecisionKind) -> Facts {
         created: at(10),
         sealed: true,
         refused: None,
+        stands: None,
         right: Some(Ok(())),
     }
 }

@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 
 use kubechat_crds::common::DecisionRecord;
-use kubechat_crds::{ApprovalSummary, DecisionKind, Via};
+use kubechat_crds::condition::{is_true, types};
+use kubechat_crds::{Approval, ApprovalSummary, CommandPlanSpec, DecisionKind, Via};
 
 /// Decisions a plan's status lists; all are counted.
 const MAX_DECISIONS: usize = 64;
@@ -22,6 +23,19 @@ pub fn recorded<'a>(
         .iter()
         .find(|d| !uid.is_empty() && d.uid == uid)
         .filter(|d| d.decision == decision && decision != DecisionKind::Review)
+}
+
+/// Whose Deny of this plan it is and how it came, if it was accepted. It stops the plan for good, whatever became since of
+/// its author's right, of a key or of its seal: to stop takes less than to let go.
+#[must_use]
+pub fn stands(approval: &Approval, plan: &CommandPlanSpec) -> Option<(String, Via)> {
+    let (spec, status) = (&approval.spec, approval.status.as_ref()?);
+    let denies = spec.decision == DecisionKind::Deny && spec.plan_digest == plan.digest;
+    (denies && is_true(&status.conditions, types::ACCEPTED)).then(|| {
+        let stamped = || spec.submitted_by.clone().unwrap_or_default().username;
+        let who = status.effective_approver.clone().unwrap_or_else(stamped);
+        (who, status.via.unwrap_or_default())
+    })
 }
 
 /// What is listed of the decisions that count, in their order. Where they are too many, nobody who decided is pushed out by

@@ -91,6 +91,7 @@ fn approved(name: &str) -> Facts {
         created: jiff::Timestamp::UNIX_EPOCH,
         sealed: true,
         refused: None,
+        stands: None,
         decider: Ok(Decider {
             person: Identity {
                 username: name.into(),

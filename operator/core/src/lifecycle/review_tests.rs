@@ -66,6 +66,7 @@ fn review_by(name: &str) -> Facts {
         created: at(1001),
         sealed: true,
         refused: None,
+        stands: None,
         decider: Ok(Decider {
             person: Identity {
                 username: name.into(),

@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** keys and rights are read from the API server each time, never from a cache that outlives the reading.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
 
 use jiff::Timestamp;
@@ -11,6 +11,7 @@ use kube::{Api, Resource, ResourceExt};
 use kubechat_core::authz::Question;
 use kubechat_core::decider::{Decider, Origin, decider};
 use kubechat_core::lifecycle::approval::{Facts, NotCounted, Terms, judge, questions};
+use kubechat_core::lifecycle::decisions::stands;
 use kubechat_core::policy::{Effective, PolicyProblem};
 use kubechat_core::reason;
 use kubechat_core::sshsig::Keyring;
@@ -25,39 +26,83 @@ use crate::error::Error;
 
 /// Objects a page of a list holds.
 const PAGE: u32 = 500;
-/// Most objects of a kind that are read for one plan; with more, nothing is decided.
+/// Most objects of a kind that are read for one plan and may count; with more, nothing is decided.
 const MAX_READ: usize = 5_000;
+/// Most pages that are looked through for them.
+const MAX_PAGES: u32 = 100;
+/// Accepted decisions of one person that say the same of which no more is read; some may not count any more.
+const MAX_SAME: usize = 64;
 
 /// Reads all objects of a list, page by page.
 ///
 /// # Errors
 /// When the API server does not answer, or there are more than [`MAX_READ`].
-pub(crate) async fn read_all<K>(
+pub(crate) async fn read_all<K>(what: &'static str, api: &Api<K>, params: ListParams) -> Result<Vec<K>, Error>
+where
+    K: Resource + Clone + DeserializeOwned + Debug,
+{
+    read_where(what, api, params, |_| true).await
+}
+
+/// Reads the decisions on a plan, but not what decides nothing: nobody holds a plan up, or hides a Deny, by what was refused
+/// for good, is past its own end or is a Review, nor by one person's word many times over.
+///
+/// # Errors
+/// As [`read_all`], of those that may count.
+pub(crate) async fn read_decisions(api: &Api<Approval>, plan: &str) -> Result<Vec<Approval>, Error> {
+    let of_plan = ListParams::default().fields(&format!("spec.planRef.name={plan}"));
+    let now = Timestamp::now();
+    let mut heard = HashMap::new();
+    let counts = |approval: &Approval| {
+        let spec = &approval.spec;
+        let status = approval.status.clone().unwrap_or_default();
+        let accepted = find(&status.conditions, types::ACCEPTED).map_or("Unknown", |c| c.status.as_str());
+        if accepted == "False" || spec.decision == DecisionKind::Review {
+            return false;
+        }
+        let standing = accepted == "True" && spec.decision == DecisionKind::Deny;
+        if !standing && spec.expires_at.as_ref().is_some_and(|t| t.0 <= now) {
+            return false;
+        }
+        if accepted != "True" {
+            return true;
+        }
+        let glass = spec.break_glass.is_some();
+        let word = (spec.decision, status.via, spec.signature.is_some(), glass);
+        let times = heard.entry((status.effective_approver, word)).or_insert(0_usize);
+        *times += 1;
+        *times <= MAX_SAME
+    };
+    read_where("list Approvals of the plan", api, of_plan, counts).await
+}
+
+async fn read_where<K>(
     what: &'static str,
     api: &Api<K>,
     mut params: ListParams,
+    mut wanted: impl FnMut(&K) -> bool,
 ) -> Result<Vec<K>, Error>
 where
     K: Resource + Clone + DeserializeOwned + Debug,
 {
     params = params.limit(PAGE);
     let mut all = vec![];
-    loop {
+    for _ in 0..MAX_PAGES {
         let page = call(what, api.list(&params)).await?;
-        all.extend(page.items);
+        all.extend(page.items.into_iter().filter(&mut wanted));
         match page.metadata.continue_.filter(|token| !token.is_empty()) {
             None => return Ok(all),
-            Some(_) if all.len() >= MAX_READ => {
-                return Err(Error::Dependency {
-                    reason: reason::LIMIT_EXCEEDED,
-                    message: format!(
-                        "could not {what}: there are more than {MAX_READ}, so nothing is executed. Remove what is not needed"
-                    ),
-                });
-            }
+            Some(_) if all.len() >= MAX_READ => break,
             Some(token) => params.continue_token = Some(token),
         }
     }
+    Err(Error::Dependency {
+        reason: reason::LIMIT_EXCEEDED,
+        message: format!(
+            "could not {what}: there are more than {MAX_READ} that may count (or more than {} in all), so nothing is executed. Remove what is not needed",
+            MAX_PAGES * PAGE
+        ),
+    })
 }
 
 type Who = (
@@ -159,6 +204,7 @@ impl<'a> Bench<'a> {
         };
         let mut facts = Facts {
             refused,
+            stands: stands(approval, self.plan),
             name: approval.name_any(),
             uid: approval.uid().unwrap_or_default(),
             spec: approval.spec.clone(),
@@ -170,8 +216,8 @@ impl<'a> Bench<'a> {
             right: None,
         };
         // The authorizer is asked only where its answer decides.
-        let open = facts.spec.decision == DecisionKind::Review
-            || judge(self.plan, &self.terms, &facts, self.now).is_err_and(|no| no.unknown);
+        let unsaid = || judge(self.plan, &self.terms, &facts, self.now).is_err_and(|no| no.unknown);
+        let open = facts.stands.is_none() && (facts.spec.decision == DecisionKind::Review || unsaid());
         if let Some(Decider { person, .. }) = facts.decider.as_ref().ok().filter(|_| open) {
             let asked = questions(self.plan, self.namespace, &facts);
             facts.right = Some(self.right(person, asked).await?);
