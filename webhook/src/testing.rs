@@ -179,7 +179,7 @@ fn review(request: &Value) -> Vec<u8> {
 }
 
 pub(crate) fn alice() -> Value {
-    json!({"username": "alice", "uid": "2", "groups": ["developers", "system:authenticated"], "extra": {"scopes": ["a"]}})
+    json!({"username": "alice", "uid": "2", "groups": ["developers", "system:authenticated"], "extra": {"session": ["a"]}})
 }
 
 /// A CREATE in namespace `demo` (or of a cluster kind, where `namespace` is null).

@@ -1,8 +1,10 @@
 //! Who may act and who may decide: identities and rights, as data. The shell asks the API server.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kubechat_crds::{CommandPlanSpec, GROUP, Identity, Level};
+
+use crate::shown;
 
 /// Namespaces and cluster scope a plan touches: where an approver must hold the verb.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -135,6 +137,8 @@ pub struct Acting {
     pub groups: Vec<String>,
     /// Groups that were dropped because they are privileged.
     pub dropped: Vec<String>,
+    /// What else its authentication says of it: an authorizer is asked with it, so that rights that it narrows stay narrow.
+    pub extra: BTreeMap<String, Vec<String>>,
 }
 
 impl Acting {
@@ -157,9 +161,17 @@ impl Acting {
 pub enum IdentityRefused {
     /// `system:*` that is no service account.
     #[error(
-        "KubeChat does not act as {0}: it is a system user. Nothing was done. Ask as a person, or bind the rights you need to a person or a service account"
+        "KubeChat does not act as {}: it is a system user. Nothing was done. Ask as a person or a service account, and bind the rights you need to that one: kubectl create rolebinding NAME --clusterrole=edit --user=PERSON -n NAMESPACE (or --serviceaccount=NAMESPACE:NAME)",
+        shown::identity(.0)
     )]
     SystemUser(String),
+    /// Logged in with narrowed rights, which KubeChat could not keep to.
+    #[error(
+        "KubeChat does not act for {} with a token whose rights are narrowed ({}): it would act with all rights of that person. Nothing was done. Log in without narrowed rights and ask again",
+        shown::identity(.0),
+        shown::identity(.1)
+    )]
+    Scoped(String, String),
     /// Anonymous or empty.
     #[error("KubeChat does not act for unauthenticated users. Nothing was done. Log in and ask again")]
     Anonymous,
@@ -192,6 +204,9 @@ pub fn acting(identity: &Identity) -> Result<Acting, IdentityRefused> {
     if name.starts_with("system:") && !identity.is_service_account() {
         return Err(IdentityRefused::SystemUser(name.to_owned()));
     }
+    if let Some((key, _)) = identity.extra.iter().find(|(key, values)| narrows(key, values)) {
+        return Err(IdentityRefused::Scoped(name.to_owned(), key.clone()));
+    }
     let (dropped, kept): (BTreeSet<String>, BTreeSet<String>) = identity
         .groups
         .iter()
@@ -203,7 +218,19 @@ pub fn acting(identity: &Identity) -> Result<Acting, IdentityRefused> {
         uid: identity.uid.clone(),
         groups: kept.into_iter().collect(),
         dropped: dropped.into_iter().collect(),
+        extra: identity.extra.clone(),
     })
+}
+
+/// Scopes of OpenShift's tokens. They add up, so one that grants everything narrows nothing; an ordinary login has it.
+const OPENSHIFT_SCOPES: (&str, &str) = ("scopes.authorization.openshift.io", "user:full");
+
+/// Whether an extra of an identity narrows its rights, as far as its name tells. Others are told for information, as
+/// `authentication.kubernetes.io/credential-id` is.
+fn narrows(key: &str, values: &[String]) -> bool {
+    let (scopes, full) = OPENSHIFT_SCOPES;
+    let all = key == scopes && values.iter().any(|value| value == full);
+    !all && key.to_ascii_lowercase().contains("scope")
 }
 
 #[cfg(test)]
@@ -241,9 +268,12 @@ mod tests {
     #[test]
     fn refuses_system_users_and_nobody() {
         for bad in ["system:admin", "system:node:n1", "system:kube-controller-manager"] {
+            let refused = acting(&person(bad, &[])).unwrap_err();
+            assert_eq!(refused, IdentityRefused::SystemUser(bad.to_owned()));
+            let help = refused.to_string();
             assert!(
-                matches!(acting(&person(bad, &[])), Err(IdentityRefused::SystemUser(_))),
-                "{bad}"
+                help.contains(bad) && help.contains("kubectl create rolebinding"),
+                "{help}"
             );
         }
         for nobody in ["", "system:anonymous"] {
@@ -253,6 +283,36 @@ mod tests {
             acting(&person("eve", &["system:unauthenticated"])),
             Err(IdentityRefused::Anonymous)
         );
+    }
+
+    #[test]
+    fn nobody_is_acted_for_whose_rights_his_token_narrows_and_other_extra_is_kept_for_the_authorizer() {
+        let with = |key: &str, value: &str| {
+            let extra = BTreeMap::from([(key.to_owned(), vec!["user:info".to_owned(), value.to_owned()])]);
+            acting(&Identity {
+                extra,
+                ..person("alice", &[])
+            })
+        };
+        for (key, value) in [
+            ("scopes.authorization.openshift.io", "role:view:demo"),
+            ("scopes.authorization.openshift.io", "user:full:not"),
+            ("example.org/Scope", "user:full"),
+        ] {
+            let refused = with(key, value).unwrap_err();
+            assert_eq!(
+                refused,
+                IdentityRefused::Scoped("alice".to_owned(), key.to_owned())
+            );
+            assert!(refused.to_string().contains(key), "{refused}");
+        }
+        for (key, value) in [
+            ("authentication.kubernetes.io/credential-id", "JTI=1"),
+            ("arn", "scope"),
+            ("scopes.authorization.openshift.io", "user:full"),
+        ] {
+            assert!(with(key, value).unwrap().extra.contains_key(key), "{key}");
+        }
     }
 
     #[test]

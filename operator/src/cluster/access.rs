@@ -26,7 +26,7 @@ impl Subject {
             user: acting.username.clone(),
             uid: acting.uid.clone(),
             groups: acting.groups_in_effect(),
-            extra: std::collections::BTreeMap::new(),
+            extra: acting.extra.clone(),
         }
     }
 
@@ -86,4 +86,34 @@ pub async fn first_refused<'a>(
         }
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use kubechat_core::authz::acting;
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::people::person;
+    use crate::testing::process::{Fuse, World};
+
+    #[tokio::test]
+    async fn rights_are_asked_with_what_the_login_says_of_the_person_and_without_privileged_groups() {
+        let mut world = World::new();
+        world.server.allow(|asked| {
+            let extra = json!({"session": ["a", "b"]});
+            asked["extra"] == extra && asked["groups"] == json!(["developers", "system:authenticated"])
+        });
+        let alice = Identity {
+            extra: BTreeMap::from([("session".to_owned(), vec!["a".to_owned(), "b".to_owned()])]),
+            ..person("alice", &["developers", "system:masters"])
+        };
+        let process = world.start(Fuse::long()).await;
+        let subject = Subject::acting(&acting(&alice).unwrap());
+        let question = kubechat_core::authz::confirm_question("demo");
+        let may = ask(&process.ctx.client, &subject, &question).await;
+        assert!(may.unwrap());
+    }
 }

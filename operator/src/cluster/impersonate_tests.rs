@@ -119,7 +119,7 @@ fn alice() -> Acting {
         groups: ["developers", "system:masters", "on-call", "system:authenticated"]
             .map(str::to_owned)
             .into(),
-        extra: BTreeMap::from([("scopes".to_owned(), vec!["all".to_owned()])]),
+        extra: BTreeMap::from([("session".to_owned(), vec!["all".to_owned()])]),
         ..kubechat_crds::Identity::default()
     };
     kubechat_core::authz::acting(&identity).unwrap()
