@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::{Request, Response};
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
@@ -15,6 +15,7 @@ use kube::client::{Body, ConfigExt};
 use kube::{Api, Client, Config};
 use kubechat_core::authz::Acting;
 use kubechat_crds::PLAN_EXTRA;
+use tokio::time::Instant;
 use tower::util::BoxCloneSyncService;
 use tower::{BoxError, ServiceBuilder};
 

@@ -165,6 +165,24 @@ async fn a_write_names_the_person_their_groups_and_the_plan_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_client_that_reads_is_proven_again_after_five_minutes_and_one_that_writes_each_time() {
+    let (server, config) = Server::start(Mood::default()).await;
+    let people = Impersonator::new(config).unwrap();
+    let proofs = || server.seen().len() - server.others().len();
+    for (wait, expected) in [(0, 1), (299, 1), (2, 2), (298, 2)] {
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(wait)).await;
+        tokio::time::resume();
+        people.reader(&alice()).await.unwrap();
+        assert_eq!(proofs(), expected, "{wait}");
+    }
+    for expected in [3, 4] {
+        people.writer(&alice(), "sha256:abc").await.unwrap();
+        assert_eq!(proofs(), expected);
+    }
+}
+
+#[tokio::test]
 async fn a_read_names_the_person_and_no_plan() {
     let (server, config) = Server::start(Mood::default()).await;
     let people = Impersonator::new(config).unwrap();

@@ -1,5 +1,8 @@
 //! Which object a step made is on record: its mark is written over by the next change, also by KubeChat's own.
 
+use std::sync::{Arc, Mutex};
+
+use http::Method;
 use kubechat_audit::Outcome;
 use kubechat_crds::command_plan::Effect;
 use kubechat_crds::{CommandPlan, Step, StepState};
@@ -54,6 +57,33 @@ async fn what_a_step_made_is_known_by_its_uid_also_where_the_answer_was_lost() {
         }
     }
     assert!(creates > 30, "{creates}");
+}
+
+#[tokio::test]
+async fn every_write_of_a_plan_and_its_dry_run_name_kubechat_as_the_field_manager() {
+    for verb in Verb::ALL {
+        let mut world = World::new();
+        world.propose(&[verb]).await;
+        let seen = Arc::new(Mutex::new(vec![]));
+        let writes = Arc::clone(&seen);
+        world.server.fates(move |asked: &Asked| {
+            // A deletion leaves no fields to manage.
+            let changes = [Method::POST, Method::PATCH, Method::PUT].contains(&asked.method);
+            if asked.is_write() || (asked.dry_run && asked.user.is_some()) {
+                let named = changes.then(|| asked.manager.clone());
+                writes.lock().unwrap().push((asked.dry_run, named));
+            }
+            Fate::Answered
+        });
+        world.start(Fuse::long()).await.finish(&world).await;
+        let seen = seen.lock().unwrap().clone();
+        assert!(seen.iter().any(|(dry, _)| !dry), "{verb:?}: nothing was written");
+        for (dry, named) in seen {
+            if let Some(named) = named {
+                assert_eq!(named.as_deref(), Some("kubechat"), "{verb:?}, dry run: {dry}");
+            }
+        }
+    }
 }
 
 #[tokio::test]

@@ -25,6 +25,8 @@ pub(crate) struct Asked {
     /// Whom KubeChat acts as; `None` for its own requests.
     pub(crate) user: Option<String>,
     pub(crate) dry_run: bool,
+    /// The field manager that it names.
+    pub(crate) manager: Option<String>,
     /// The id the request has in the server's audit log.
     pub(crate) audit_id: Option<String>,
 }
@@ -215,6 +217,10 @@ impl Server {
             path: head.uri.path().to_owned(),
             user: header("impersonate-user"),
             dry_run: query.contains("dryRun=All") || body.get("dryRun").is_some(),
+            manager: query
+                .split('&')
+                .find_map(|part| part.strip_prefix("fieldManager="))
+                .map(str::to_owned),
             audit_id: header("audit-id"),
         };
         let mut state = self.state();
