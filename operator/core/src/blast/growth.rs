@@ -1,10 +1,6 @@
 //! Whether a blast radius outgrew the one that was approved.
 
-use std::collections::BTreeSet;
-
 use kubechat_crds::command_plan::BlastRadius;
-
-use super::radius::MAX_MISSING;
 
 /// Growth in percent that is let pass.
 const PERCENT: i64 = 10;
@@ -38,13 +34,6 @@ pub fn grown(planned: &BlastRadius, now: &BlastRadius) -> Option<String> {
 /// What is lost now that nothing said would be lost: the same objects may be hit harder.
 #[must_use]
 pub fn worse(planned: &BlastRadius, now: &BlastRadius) -> Option<String> {
-    let new = |before: &[String], after: &[String]| -> Vec<String> {
-        after
-            .iter()
-            .filter(|one| !before.contains(one))
-            .cloned()
-            .collect()
-    };
     let found = [
         (
             "would be lost with their data",
@@ -72,27 +61,73 @@ pub fn worse(planned: &BlastRadius, now: &BlastRadius) -> Option<String> {
     })
 }
 
+/// What a list names, and how many more it left out where it was cut.
+fn listed(list: &[String]) -> (&[String], usize) {
+    let cut = list.split_last().and_then(|(last, named)| {
+        let more = last.strip_prefix("and ")?.strip_suffix(" more")?;
+        Some((named, more.parse().ok()?))
+    });
+    cut.unwrap_or((list, 0))
+}
+
+/// Names that were not there before. Of a list that was cut what comes after its last name may have been among those it left
+/// out: it is new only as far as there are more of them.
+fn new(before: &[String], after: &[String]) -> Vec<String> {
+    let ((was, cut), (is, more)) = (listed(before), listed(after));
+    let hidden = |one: &String| cut > 0 && was.last().is_none_or(|last| one > last);
+    let names = is.iter().filter(|one| !was.contains(one) && !hidden(one));
+    let mut new: Vec<String> = names.cloned().collect();
+    let grown = (is.len() + more).saturating_sub(was.len() + cut + new.len());
+    if grown > 0 {
+        new.push(format!("{grown} more"));
+    }
+    new
+}
+
+/// How a gap is named: `pods in demo`.
+fn named(gap: &str) -> &str {
+    gap.split_once(": ").map_or(gap, |(what, _)| what)
+}
+
+/// Whether a plan counts objects of the kind that a gap is about, so that some of it could be read.
+fn counts(planned: &BlastRadius, what: &str) -> bool {
+    let resource = what.split(' ').next().unwrap_or_default();
+    planned.objects.keys().any(|kind| {
+        let kind = kind.split('.').next().unwrap_or_default().to_lowercase();
+        let ies = kind.strip_suffix('y').map(|stem| format!("{stem}ies"));
+        resource
+            .strip_prefix(kind.as_str())
+            .is_some_and(|end| matches!(end, "" | "s" | "es"))
+            || ies.as_deref() == Some(resource)
+    })
+}
+
+/// Whether a gap is one that the plan was approved with. Of a list that was cut nobody knows what else was missing, but what
+/// was counted was seen.
+fn approved(planned: &BlastRadius, what: &str) -> bool {
+    let (gaps, more) = listed(&planned.missing);
+    !planned.complete && (gaps.iter().any(|gap| named(gap) == what) || (more > 0 && !counts(planned, what)))
+}
+
 /// What could be read for the plan and cannot now, however that came.
 #[must_use]
 pub fn lost_sight(planned: &BlastRadius, now: &BlastRadius) -> Vec<String> {
-    let named = |line: &str| line.split_once(": ").map_or(line, |(what, _)| what).to_owned();
-    let known: BTreeSet<String> = planned.missing.iter().map(|line| named(line)).collect();
-    // Of a list that was cut nobody knows what else was missing.
-    if !planned.complete && planned.missing.len() >= MAX_MISSING {
-        return vec![];
+    let ((known, cut), (gaps, more)) = (listed(&planned.missing), listed(&now.missing));
+    let new = gaps.iter().filter(|gap| !approved(planned, named(gap)));
+    let mut new: Vec<String> = new.cloned().collect();
+    // What is not named is only counted.
+    let grown = (gaps.len() + more).saturating_sub(known.len() + cut + new.len());
+    if grown > 0 && cut + more > 0 {
+        new.push(format!("{grown} more"));
     }
-    let gaps = now.missing.iter();
-    gaps.filter(|line| planned.complete || !known.contains(&named(line)))
-        .cloned()
-        .collect()
+    new
 }
 
 /// Whether what cannot be read now could be read for the plan, so that nobody approved not knowing it. `what` is how the
 /// gap is named.
 #[must_use]
 pub fn was_seen(planned: &BlastRadius, what: &str) -> bool {
-    let gap = |line: &String| line.strip_prefix(what).is_some_and(|rest| rest.starts_with(": "));
-    planned.complete || !planned.missing.iter().any(gap)
+    !approved(planned, what)
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use super::walk::{Touch, Walked};
 use super::{managed, needs};
 
 /// Names in one list.
-const MAX_NAMES: usize = 100;
+pub(super) const MAX_NAMES: usize = 100;
 /// Kinds counted one by one.
 const MAX_KINDS: usize = 60;
 /// Groups whose kinds are named without their group.
@@ -42,7 +42,7 @@ impl Lost {
 }
 
 /// Gaps that are named; more are counted.
-pub(super) const MAX_MISSING: usize = 20;
+const MAX_MISSING: usize = 20;
 
 /// The numbers of a plan over what was gathered and walked.
 #[must_use]

@@ -42,7 +42,7 @@ fn stricter(
     let mut fresh = plan.clone();
     fresh.blast_radius = Some(BlastRadius {
         // The shares of the cluster are counted for the plan alone; what is not counted is told as all of it.
-        pods_percent: planned.pods_percent,
+        pods_percent: pods_percent(planned, now),
         nodes_percent: planned.nodes_percent,
         ..now.clone()
     });
@@ -64,6 +64,20 @@ fn stricter(
     fresh.risk.score = judged.score.max(plan.risk.score);
     asked_more(plan, &fresh, policies, at)
         .map(|why| format!("what it hits changed since it was planned: {why}"))
+}
+
+/// The share of the pods that is lost by the share that was counted for the plan: of more pods it is as much more, and where
+/// none were lost, so that nothing was counted, it may be all.
+fn pods_percent(planned: &BlastRadius, now: &BlastRadius) -> i32 {
+    let (before, after) = (planned.pods_lost, now.pods_lost);
+    if after <= before {
+        return planned.pods_percent;
+    }
+    if before <= 0 {
+        return 100;
+    }
+    let share = i64::from(planned.pods_percent).saturating_mul(after);
+    i32::try_from(share.saturating_add(before - 1) / before).map_or(100, |share| share.min(100))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::risk::testing::{plan as of, restart, scale};
+use crate::risk::testing::{delete, plan as of, restart, scale};
 
 fn at() -> Timestamp {
     Timestamp::from_second(20).unwrap()
@@ -130,11 +130,59 @@ fn what_was_approved_as_not_seen_is_not_missed_and_what_was_seen_is() {
     ] {
         assert!(said(&plan, &gap(lines), &none).is_some(), "{lines:?}");
     }
-    // Of a list that was cut nobody knows what else was missing.
-    let many: Vec<String> = (0..20).map(|n| format!("kind{n} in demo: refused")).collect();
-    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    // Of a list that was cut nobody knows what else was missing, but pods were counted.
+    let many: Vec<String> = (0..19).map(|n| format!("kind{n} in demo: refused")).collect();
+    let mut many: Vec<&str> = many.iter().map(String::as_str).collect();
+    many.push("and 7 more");
     let plan = planned(of(vec![restart("web")]), gap(&many), &none);
-    assert_eq!(said(&plan, &gap(&["pods in demo: refused"]), &none), None);
+    assert_eq!(said(&plan, &gap(&many), &none), None);
+    assert_eq!(said(&plan, &gap(&["configmaps in demo: refused"]), &none), None);
+    assert!(said(&plan, &gap(&["pods in demo: refused"]), &none).is_some());
+    many.pop();
+    many.push("and 8 more");
+    assert!(said(&plan, &gap(&many), &none).is_some());
+}
+
+#[test]
+fn more_pods_that_are_lost_are_a_larger_share_of_the_cluster() {
+    let share = policies(json!({"limits": {"clusterShare": 10}}));
+    for (before, percent, after, stale) in [
+        (0, 0, 0, false),
+        // Nothing was lost, so nothing was counted: any number may be all there is.
+        (0, 0, 1, true),
+        (0, 0, 200, true),
+        (100, 4, 100, false),
+        (100, 4, 90, false),
+        (100, 4, 250, false),
+        (100, 4, 251, true),
+        (1, 10, 2, true),
+        (1, 0, 5, false),
+        (i64::MAX, 9, i64::MAX, false),
+        (1, 9, i64::MAX, true),
+    ] {
+        let lost = |pods_lost| BlastRadius {
+            pods_lost,
+            pods_percent: percent,
+            ..radius()
+        };
+        let plan = planned(
+            of(vec![delete("apps", "Deployment", "web")]),
+            lost(before),
+            &share,
+        );
+        let mut now = lost(after);
+        // Not counted again.
+        now.pods_percent = 100;
+        let said = said(&plan, &now, &share);
+        assert_eq!(
+            said.is_some(),
+            stale,
+            "{before} of {percent} % -> {after}: {said:?}"
+        );
+        if let Some(said) = said {
+            assert!(said.contains("% of the pods"), "{said}");
+        }
+    }
 }
 
 proptest! {
