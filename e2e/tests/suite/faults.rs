@@ -84,7 +84,23 @@ async fn nothing_executes_while_the_webhook_is_down_and_it_goes_on_afterwards() 
         product.resume(Part::Webhook).await?;
         ended_as(&alice, &plan, PlanPhase::Succeeded).await?;
         ensure!(metric(product, Part::Operator, "kubechat_admission_healthy").await? == 1.0);
-        demo::wait_ready(&alice, DEMO, DEPLOYMENT, 3).await
+        demo::wait_ready(&alice, DEMO, DEPLOYMENT, 3).await?;
+
+        // Proven again and again, also while nothing is to be executed.
+        for (stops, healthy) in [(true, 0.0), (false, 1.0)] {
+            if stops {
+                product.stop(Part::Webhook).await?;
+            } else {
+                product.resume(Part::Webhook).await?;
+            }
+            eventually(LATER, "admission is looked at again", || async {
+                let found = metric(product, Part::Operator, "kubechat_admission_healthy").await?;
+                ensure!(found == healthy, "healthy {found}");
+                Ok(())
+            })
+            .await?;
+        }
+        Ok(())
     })
     .await
 }
