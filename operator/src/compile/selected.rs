@@ -1,6 +1,6 @@
 //! Which selectors read a label of a pod that a step changes, or gives a new pod, also through the template of a new workload:
 //! Services, PodDisruptionBudgets, NetworkPolicies (the pods they are for and their peers, from any namespace); of a pod that
-//! nothing controls also ReplicaSets, StatefulSets and DaemonSets.
+//! nothing controls also ReplicaSets, StatefulSets, DaemonSets, ReplicationControllers and Jobs, which take it over.
 
 use std::collections::BTreeMap;
 
@@ -16,20 +16,25 @@ type Labels = BTreeMap<String, String>;
 
 /// Objects that are named.
 const MAX_FOUND: usize = 50;
-/// Kinds whose selectors read labels of pods, and where the selector stands.
-const READERS: &[(&str, &str, &str)] = &[
-    ("", "Service", "/spec/selector"),
-    ("policy", "PodDisruptionBudget", "/spec/selector"),
-    ("apps", "ReplicaSet", "/spec/selector"),
-    ("apps", "StatefulSet", "/spec/selector"),
-    ("apps", "DaemonSet", "/spec/selector"),
+/// Kinds whose selectors read labels of pods.
+const READERS: &[(&str, &str)] = &[("", "Service"), ("policy", "PodDisruptionBudget")];
+/// Kinds that take over pods which nothing controls, by their labels.
+const CONTROLLERS: &[(&str, &str)] = &[
+    ("apps", "ReplicaSet"),
+    ("apps", "StatefulSet"),
+    ("apps", "DaemonSet"),
+    ("", "ReplicationController"),
+    ("batch", "Job"),
 ];
+/// What is told where a diff is cut, so that labels which the API server gave may be missing in it.
+const UNSHOWN: &str = "unreadable: labels, of which the change shows not all";
 
 /// Names of the objects whose selector reads a changed label; what cannot be listed counts as reading it.
 pub(super) async fn by(turn: &Turn<'_>, draft: &Draft) -> Result<Vec<String>, Stop> {
     let step = &draft.step;
     let alone = is_pod(draft) && matches!(step.action, Action::Label | Action::Apply);
     let keys = keys(draft);
+    let unshown = alone && step.action == Action::Apply && step.diff.iter().any(|l| l.path.starts_with('('));
     if !alone && keys.is_empty() {
         return Ok(vec![]);
     }
@@ -40,8 +45,9 @@ pub(super) async fn by(turn: &Turn<'_>, draft: &Draft) -> Result<Vec<String>, St
     };
     let mut found = network_policies(turn, draft, &keys).await?;
     // The pods of a workload have a controller: no other one takes them.
-    let readers = READERS.iter().filter(|(group, ..)| alone || *group != "apps");
-    for (group, name, pointer) in readers {
+    let controllers = CONTROLLERS.iter().filter(|_| alone);
+    found.extend(unshown.then(|| UNSHOWN.to_owned()));
+    for (group, name) in READERS.iter().chain(controllers) {
         let Some(kind) = turn.kinds.known(group, name) else {
             continue;
         };
@@ -54,7 +60,7 @@ pub(super) async fn by(turn: &Turn<'_>, draft: &Draft) -> Result<Vec<String>, St
             }
         };
         for item in &items {
-            let selector = item.pointer(pointer);
+            let selector = item.pointer("/spec/selector");
             if reads(&|before, after| selector.is_some_and(|s| selector::reads_key(s, &keys, before, after)))
                 && found.len() < MAX_FOUND
             {
@@ -78,7 +84,13 @@ async fn network_policies(turn: &Turn<'_>, draft: &Draft, keys: &[String]) -> Re
         Err(unreadable) => {
             // Those of the pods' own namespace may still be named.
             found.push(format!("{unreadable}{}", selector::ELSEWHERE));
-            all(turn, kind, own, None).await?.unwrap_or_default()
+            match all(turn, kind, own, None).await? {
+                Ok(items) => items,
+                Err(unreadable) => {
+                    found.push(unreadable);
+                    vec![]
+                }
+            }
         }
     };
     for item in &items {
@@ -148,21 +160,30 @@ fn is_pod(draft: &Draft) -> bool {
     target.is_some_and(|t| t.group.is_empty() && t.kind == "Pod")
 }
 
-/// The labels that the pods of a new workload get.
-fn template(draft: &Draft) -> Labels {
+/// The labels that the pods get which a new object makes, or that it has as a pod.
+fn made(draft: &Draft) -> Labels {
     match draft.step.targets.first() {
         Some(target) if !is_pod(draft) => adoption::template_labels(draft, target),
-        Some(_) | None => Labels::new(),
+        Some(_) => adoption::made(draft).as_ref().map(labels).unwrap_or_default(),
+        None => Labels::new(),
     }
 }
 
-/// The keys of the labels of pods that a step sets or removes. Of an apply the diff says it: the API server made it.
+/// The keys of the labels of pods that a step sets or removes. Of an apply the diff says it, for the API server made it, and
+/// of a new pod its manifest too, for the diff is cut.
 fn keys(draft: &Draft) -> Vec<String> {
     let step = &draft.step;
+    let new = made(draft).into_keys();
     if !is_pod(draft) {
-        return template(draft).into_keys().collect();
+        return new.collect();
     }
-    let said = step.params.set.keys().chain(&step.params.remove).cloned();
+    let said = step
+        .params
+        .set
+        .keys()
+        .chain(&step.params.remove)
+        .cloned()
+        .chain(new);
     said.chain(shown(step).map(|(key, _)| key)).collect()
 }
 
@@ -178,7 +199,7 @@ fn shown(step: &Step) -> impl Iterator<Item = (String, Option<String>)> {
 
 fn changed(labels: &Labels, draft: &Draft) -> Labels {
     let mut after = labels.clone();
-    after.extend(template(draft));
+    after.extend(made(draft));
     if !is_pod(draft) {
         return after;
     }

@@ -37,6 +37,8 @@ fn kinds() -> Vec<KindRef> {
         kind("apps", "ReplicaSet", "replicasets"),
         kind("apps", "StatefulSet", "statefulsets"),
         kind("apps", "DaemonSet", "daemonsets"),
+        kind("", "ReplicationController", "replicationcontrollers"),
+        kind("batch", "Job", "jobs"),
         kind("networking.k8s.io", "NetworkPolicy", "networkpolicies"),
     ]
 }
@@ -68,6 +70,14 @@ fn cluster(world: &World) {
         ),
         (
             "/apis/apps/v1/namespaces/demo/daemonsets/web",
+            json!({"selector": selects}),
+        ),
+        (
+            "/api/v1/namespaces/demo/replicationcontrollers/web",
+            json!({"selector": {"app": "web"}}),
+        ),
+        (
+            "/apis/batch/v1/namespaces/demo/jobs/web",
             json!({"selector": selects}),
         ),
         (
@@ -160,6 +170,8 @@ async fn a_label_of_a_pod_that_selectors_read_names_each_of_them_and_another_lab
         "replicaset/web-1",
         "statefulset/web",
         "daemonset/web",
+        "replicationcontroller/web",
+        "job/web",
     ];
     for (draft, expected) in [
         (relabels(pod(), &[], &["app"]), &everything[..]),
@@ -186,11 +198,14 @@ async fn a_label_of_a_pod_that_selectors_read_names_each_of_them_and_another_lab
 async fn selectors_that_cannot_be_read_count_as_reading_the_label() {
     let draft = relabels(pod(), &[("note", "x")], &[]);
     for (resource, expected) in [
-        ("services", "unreadable: services"),
-        ("poddisruptionbudgets", "unreadable: poddisruptionbudgets"),
+        ("services", &["unreadable: services"][..]),
+        ("poddisruptionbudgets", &["unreadable: poddisruptionbudgets"]),
         (
             "networkpolicies",
-            "unreadable: networkpolicies of other namespaces",
+            &[
+                "unreadable: networkpolicies of other namespaces",
+                "unreadable: networkpolicies",
+            ],
         ),
     ] {
         for code in [403, 500] {
@@ -209,7 +224,7 @@ async fn selectors_that_cannot_be_read_count_as_reading_the_label() {
                 continue;
             }
             let found = found.unwrap();
-            assert_eq!(found, [expected]);
+            assert_eq!(found, expected);
             let mut step = draft.step.clone();
             step.selected_by = found;
             assert_eq!(kubechat_core::risk::floor_level(&step), Level::Destructive);
@@ -281,9 +296,11 @@ async fn policies_of_other_namespaces_that_cannot_be_read_weigh_for_a_workload_a
         &json!({"app": "nobody"}),
     );
     for (draft, level) in [(alone, Level::Destructive), (workload, Level::Caution)] {
-        for (resource, level) in [
-            ("/apis/networking.k8s.io/v1/networkpolicies", level),
-            ("services", Level::Destructive),
+        for (resource, entries, level) in [
+            ("/apis/networking.k8s.io/v1/networkpolicies", 1, level),
+            // Those of the pods' own namespace are no others'.
+            ("/networkpolicies", 2, Level::Destructive),
+            ("services", 1, Level::Destructive),
         ] {
             let mut world = World::new();
             cluster(&world);
@@ -296,7 +313,7 @@ async fn policies_of_other_namespaces_that_cannot_be_read_weigh_for_a_workload_a
             });
             let mut step = draft.step.clone();
             step.selected_by = readers(&mut world, &draft).await.unwrap();
-            assert_eq!(step.selected_by.len(), 1, "{:?}", step.selected_by);
+            assert_eq!(step.selected_by.len(), entries, "{:?}", step.selected_by);
             assert_eq!(
                 kubechat_core::risk::floor_level(&step),
                 level,
@@ -304,6 +321,68 @@ async fn policies_of_other_namespaces_that_cannot_be_read_weigh_for_a_workload_a
                 step.selected_by
             );
         }
+    }
+}
+
+#[tokio::test]
+async fn other_labels_and_annotations_however_many_hide_no_label_of_a_new_pod() {
+    for (field, fillers) in [
+        ("labels", 0),
+        ("labels", 190),
+        ("labels", 200),
+        ("labels", 300),
+        ("annotations", 300),
+    ] {
+        let mut manifest =
+            json!({"metadata": {"name": "web", "labels": {"app": "web"}}, "spec": {"containers": []}});
+        for n in 0..fillers {
+            manifest["metadata"][field][format!("a{n:03}")] = "x".into();
+        }
+        let mut draft = apply::create(&pod(), Some("demo"), &manifest, IntentParams::default());
+        draft.step.diff = plan::diff::diff(0, None, Some(&manifest));
+        plan::diff::bound(&mut draft.step.diff);
+        let mut world = World::new();
+        cluster(&world);
+        let found = readers(&mut world, &draft).await.unwrap();
+        for reader in ["service/web", "replicaset/web-1", "networkpolicy/own"] {
+            assert!(
+                found.iter().any(|by| by == reader),
+                "{field} {fillers}: {found:?}"
+            );
+        }
+        draft.step.selected_by = found;
+        assert_eq!(
+            kubechat_core::risk::floor_level(&draft.step),
+            Level::Destructive,
+            "{field} {fillers}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn labels_that_the_api_server_gives_a_pod_and_no_diff_shows_count_as_read() {
+    for action in [Action::Apply, Action::Label] {
+        let mut draft = relabels(pod(), &[("note", "x")], &[]);
+        draft.step.action = action;
+        draft.step.diff = (0..300)
+            .map(|n| DiffLine {
+                path: format!("/metadata/annotations/a{n}"),
+                ..DiffLine::default()
+            })
+            .collect();
+        let mut world = World::new();
+        cluster(&world);
+        assert_eq!(readers(&mut world, &draft).await.unwrap(), [""; 0]);
+        plan::diff::bound(&mut draft.step.diff);
+        let mut world = World::new();
+        cluster(&world);
+        // Those that a person changes by name are known.
+        let expected = if action == Action::Apply {
+            &["unreadable: labels, of which the change shows not all"][..]
+        } else {
+            &[]
+        };
+        assert_eq!(readers(&mut world, &draft).await.unwrap(), expected);
     }
 }
 

@@ -49,7 +49,67 @@ pub(super) fn judges_own(step: &Step, target: &Target) -> bool {
             line.path.starts_with('(') || reaches(&nested(&line.path, value))
         })
     };
-    spared || sent.iter().any(|text| written(text)) || (sent.is_empty() && shown())
+    spared
+        || sent.iter().any(|text| written(text))
+        || (sent.is_empty() && shown())
+        || (target.kind.ends_with("PolicyBinding") && binds_all(step, &sent))
+}
+
+/// Where a binding says which policy judges, and what narrows it.
+const POLICY: &str = "/spec/policyName";
+const NARROWED: &str = "/spec/matchResources";
+const RULES: &str = "/spec/matchResources/resourceRules";
+
+/// Whether a step lets a policy that nobody looks at here judge all that it is for: it binds it without rules of the binding's
+/// own, or takes these away. With such rules it judges no more than they name.
+fn binds_all(step: &Step, sent: &[&String]) -> bool {
+    let ruled = |rules: &Value| rules.as_array().is_some_and(|rules| !rules.is_empty());
+    // A manifest that makes a binding says all of it; other texts say what they change.
+    let whole = step.effect == Effect::Create;
+    let object = |value: &Value| {
+        let widened = ["", "/spec", NARROWED]
+            .iter()
+            .any(|at| value.pointer(at).is_some_and(Value::is_null));
+        match value.pointer(RULES) {
+            Some(rules) => !ruled(rules),
+            None => whole || widened || value.pointer(POLICY).is_some(),
+        }
+    };
+    let within = |path: &str, of: &str| {
+        path.strip_prefix(of)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let operation = |operation: &Value| {
+        let text = |key: &str| operation.get(key).and_then(Value::as_str).unwrap_or_default();
+        let (op, path) = (text("op"), text("path"));
+        let above = within(POLICY, path) || within(RULES, path);
+        match op {
+            "test" => false,
+            "remove" => above || within(path, RULES),
+            // What stands there is all there is afterwards.
+            _ if above => {
+                let value = operation.get("value").cloned().unwrap_or_default();
+                !nested(path, value).pointer(RULES).is_some_and(ruled)
+            }
+            _ => false,
+        }
+    };
+    let written = |text: &&String| match serde_json::from_str(text) {
+        Ok(Value::Array(operations)) => operations.iter().any(operation),
+        Ok(value) => object(&value),
+        Err(_) => true,
+    };
+    // What an apply leaves out that an earlier one set is taken away: only the diff says so.
+    let shown = step.diff.iter().any(|line| {
+        let after = line.after.as_deref();
+        match line.path.as_str() {
+            POLICY => line.before.is_some(),
+            "/spec" | NARROWED => line.before.is_some() && after.is_none(),
+            RULES => after.is_none_or(|rules| matches!(rules, "[]" | "null")),
+            _ => false,
+        }
+    });
+    shown || sent.iter().any(written) || (whole && sent.is_empty())
 }
 
 /// One operation of a JSON patch.

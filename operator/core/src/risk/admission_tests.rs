@@ -109,6 +109,120 @@ fn an_admission_object_with_a_rule_for_kubechat_is_forbidden_by_name_and_by_star
 }
 
 #[test]
+fn a_binding_that_names_no_groups_lets_its_policy_judge_whatever_it_is_for() {
+    let narrow = json!([rule(&["apps"], &["*"])]);
+    for kind in KINDS.iter().filter(|kind| kind.ends_with("PolicyBinding")) {
+        for (spec, expected) in [
+            (json!({"policyName": "p"}), REFUSED),
+            (json!({"policyName": "p", "matchResources": null}), REFUSED),
+            (json!({"policyName": "p", "matchResources": {}}), REFUSED),
+            (
+                json!({"policyName": "p", "matchResources": {"resourceRules": []}}),
+                REFUSED,
+            ),
+            (
+                json!({"policyName": "p", "matchResources": {"namespaceSelector": {"matchLabels": {"a": "b"}}}}),
+                REFUSED,
+            ),
+            (
+                json!({"policyName": "p", "matchResources": {"resourceRules": narrow}}),
+                Ok(()),
+            ),
+        ] {
+            for effect in [Effect::Create, Effect::Update] {
+                let mut made = of(Action::Apply, effect, kind);
+                made.manifest = Some(json!({"spec": spec}).to_string());
+                assert_eq!(judged(&made), expected, "{effect:?} {kind} {spec}");
+            }
+            let mut patched = of(Action::Patch, Effect::Update, kind);
+            patched.patch = Some(json!({"spec": spec}).to_string());
+            assert_eq!(judged(&patched), expected, "patched: {kind} {spec}");
+        }
+        for (patch, expected) in [
+            (
+                json!({"spec": {"matchResources": {"resourceRules": null}}}),
+                REFUSED,
+            ),
+            (json!({"spec": null}), REFUSED),
+            (
+                json!({"spec": {"matchResources": {"namespaceSelector": null}}}),
+                Ok(()),
+            ),
+            (json!({"spec": {"validationActions": ["Warn"]}}), Ok(())),
+            (json!({"metadata": {"labels": {"a": "b"}}}), Ok(())),
+            (
+                json!([{"op": "replace", "path": "/spec/policyName", "value": "q"}]),
+                REFUSED,
+            ),
+            (json!([{"op": "remove", "path": "/spec/matchResources"}]), REFUSED),
+            (
+                json!([{"op": "remove", "path": "/spec/matchResources/resourceRules/0"}]),
+                REFUSED,
+            ),
+            (
+                json!([{"op": "replace", "path": "/spec/matchResources/resourceRules", "value": []}]),
+                REFUSED,
+            ),
+            (
+                json!([{"op": "replace", "path": "/spec/matchResources/resourceRules", "value": narrow}]),
+                Ok(()),
+            ),
+            (
+                json!([{"op": "remove", "path": "/spec/matchResources/namespaceSelector"}]),
+                Ok(()),
+            ),
+            (
+                json!([{"op": "replace", "path": "/spec/matchResources", "value": {"namespaceSelector": {}}}]),
+                REFUSED,
+            ),
+            (
+                json!([{"op": "add", "path": "/spec/matchResources", "value": {"resourceRules": narrow}}]),
+                Ok(()),
+            ),
+            (json!([{"op": "remove", "path": "/spec"}]), REFUSED),
+            (
+                json!([{"op": "replace", "path": "", "value": {"spec": {"policyName": "q"}}}]),
+                REFUSED,
+            ),
+        ] {
+            let mut patched = of(Action::Patch, Effect::Update, kind);
+            patched.patch = Some(patch.to_string());
+            assert_eq!(judged(&patched), expected, "{kind} {patch}");
+        }
+        // What an apply leaves out that an earlier one set goes: only the diff says so.
+        for (path, before, after, expected) in [
+            ("/spec/matchResources", Some("{}"), None, REFUSED),
+            ("/spec/matchResources/resourceRules", Some("[{}]"), None, REFUSED),
+            (
+                "/spec/matchResources/resourceRules",
+                Some("[{}]"),
+                Some("[]"),
+                REFUSED,
+            ),
+            (
+                "/spec/matchResources/resourceRules/0/apiGroups/0",
+                Some("apps"),
+                Some("batch"),
+                Ok(()),
+            ),
+            ("/spec/policyName", Some("p"), Some("q"), REFUSED),
+            ("/spec/policyName", None, Some("q"), Ok(())),
+            ("/metadata/labels/a", None, Some("b"), Ok(())),
+        ] {
+            let mut applied = of(Action::Apply, Effect::Update, kind);
+            applied.manifest = Some(json!({"metadata": {"name": "wide"}}).to_string());
+            applied.diff = vec![DiffLine {
+                target: 0,
+                path: path.into(),
+                before: before.map(str::to_owned),
+                after: after.map(str::to_owned),
+            }];
+            assert_eq!(judged(&applied), expected, "{kind} {path} {after:?}");
+        }
+    }
+}
+
+#[test]
 fn a_patch_or_a_diff_that_reaches_into_a_rule_is_read_strictly() {
     let patched = |operations: Value| {
         let mut step = of(Action::Patch, Effect::Update, KINDS[0]);

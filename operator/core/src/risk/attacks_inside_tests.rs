@@ -14,6 +14,23 @@ pub(super) fn of_namespace() -> Vec<(&'static str, Value, Least)> {
             json!({"spec": {"podSelector": {}, "ingress": [rule]}}),
         )
     };
+    let private = [
+        "10.0.0.0/8",
+        "100.64.0.0/10",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "fc00::/7",
+        "fe80::/10",
+    ]
+    .map(|cidr| json!({"ipBlock": {"cidr": cidr}}));
+    let claims = |spec: Value| {
+        of(
+            "apps/v1",
+            "StatefulSet",
+            json!({"spec": {"template": {"spec": {"containers": []}}, "volumeClaimTemplates":
+                [{"metadata": {"name": "data"}, "spec": spec}]}}),
+        )
+    };
     vec![
         (
             "a token for ever",
@@ -102,6 +119,62 @@ pub(super) fn of_namespace() -> Vec<(&'static str, Value, Least)> {
             Destructive,
         ),
         (
+            "the network by one port that is none",
+            policy(json!({"ports": [{}]})),
+            Destructive,
+        ),
+        (
+            "the network by one protocol",
+            policy(json!({"ports": [{"port": 80}, {"protocol": "TCP"}]})),
+            Destructive,
+        ),
+        (
+            "the network by all ports",
+            policy(json!({"ports": [{"port": 1, "endPort": 65535}]})),
+            Destructive,
+        ),
+        (
+            "the network in two halves of the ports",
+            policy(json!({"ports": [{"port": 1, "endPort": 30000}, {"port": 30001, "endPort": 65535}]})),
+            Destructive,
+        ),
+        (
+            "the network for namespaces without a label to have",
+            policy(
+                json!({"from": [{"namespaceSelector": {"matchLabels": {}}, "podSelector": {"matchLabels": {}}}]}),
+            ),
+            Destructive,
+        ),
+        (
+            "the network for namespaces with a name",
+            policy(json!({"from": [{"namespaceSelector": {"matchExpressions":
+                [{"key": "kubernetes.io/metadata.name", "operator": "Exists"}]}}]})),
+            Destructive,
+        ),
+        (
+            "the network for all namespaces but one",
+            policy(json!({"from": [{"namespaceSelector": {"matchExpressions":
+                [{"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["x"]}]}}]})),
+            Destructive,
+        ),
+        (
+            "the world in two halves",
+            policy(
+                json!({"from": [{"ipBlock": {"cidr": "0.0.0.0/1"}}, {"ipBlock": {"cidr": "128.0.0.0/1"}}]}),
+            ),
+            Destructive,
+        ),
+        (
+            "half of the world",
+            policy(json!({"from": [{"ipBlock": {"cidr": "128.0.0.0/1"}}]})),
+            Destructive,
+        ),
+        (
+            "the new world",
+            policy(json!({"from": [{"ipBlock": {"cidr": "2000::/3"}}]})),
+            Destructive,
+        ),
+        (
             "owned by another",
             of(
                 "v1",
@@ -163,6 +236,32 @@ pub(super) fn of_namespace() -> Vec<(&'static str, Value, Least)> {
             Destructive,
         ),
         (
+            "a share of a file server by its driver",
+            pod(
+                json!({"volumes": [{"name": "d", "csi": {"driver": "nfs.csi.k8s.io",
+                "volumeAttributes": {"server": "db", "share": "/"}}}]}),
+            ),
+            Destructive,
+        ),
+        (
+            "a volume of others by a claim of my own",
+            claims(json!({"volumeName": "db"})),
+            Destructive,
+        ),
+        (
+            "a copy of the data of others",
+            claims(json!({"dataSource": {"kind": "PersistentVolumeClaim", "name": "db"}})),
+            Destructive,
+        ),
+        (
+            "a copy of the data of others for a while",
+            deployment(
+                json!({"volumes": [{"name": "d", "ephemeral": {"volumeClaimTemplate": {"spec":
+                {"dataSourceRef": {"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": "db"}}}}}]}),
+            ),
+            Destructive,
+        ),
+        (
             "on every node",
             of("apps/v1", "DaemonSet", json!({"spec": {}})),
             Destructive,
@@ -209,6 +308,41 @@ pub(super) fn of_namespace() -> Vec<(&'static str, Value, Least)> {
         (
             "a port for all",
             policy(json!({"ports": [{"port": 80}]})),
+            Caution,
+        ),
+        (
+            "high ports for all",
+            policy(json!({"ports": [{"port": "web"}, {"port": 32768, "endPort": 60999}]})),
+            Caution,
+        ),
+        ("the private networks", policy(json!({"from": private})), Caution),
+        (
+            "two namespaces by their names",
+            policy(json!({"from": [{"namespaceSelector": {"matchExpressions":
+                [{"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["shop", "ops"]}]}}]})),
+            Caution,
+        ),
+        (
+            "what measures, from everywhere",
+            policy(
+                json!({"from": [{"namespaceSelector": {}, "podSelector": {"matchLabels": {"app": "prometheus"}}}]}),
+            ),
+            Caution,
+        ),
+        (
+            "a database with new disks",
+            claims(
+                json!({"accessModes": ["ReadWriteOnce"], "storageClassName": "fast", "volumeName": "",
+                "resources": {"requests": {"storage": "1Gi"}}}),
+            ),
+            Caution,
+        ),
+        (
+            "room for a while and secrets from a vault",
+            deployment(json!({"volumes": [
+                {"name": "r", "ephemeral": {"volumeClaimTemplate": {"spec": {"resources": {"requests": {"storage": "1Gi"}}}}}},
+                {"name": "s", "csi": {"driver": "secrets-store.csi.k8s.io", "readOnly": true,
+                    "volumeAttributes": {"secretProviderClass": "web"}}}]})),
             Caution,
         ),
         ("friends", policy(json!({"from": [{"podSelector": {}}]})), Caution),

@@ -60,10 +60,10 @@ floors! {
     EVICT = Destructive, "evict", "asks for pods to go";
     APPLY = Destructive, "apply", "may change any field of an object that is there";
     NODE_ACCESS = Destructive, "node-access", "a manifest makes pods that reach the node itself: privileged, with its files, network or processes, or capabilities as good as root";
-    POD_POWER = Destructive, "pod-power", "a manifest makes pods that ask for more than an ordinary pod: another service account than default, a priority class, another runtime, a node or a port of the node, a place on the nodes of the control plane, a claim or storage that is there already, no seccomp or AppArmor, annotations that give rights or networks, or something else that the Pod Security level baseline forbids";
+    POD_POWER = Destructive, "pod-power", "a manifest makes pods that ask for more than an ordinary pod: another service account than default, a priority class, another runtime, a node or a port of the node, a place on the nodes of the control plane, a claim or storage that is there already (also as what a new claim is made of), no seccomp or AppArmor, annotations that give rights or networks, or something else that the Pod Security level baseline forbids";
     ADOPTS_PODS = Destructive, "adopts-pods", "makes a controller that takes over what is there already, and may delete it: a ReplicaSet, ReplicationController, DaemonSet or Job with manualSelector, whatever there is; a Deployment or StatefulSet where there are ReplicaSets, pods or claims that it would take over, or they cannot be listed";
     TAKES_ADDRESSES = Destructive, "external-ips", "a manifest makes a Service that takes the traffic to addresses of others (externalIPs, loadBalancerIP), or gives a name of the cluster to one elsewhere (externalName)";
-    OPENS_NETWORK = Destructive, "opens-network", "a manifest makes a NetworkPolicy that allows all traffic of a direction, and so undoes what others deny";
+    OPENS_NETWORK = Destructive, "opens-network", "a manifest makes a NetworkPolicy that allows all traffic of a direction, or nearly all, and so undoes what others deny";
     ACCOUNT_RIGHTS = Destructive, "account-annotations", "a manifest makes a ServiceAccount, Service or Ingress with annotations, by which clouds give rights and controllers take names, addresses and settings";
     PATCH = Destructive, "patch", "may change any field";
     ROLLOUT_UNDO = Destructive, "rollout-undo", "puts an earlier revision back";
@@ -75,7 +75,7 @@ floors! {
     NAMESPACE = Destructive, "namespace-change", "changes a namespace itself, its labels or annotations too";
     NODE = Destructive, "node-change", "changes a node itself, its labels or annotations too";
     SYSTEM = Destructive, "system-change", "changes or makes something in a namespace of the control plane (kube-system, kube-public, kube-node-lease)";
-    SELECTOR_LABEL = Destructive, "selector-label", "changes a label that a selector uses, or may use, or makes pods with one (a Service, PodDisruptionBudget or NetworkPolicy that is there selects them)";
+    SELECTOR_LABEL = Destructive, "selector-label", "changes a label that a selector uses, or may use, or makes pods with one (a Service, PodDisruptionBudget or NetworkPolicy that is there selects them; a Pod by itself also what takes it over)";
     GUARD_KEY = Destructive, "guard-annotation", "changes a label or annotation that guards the object or says who manages it";
     GUARD_THEN_USE = Destructive, "guard-then-use", "takes a guard away and does what it guarded against";
     UNKNOWN_KIND = Destructive, "unknown-kind", "changes a kind KubeChat does not know";

@@ -41,7 +41,7 @@ pub(super) const RULES: &[(&str, &str)] = &[
     ),
     (
         "own-admission",
-        "admission webhooks and policies (and their bindings) with a rule for kubechat.io, by its name or by * for the group and the resources, or too long to be read: whatever else narrows them, they would judge KubeChat's own objects",
+        "admission webhooks and policies (and their bindings) with a rule for kubechat.io, by its name or by * for the group and the resources, or too long to be read; a binding without resourceRules of its own, whose policy may be for anything: whatever else narrows them, they would judge KubeChat's own objects",
     ),
     (
         "system-namespace",
@@ -137,7 +137,7 @@ fn check(step: &Step, target: &Target, guarded: Guarded<'_>) -> Result<(), Forbi
         return forbid(
             "own-admission",
             format!(
-                "{what} would judge KubeChat's own objects: a rule of it is for group kubechat.io, by its name or by *, or cannot be read in full. Name the groups it is for"
+                "{what} would judge KubeChat's own objects: a rule of it is for group kubechat.io, by its name or by *, or cannot be read in full, or it binds a policy without saying what for. Name the groups it is for (of a binding in spec.matchResources.resourceRules)"
             ),
         );
     }

@@ -217,6 +217,8 @@ mod forbidden_tests;
 #[cfg(test)]
 mod kinds_tests;
 #[cfg(test)]
+mod pods_takes_tests;
+#[cfg(test)]
 mod pods_tests;
 #[cfg(test)]
 mod properties_tests;

@@ -72,6 +72,11 @@ const OWN_VOLUMES: &[&str] = &[
     "projected",
     "secret",
 ];
+/// A driver of volumes in the pod, and the one attribute with which it reads what the pod's own namespace holds, as a Secret
+/// is read. With attributes other drivers reach any storage there is.
+const OWN_DRIVER: (&str, &str) = ("secrets-store.csi.k8s.io", "secretProviderClass");
+/// Fields by which a new claim takes data that is there: a volume, or a copy of one.
+const CLAIMS: &[&str] = &["volumeName", "dataSource", "dataSourceRef", "selector"];
 /// Volumes that other rules tell of.
 const OTHER_RULES: &[&str] = &["hostPath", "flexVolume"];
 
@@ -98,6 +103,15 @@ pub(super) fn powers(step: &Step) -> Vec<String> {
 }
 
 fn of_object(target: &Target, object: &Value, found: &mut Vec<String>) {
+    if target.kind == "StatefulSet" {
+        let templates = object
+            .pointer("/spec/volumeClaimTemplates")
+            .and_then(Value::as_array);
+        templates
+            .into_iter()
+            .flatten()
+            .for_each(|claim| claimed(claim, found));
+    }
     for (spec, metadata) in pods_of(target, object) {
         if let Some(spec) = spec {
             walk("", spec, found);
@@ -211,6 +225,15 @@ fn volumes(spec: &Value, found: &mut Vec<String>) {
                 found.push(format!("volume: {kind}"));
             }
         }
+        if let Some(claim) = volume.get("ephemeral").and_then(|e| e.get("volumeClaimTemplate")) {
+            claimed(claim, found);
+        }
+        if let Some(csi) = volume.get("csi").filter(|csi| reaches_storage(csi)) {
+            found.push(format!(
+                "csi: {}",
+                csi.get("driver").map(text).unwrap_or_default()
+            ));
+        }
         let sources = volume
             .get("projected")
             .and_then(|p| p.get("sources"))
@@ -225,6 +248,25 @@ fn volumes(spec: &Value, found: &mut Vec<String>) {
             }
         }
     }
+}
+
+/// What a template of claims takes that is there.
+fn claimed(template: &Value, found: &mut Vec<String>) {
+    let says = |value: &Value| !empty(value) && value.as_object().is_none_or(|map| !map.is_empty());
+    for field in CLAIMS {
+        let value = template.get("spec").and_then(|spec| spec.get(field));
+        if let Some(value) = value.filter(|value| says(value)) {
+            found.push(format!("volumeClaimTemplate with {field}: {}", text(value)));
+        }
+    }
+}
+
+/// Whether a volume that its driver makes for the pod says where its data is.
+fn reaches_storage(csi: &Value) -> bool {
+    let attributes = csi.get("volumeAttributes").and_then(Value::as_object);
+    let (driver, own) = OWN_DRIVER;
+    let is_own = csi.get("driver").and_then(Value::as_str) == Some(driver);
+    attributes.is_some_and(|all| all.keys().any(|key| !is_own || key != own))
 }
 
 fn unconfined(value: &Value) -> bool {

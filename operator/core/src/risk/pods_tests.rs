@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 use super::testing::step;
 use super::*;
 
-fn made(group: &str, kind: &str, manifest: &Value) -> Step {
+pub(super) fn made(group: &str, kind: &str, manifest: &Value) -> Step {
     let mut made = step(Action::Apply, Effect::Create, group, kind, "web");
     made.manifest = Some(manifest.to_string());
     made
 }
 
-fn fired(step: &Step) -> bool {
+pub(super) fn fired(step: &Step) -> bool {
     let plan = testing::plan(vec![step.clone()]);
     let told = judge(&plan).factors.iter().any(|f| f.id == "floor-pod-power");
     assert!(!told || floor_level(step) == Level::Destructive);
@@ -21,7 +21,7 @@ fn fired(step: &Step) -> bool {
 }
 
 /// A pod template in every kind that has one.
-fn everywhere(template: &Value) -> Vec<Step> {
+pub(super) fn everywhere(template: &Value) -> Vec<Step> {
     let inside = json!({"spec": {"template": template}});
     let mut all = vec![
         made("", "Pod", template),
@@ -297,72 +297,6 @@ fn pods_that_choose_a_node_or_the_nodes_of_the_control_plane_are_destructive() {
 }
 
 #[test]
-fn pods_that_go_before_others_or_take_what_is_not_theirs_are_destructive() {
-    let volume = |source: Value| {
-        let mut volume = source;
-        volume["name"] = "v".into();
-        json!({"volumes": [volume]})
-    };
-    let token =
-        |audience: Value| volume(json!({"projected": {"sources": [{"serviceAccountToken": audience}]}}));
-    for (spec, expected) in [
-        (json!({"priorityClassName": "system-node-critical"}), true),
-        (json!({"priorityClassName": "high"}), true),
-        (json!({"priorityClassName": ""}), false),
-        (json!({"priority": 1000}), true),
-        (json!({"priority": 0}), false),
-        (json!({"runtimeClassName": "other"}), true),
-        (
-            json!({"securityContext": {"windowsOptions": {"gmsaCredentialSpecName": "admin"}}}),
-            true,
-        ),
-        (
-            volume(json!({"persistentVolumeClaim": {"claimName": "db"}})),
-            true,
-        ),
-        (volume(json!({"nfs": {"server": "s", "path": "/"}})), true),
-        (
-            volume(json!({"awsElasticBlockStore": {"volumeID": "vol-1"}})),
-            true,
-        ),
-        (volume(json!({"somethingNew": {}})), true),
-        (volume(json!({"emptyDir": {}, "hostPath": null})), false),
-        (volume(json!({"configMap": {"name": "a"}})), false),
-        (volume(json!({"secret": {"secretName": "a"}})), false),
-        (token(json!({"audience": "sts.amazonaws.com", "path": "t"})), true),
-        (token(json!({"expirationSeconds": 3607, "path": "token"})), false),
-        (
-            volume(json!({"projected": {"sources": [{"podCertificate": {"signerName": "a/b"}}]}})),
-            true,
-        ),
-    ] {
-        for step in everywhere(&json!({"spec": spec})) {
-            assert_eq!(fired(&step), expected, "{:?}", step.manifest);
-        }
-    }
-    for (metadata, expected) in [
-        (json!({"annotations": {"iam.amazonaws.com/role": "admin"}}), true),
-        (
-            json!({"annotations": {"k8s.v1.cni.cncf.io/networks": "host"}}),
-            true,
-        ),
-        (
-            json!({"annotations": {"io.kubernetes.cri-o.Devices": "/dev/sda"}}),
-            true,
-        ),
-        (json!({"labels": {"aadpodidbinding": "admin"}}), true),
-        (
-            json!({"annotations": {"prometheus.io/scrape": "true"}, "labels": {"app": "web"}}),
-            false,
-        ),
-    ] {
-        for step in everywhere(&json!({"metadata": metadata})) {
-            assert_eq!(fired(&step), expected, "{:?}", step.manifest);
-        }
-    }
-}
-
-#[test]
 fn of_a_kind_that_is_not_known_the_pods_are_found_wherever_it_has_containers() {
     let spec = json!({"containers": [{"name": "c", "ports": [{"hostPort": 80}]}]});
     let noted =
@@ -406,6 +340,8 @@ fn pod_powers() -> Vec<Value> {
         json!({"volumes": [{"name": "h", "hostPath": {"path": "/"}}]}),
         json!({"volumes": [{"name": "c", "persistentVolumeClaim": {"claimName": "db"}}]}),
         json!({"volumes": [{"name": "n", "nfs": {"server": "s", "path": "/"}}]}),
+        json!({"volumes": [{"name": "e", "ephemeral": {"volumeClaimTemplate": {"spec": {"volumeName": "pv"}}}}]}),
+        json!({"volumes": [{"name": "i", "csi": {"driver": "d", "volumeAttributes": {"share": "/"}}}]}),
     ]
 }
 

@@ -11,7 +11,7 @@ use kubechat_crds::{GROUP, STEP_ID_ANNOTATION, Step};
 use serde_json::{Map, Value, json};
 
 use super::change::{Change, Make, Mark, Pods, Reads};
-use super::{Draft, Found, Refusal, autoscale, bind_role, inverse, label_of, object, patch, update};
+use super::{Draft, Found, Refusal, autoscale, bind_role, inverse, label_of, object, opens, patch, update};
 use crate::plan::{KindRef, MAX_INLINE, Sidecar, blank, carry};
 use crate::risk::floors::Floor;
 use crate::risk::weights::Weight;
@@ -106,33 +106,9 @@ fn shown(step: &Step) -> Option<Value> {
     serde_json::from_str(text).ok()
 }
 
-/// Whether a new NetworkPolicy has a rule that allows everything: to or from anybody, at any port.
+/// Whether a new NetworkPolicy allows everything, or may: one that does not stand in the plan whole.
 fn opens(step: &Step) -> bool {
-    let Some(manifest) = shown(step) else { return true };
-    let blank = |value: Option<&Value>| {
-        let empty =
-            |v: &Value| v.as_object().is_some_and(Map::is_empty) || v.as_array().is_some_and(Vec::is_empty);
-        value.is_none_or(|value| value.is_null() || empty(value))
-    };
-    let anybody = |peer: &Value| {
-        let cidr = peer.pointer("/ipBlock/cidr").and_then(Value::as_str);
-        let everywhere = peer
-            .get("namespaceSelector")
-            .is_some_and(|all| !all.is_null() && blank(Some(all)));
-        cidr.is_some_and(|cidr| cidr.ends_with("/0")) || (everywhere && blank(peer.get("podSelector")))
-    };
-    [("ingress", "from"), ("egress", "to")]
-        .iter()
-        .any(|(direction, peers)| {
-            let rules = manifest
-                .pointer(&format!("/spec/{direction}"))
-                .and_then(Value::as_array);
-            rules.into_iter().flatten().any(|rule| {
-                let named = rule.get(*peers).and_then(Value::as_array);
-                let anybody = blank(rule.get(*peers)) || named.is_some_and(|all| all.iter().any(anybody));
-                blank(rule.get("ports")) && anybody
-            })
-        })
+    shown(step).is_none_or(|policy| opens::opens(&policy))
 }
 
 /// Whether a new object's manifest says something there, or may: one that does not stand in the plan whole.

@@ -27,6 +27,7 @@ mod expand_pvc;
 mod expose;
 mod label;
 pub mod make;
+mod opens;
 mod patch;
 pub mod recreate;
 mod restart;
