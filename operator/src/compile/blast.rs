@@ -21,6 +21,7 @@ use kubechat_crds::{CommandPlan, GROUP, Step};
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
+use super::blast_kinds::{CHURN, is_full, metadata_tells};
 use super::{Stop, Turn, records};
 use crate::cluster::discovery::Kinds;
 use crate::cluster::objects::{ClientDebug, List, Objects, Query};
@@ -33,30 +34,6 @@ const BUDGET: Duration = Duration::from_secs(2);
 const AT_ONCE: usize = 8;
 /// Rounds of reads; each edge takes one, so more than a walk follows are never of use.
 const ROUNDS: usize = 8;
-
-/// Kinds read in full; of others the metadata suffices, and values of Secrets and ConfigMaps are not read at all.
-const FULL: &[(&str, &str)] = &[
-    ("", "Pod"),
-    ("", "Service"),
-    ("", "ReplicationController"),
-    ("", "PersistentVolumeClaim"),
-    ("", "PersistentVolume"),
-    ("apps", "Deployment"),
-    ("apps", "StatefulSet"),
-    ("apps", "DaemonSet"),
-    ("apps", "ReplicaSet"),
-    ("batch", "Job"),
-    ("batch", "CronJob"),
-    ("policy", "PodDisruptionBudget"),
-    ("autoscaling", "HorizontalPodAutoscaler"),
-    ("networking.k8s.io", "NetworkPolicy"),
-    ("networking.k8s.io", "Ingress"),
-    ("gateway.networking.k8s.io", "HTTPRoute"),
-    ("apiextensions.k8s.io", "CustomResourceDefinition"),
-];
-
-/// Kinds that come and go by themselves, which say nothing of what a namespace holds.
-const CHURN: &[&str] = &["Event", "Endpoints", "EndpointSlice", "Lease", "PodMetrics"];
 
 /// What was found.
 struct Measured {
@@ -416,7 +393,7 @@ impl Reader<'_> {
     }
 
     async fn get(&self, api: &Objects<'_>, kind: &KindRef, name: &str) -> Result<Option<Node>, Gap> {
-        let object = if is_full(kind) || !BUILT_IN.contains(&kind.group.as_str()) {
+        let object = if is_full(kind) || !metadata_tells(kind) {
             api.find(name).await?
         } else {
             api.find_metadata(name).await?
@@ -480,13 +457,6 @@ impl From<Error> for Gap {
     fn from(error: Error) -> Self {
         Self::Error(error)
     }
-}
-
-/// Groups whose objects without facts are read as metadata only.
-const BUILT_IN: &[&str] = &["", "apps", "batch", "rbac.authorization.k8s.io", "storage.k8s.io"];
-
-fn is_full(kind: &KindRef) -> bool {
-    FULL.contains(&(kind.group.as_str(), kind.kind.as_str()))
 }
 
 /// How many objects there are, from the first page of one; `None` where the API server does not say.

@@ -120,7 +120,8 @@ async fn an_answer_that_does_not_come_within_two_seconds_is_a_gap() {
     // All passes together, and not each read.
     assert_eq!(started.elapsed(), BUDGET);
     assert!(!found.radius.complete);
-    assert_eq!(found.radius.missing, ["pods in demo: no answer within 2 s"]);
+    let gap = |what: &str| format!("{what} in demo: no answer within 2 s");
+    assert_eq!(found.radius.missing, ["configmaps", "pods"].map(gap));
     assert!(!found.failed.is_empty(), "it is asked again before execution");
 }
 
@@ -234,4 +235,150 @@ fn a_list_that_brings_the_metadata_only_takes_nothing_away_from_what_is_known() 
     take(answer, &mut graph, &mut vec![]);
     assert_eq!(graph.get(&known.key), Some(&known));
     assert_eq!((graph.nodes().len(), graph.matched.len()), (2, 2));
+}
+
+/// A kind with a place in a namespace.
+fn known(group: &str, kind: &str, resource: &str) -> KindRef {
+    KindRef {
+        group: group.into(),
+        version: "v1".into(),
+        kind: kind.into(),
+        resource: resource.into(),
+        namespaced: true,
+        ..KindRef::default()
+    }
+}
+
+/// The radius of the deletion of one object of namespace demo, in a cluster with these kinds.
+async fn of_deletion(target: &Value, kinds: Vec<KindRef>, person: &ClientDebug) -> BlastRadius {
+    let step = json!({
+        "id": "s1", "action": "delete", "effect": "delete", "command": "", "level": "destructive", "targets": [target],
+        "rollback": {"kind": "None", "why": ""}
+    });
+    let steps: [Step; 1] = [serde_json::from_value(step).unwrap()];
+    let question = Question {
+        steps: &steps,
+        namespace: "demo",
+        again: false,
+    };
+    let kinds = Kinds {
+        all: kinds,
+        lexicon: Lexicon::builtin(),
+    };
+    measure(person, person, &kinds, &question, Graph::default())
+        .await
+        .radius
+}
+
+#[tokio::test]
+async fn what_a_deployment_owns_beside_its_pods_goes_with_it_and_its_data_is_told() {
+    let owned = |name: &str, spec: Value| {
+        json!({"metadata": {"name": name, "namespace": "demo", "uid": name,
+            "ownerReferences": [{"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": "u-web"}]}, "spec": spec})
+    };
+    let person = server(move |uri| match uri.split('?').next().unwrap() {
+        "/apis/apps/v1/namespaces/demo/deployments/web" => Some((
+            200,
+            json!({"metadata": {"name": "web", "namespace": "demo", "uid": "u-web"},
+                "spec": {"replicas": 0, "selector": {"matchLabels": {"app": "web"}}}}),
+        )),
+        "/api/v1/namespaces/demo/configmaps" => list(
+            None,
+            &[
+                owned("settings", Value::Null),
+                json!({"metadata": {"name": "other", "namespace": "demo", "uid": "o"}}),
+            ],
+        ),
+        "/api/v1/namespaces/demo/persistentvolumeclaims" => {
+            list(None, &[owned("data", json!({"volumeName": "v"}))])
+        }
+        "/api/v1/namespaces/demo/secrets" => refused(),
+        _ => list(None, &[]),
+    });
+    let kinds = vec![
+        known("apps", "Deployment", "deployments"),
+        known("", "ConfigMap", "configmaps"),
+        known("", "PersistentVolumeClaim", "persistentvolumeclaims"),
+        known("", "Secret", "secrets"),
+    ];
+    let target = json!({"group": "apps", "version": "v1", "kind": "Deployment", "resource": "deployments", "namespace": "demo", "name": "web"});
+    let found = of_deletion(&target, kinds, &person).await;
+    let expected = [("ConfigMap", 1), ("Deployment", 1), ("PersistentVolumeClaim", 1)];
+    assert_eq!(
+        found.objects,
+        expected.map(|(kind, n)| (kind.to_owned(), n)).into()
+    );
+    assert_eq!(found.pvcs, ["demo/data"]);
+    assert_eq!(found.unrecoverable_volumes, ["demo/data"]);
+    // What could not be looked at is said.
+    assert_eq!(
+        found.missing,
+        ["secrets in demo: the requester may not read them"]
+    );
+}
+
+/// The radius of `delete service web`, where a ReferenceGrant lets HTTPRoutes of namespace gateway lead to it or not.
+async fn of_service(granted: bool, gateway: fn() -> Option<(u16, Value)>) -> BlastRadius {
+    const ROUTES: &str = "/apis/gateway.networking.k8s.io/v1/namespaces";
+    let person = server(move |uri| match uri.split('?').next().unwrap() {
+        "/api/v1/namespaces/demo/services/web" => Some((
+            200,
+            json!({"metadata": {"name": "web", "namespace": "demo", "uid": "s"}, "spec": {"selector": {"app": "web"}}}),
+        )),
+        path if path == format!("{ROUTES}/demo/referencegrants") => {
+            let from =
+                json!([{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": "gateway"}]);
+            let grant =
+                json!({"metadata": {"name": "g", "namespace": "demo", "uid": "g"}, "spec": {"from": from}});
+            list(
+                None,
+                if granted {
+                    std::slice::from_ref(&grant)
+                } else {
+                    &[]
+                },
+            )
+        }
+        path if path == format!("{ROUTES}/gateway/httproutes") => gateway(),
+        path if path.starts_with("/apis/gateway.networking.k8s.io/v1/httproutes") => {
+            panic!("all namespaces are read")
+        }
+        _ => list(None, &[]),
+    });
+    let gateway = "gateway.networking.k8s.io";
+    let kinds = vec![
+        known("", "Service", "services"),
+        known(gateway, "HTTPRoute", "httproutes"),
+        known(gateway, "ReferenceGrant", "referencegrants"),
+    ];
+    let target = json!({"version": "v1", "kind": "Service", "resource": "services", "namespace": "demo", "name": "web"});
+    of_deletion(&target, kinds, &person).await
+}
+
+#[tokio::test]
+async fn a_route_of_another_namespace_that_leads_to_a_deleted_service_is_found() {
+    let route = || {
+        let to = json!([{"backendRefs": [{"name": "web", "namespace": "demo"}]}]);
+        list(
+            None,
+            &[
+                json!({"metadata": {"name": "front", "namespace": "gateway", "uid": "r"}, "spec": {"rules": to}}),
+            ],
+        )
+    };
+    let found = of_service(true, route).await;
+    assert_eq!(found.objects.get("HTTPRoute"), Some(&1), "{found:?}");
+    assert_eq!((found.outside_namespace, found.complete), (1, true), "{found:?}");
+    // Without a grant no route of another namespace leads here, so none is looked for.
+    let found = of_service(false, route).await;
+    assert_eq!(
+        (found.objects.get("HTTPRoute"), found.complete),
+        (None, true),
+        "{found:?}"
+    );
+    let found = of_service(true, refused).await;
+    assert_eq!(
+        found.missing,
+        ["httproutes in gateway: the requester may not read them"]
+    );
 }

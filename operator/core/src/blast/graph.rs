@@ -125,6 +125,8 @@ pub enum Facts {
     Policy(Option<LabelSelector>),
     /// Ingress or HTTPRoute: the Services it leads to, as (namespace, name).
     Route(BTreeSet<(String, String)>),
+    /// A ReferenceGrant: namespaces whose HTTPRoutes may lead to Services beside it.
+    Grant(BTreeSet<String>),
     /// A PersistentVolumeClaim: the volume it is bound to.
     Claim(Option<String>),
     /// A PersistentVolume.

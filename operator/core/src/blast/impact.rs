@@ -109,6 +109,7 @@ fn replicas(step: &Step, node: Option<&Node>) -> Option<i64> {
         | Facts::Budget { .. }
         | Facts::Policy(_)
         | Facts::Route(_)
+        | Facts::Grant(_)
         | Facts::Claim(_)
         | Facts::Volume { .. }
         | Facts::Autoscaler { .. }

@@ -42,4 +42,6 @@ pub struct Question<'a> {
 #[cfg(test)]
 mod brute_tests;
 #[cfg(test)]
+mod reads_tests;
+#[cfg(test)]
 pub(crate) mod testing;

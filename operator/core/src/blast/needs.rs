@@ -54,7 +54,7 @@ pub enum Need {
     CountPods,
 }
 
-/// Kinds that own nothing.
+/// Kinds of Kubernetes' own that take along no more than what [`BESIDE`] names.
 const LEAVES: &[(&str, &str)] = &[
     ("", "Service"),
     ("", "ConfigMap"),
@@ -99,11 +99,26 @@ const OWNED: &[(&str, &str)] = &[
 /// KubeChat's own kinds in namespaces. They go with their namespace, and with nothing else.
 const OWN: &[&str] = &["Approval", "ChatRequest", "ChatSession", "CommandPlan"];
 
-/// Kinds that lead to Services.
-const ROUTES: &[(&str, &str)] = &[
+/// Kinds of which a deleted object, whatever it is, may own some by an owner reference alone. ReplicaSets and pods are found
+/// by selectors.
+const BESIDE: &[(&str, &str)] = &[
+    ("", "ConfigMap"),
+    ("", "Secret"),
+    ("", "Service"),
+    ("", "ServiceAccount"),
+    ("", "PersistentVolumeClaim"),
+    ("apps", "Deployment"),
+    ("apps", "StatefulSet"),
+    ("apps", "DaemonSet"),
+    ("batch", "Job"),
+    ("batch", "CronJob"),
+    ("policy", "PodDisruptionBudget"),
+    ("autoscaling", "HorizontalPodAutoscaler"),
     ("networking.k8s.io", "Ingress"),
-    ("gateway.networking.k8s.io", "HTTPRoute"),
+    ("networking.k8s.io", "NetworkPolicy"),
 ];
+
+const GATEWAY: &str = "gateway.networking.k8s.io";
 
 /// Every read that the plan needs as far as is known. What was read already is in it too.
 #[must_use]
@@ -116,6 +131,14 @@ pub fn wanted(question: &Question<'_>, graph: &Graph, walked: &Walked) -> BTreeS
             continue;
         };
         around(node, touch, &mut all);
+        if matches!(node.facts, Facts::Service(_)) {
+            let namespace = node.key.namespace.as_deref();
+            all.insert(list("networking.k8s.io", "Ingress", namespace));
+            all.insert(list(GATEWAY, "HTTPRoute", namespace));
+            if touch == Touch::Gone {
+                granted(namespace, graph, &mut all);
+            }
+        }
         if touch > Touch::Seen && (node.is_pod() || matches!(node.facts, Facts::Workload { .. })) {
             lost_in.insert((node.key.namespace.as_deref(), touch == Touch::Gone));
         }
@@ -154,6 +177,11 @@ fn targets(question: &Question<'_>, graph: &Graph, all: &mut BTreeSet<Need>) {
             }
             if key.is("", "Node") && !question.again {
                 all.insert(Need::CountNodes);
+            }
+            // Not of what is evicted: a drain reaches into every namespace.
+            if step.effect == Effect::Delete && step.subresource.is_none() && key.namespace.is_some() {
+                let namespace = key.namespace.as_deref();
+                all.extend(BESIDE.iter().map(|(group, kind)| list(group, kind, namespace)));
             }
         }
         let (Some(selector), Some(first)) = (&step.selector, step.targets.first()) else {
@@ -204,9 +232,6 @@ fn around(node: &Node, touch: Touch, all: &mut BTreeSet<Need>) {
             }
         }
         Facts::Service(selector) => {
-            for (group, kind) in ROUTES {
-                all.insert(list(group, kind, namespace));
-            }
             if touch == Touch::Gone {
                 all.extend(pods_of(namespace, selector.as_ref()));
             }
@@ -257,7 +282,23 @@ fn around(node: &Node, touch: Touch, all: &mut BTreeSet<Need>) {
         | Facts::Volume { .. }
         | Facts::Autoscaler { .. }
         | Facts::Definition { .. }
+        | Facts::Grant(_)
         | Facts::Route(_) => {}
+    }
+}
+
+/// Routes of other namespaces, for Services that are left with nothing. They lead here only where a ReferenceGrant beside the
+/// Services lets them, so no more namespaces are read than these name.
+fn granted(namespace: Option<&str>, graph: &Graph, all: &mut BTreeSet<Need>) {
+    all.insert(list(GATEWAY, "ReferenceGrant", namespace));
+    let here = graph
+        .nodes()
+        .iter()
+        .filter(|n| n.key.namespace.as_deref() == namespace);
+    for node in here {
+        if let Facts::Grant(from) = &node.facts {
+            all.extend(from.iter().map(|other| list(GATEWAY, "HTTPRoute", Some(other))));
+        }
     }
 }
 
@@ -350,6 +391,7 @@ fn rescues(question: &Question<'_>, graph: &Graph, walked: &Walked, all: &mut BT
         }) = graph.get(&Key::new("", "Service", Some(namespace), name))
         {
             all.extend(pods_of(Some(namespace), selector.as_ref()));
+            granted(Some(namespace), graph, all);
         }
     }
     if known.pods_lost > 0 && !question.again {

@@ -191,7 +191,7 @@ fn a_deletion_asks_for_what_goes_with_it_and_what_rests_on_it() {
         ),
         (
             object("", "Service", "s", Facts::Service(by(&[("app", "db")]))),
-            vec!["Pod app=db", "Ingress", "HTTPRoute"],
+            vec!["Pod app=db", "Ingress", "HTTPRoute", "ReferenceGrant"],
         ),
         (
             object("networking.k8s.io", "NetworkPolicy", "n", Facts::Policy(by(&[]))),
@@ -239,9 +239,17 @@ fn a_deletion_asks_for_what_goes_with_it_and_what_rests_on_it() {
     for (node, expected) in cases {
         let delete = step(Action::Delete, std::slice::from_ref(&node.key));
         let mut found = reads(vec![node.clone()], &[delete], false);
-        let mut expected: Vec<String> = expected.into_iter().map(str::to_owned).collect();
+        // Whatever it is, it may own these by an owner reference.
+        let beside = BESIDE.iter().map(|(_, kind)| *kind);
+        let beside: Vec<&str> = beside.filter(|_| node.key.namespace.is_some()).collect();
+        let mut expected: Vec<String> = [expected, beside]
+            .concat()
+            .into_iter()
+            .map(str::to_owned)
+            .collect();
         found.sort();
         expected.sort();
+        expected.dedup();
         assert_eq!(found, expected, "{}", node.key.kind);
     }
 }
@@ -311,7 +319,10 @@ fn other_pods_are_asked_for_only_where_they_could_save_a_service() {
         reads([nodes, vec![service]].concat(), &[scale(&top, to)], false)
     };
     assert!(all(other.clone(), 0).contains(&"Pod tier=x".to_owned()));
-    assert!(!all(other, 1).contains(&"Pod tier=x".to_owned()));
+    assert!(!all(other.clone(), 1).contains(&"Pod tier=x".to_owned()));
+    // Nor who else may lead to it.
+    assert!(all(other.clone(), 0).contains(&"ReferenceGrant".to_owned()));
+    assert!(!all(other, 1).contains(&"ReferenceGrant".to_owned()));
     // The pods of the Deployment are all that this one can have.
     let found = all(narrow, 0);
     let pods: Vec<_> = found.iter().filter(|r| r.starts_with("Pod ")).collect();
@@ -400,18 +411,51 @@ fn a_wider_read_stands_for_a_narrower_one_only_where_it_surely_does() {
 }
 
 #[test]
-fn a_deleted_pod_asks_for_claims_only_where_it_mounts_one() {
+fn an_evicted_pod_asks_for_claims_only_where_it_mounts_one() {
     for (claims, asked) in [(vec![], false), (vec!["data".to_owned()], true)] {
         let mut one = pod("web");
         if let Facts::Pod { claims: mounted, .. } = &mut one.facts {
             mounted.extend(claims);
         }
-        let delete = step(Action::Delete, std::slice::from_ref(&one.key));
-        let found = reads(vec![one], &[delete], false);
+        let evict = step(Action::Evict, std::slice::from_ref(&one.key));
+        let found = reads(vec![one], &[evict], false);
         assert_eq!(
             found.contains(&"PersistentVolumeClaim".to_owned()),
             asked,
             "{found:?}"
         );
     }
+}
+
+#[test]
+fn routes_of_another_namespace_are_asked_for_where_a_grant_lets_them_lead_here() {
+    let service = object("", "Service", "web", Facts::Service(by(&[("app", "web")])));
+    let grant = |namespace: &str| {
+        let from = Facts::Grant(["gateway".to_owned()].into());
+        let mut grant = object(GATEWAY, "ReferenceGrant", "g", from);
+        grant.key.namespace = Some(namespace.to_owned());
+        grant
+    };
+    let routes_in = |grants: Vec<Node>| {
+        let nodes = [vec![service.clone()], grants].concat();
+        let (steps, graph) = (
+            [step(Action::Delete, std::slice::from_ref(&service.key))],
+            graph(nodes),
+        );
+        let question = Question {
+            steps: &steps,
+            namespace: "demo",
+            again: false,
+        };
+        let all = wanted(&question, &graph, &walk(&question, &graph));
+        let routes = all.into_iter().filter_map(|need| match need {
+            Need::List { kind, namespace, .. } if kind == "HTTPRoute" => namespace,
+            _ => None,
+        });
+        routes.collect::<Vec<_>>()
+    };
+    assert_eq!(routes_in(vec![]), ["demo"]);
+    assert_eq!(routes_in(vec![grant("demo")]), ["demo", "gateway"]);
+    // A grant of somewhere else is for other Services.
+    assert_eq!(routes_in(vec![grant("other")]), ["demo"]);
 }

@@ -8,6 +8,8 @@ use serde_json::Value;
 use super::graph::{Facts, Key, Node, Owner};
 use super::managed;
 
+const GATEWAY: &str = "gateway.networking.k8s.io";
+
 const WORKLOADS: &[(&str, &str)] = &[
     ("apps", "Deployment"),
     ("apps", "StatefulSet"),
@@ -57,7 +59,8 @@ fn facts(group: &str, kind: &str, object: &Value) -> Facts {
             Facts::Policy(Some(selector(object, "/spec/podSelector").unwrap_or_default()))
         }
         ("networking.k8s.io", "Ingress") => Facts::Route(ingress(object)),
-        ("gateway.networking.k8s.io", "HTTPRoute") => Facts::Route(http_route(object)),
+        (GATEWAY, "HTTPRoute") => Facts::Route(http_route(object)),
+        (GATEWAY, "ReferenceGrant") => Facts::Grant(grant(object)),
         ("", "PersistentVolumeClaim") => Facts::Claim(
             text(object, "/spec/volumeName")
                 .filter(|n| !n.is_empty())
@@ -235,6 +238,15 @@ fn http_route(object: &Value) -> BTreeSet<(String, String)> {
         }
     }
     found
+}
+
+/// Whence HTTPRoutes may come; to which Services does not matter, for a route says that itself.
+fn grant(object: &Value) -> BTreeSet<String> {
+    let routes = list(object, "/spec/from")
+        .filter(|from| text(from, "/group") == Some(GATEWAY) && text(from, "/kind") == Some("HTTPRoute"));
+    routes
+        .filter_map(|from| text(from, "/namespace").map(str::to_owned))
+        .collect()
 }
 
 /// A selector; one that cannot be read selects everything (the stricter reading).

@@ -174,3 +174,14 @@ fn what_is_no_object_at_all_is_read_as_nothing() {
     assert_eq!(owned.owners.len(), 2);
     assert!(owned.owners[0].controller && !owned.owners[1].controller);
 }
+
+#[test]
+fn a_grant_says_whose_routes_may_lead_here() {
+    let from = |group: &str, kind: &str, namespace: &str| json!({"group": group, "kind": kind, "namespace": namespace});
+    let gateway = "gateway.networking.k8s.io";
+    let of = |spec: Value| facts_of(gateway, "ReferenceGrant", &json!({"spec": spec}));
+    let some = json!({"to": [{"group": "", "kind": "Service", "name": "other"}], "from": [
+        from(gateway, "HTTPRoute", "a"), from(gateway, "Gateway", "b"), from("", "HTTPRoute", "c"), from(gateway, "HTTPRoute", "d")]});
+    assert_eq!(of(some), Facts::Grant(names(&["a", "d"])));
+    assert_eq!(of(json!({"from": "everybody"})), Facts::Grant(names(&[])));
+}

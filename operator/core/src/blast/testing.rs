@@ -141,6 +141,8 @@ const KINDS: &[(&str, &str)] = &[
     ("policy", "PodDisruptionBudget"),
     ("networking.k8s.io", "NetworkPolicy"),
     ("networking.k8s.io", "Ingress"),
+    ("gateway.networking.k8s.io", "HTTPRoute"),
+    ("gateway.networking.k8s.io", "ReferenceGrant"),
     ("", "PersistentVolumeClaim"),
     ("", "PersistentVolume"),
     ("autoscaling", "HorizontalPodAutoscaler"),
@@ -221,7 +223,10 @@ fn some_facts(group: &'static str, kind: &'static str) -> BoxedStrategy<Facts> {
             .prop_map(|(selector, allowed)| Facts::Budget { selector, allowed })
             .boxed(),
         "NetworkPolicy" => some_selector().prop_map(Facts::Policy).boxed(),
-        "Ingress" => vec((prop::sample::select(vec!["a", "b"]), name()), 0..3)
+        "ReferenceGrant" => vec(prop::sample::select(vec!["a", "b"]), 0..2)
+            .prop_map(|from| Facts::Grant(from.into_iter().map(str::to_owned).collect()))
+            .boxed(),
+        "Ingress" | "HTTPRoute" => vec((prop::sample::select(vec!["a", "b"]), name()), 0..3)
             .prop_map(|all| Facts::Route(all.into_iter().map(|(ns, n)| (ns.to_owned(), n)).collect()))
             .boxed(),
         "PersistentVolumeClaim" => prop::option::of(name()).prop_map(Facts::Claim).boxed(),

@@ -288,7 +288,7 @@ fn follow(index: &Index<'_>, at: usize, touch: Touch) -> Vec<(usize, Touch)> {
             }
         }
         Facts::Plain => plain(index, node, touch, &mut found),
-        Facts::Route(_) => {}
+        Facts::Route(_) | Facts::Grant(_) => {}
     }
     found
 }
@@ -309,6 +309,7 @@ fn owned(index: &Index<'_>, node: &Node, touch: Touch, found: &mut Vec<(usize, T
                 | Facts::Budget { .. }
                 | Facts::Policy(_)
                 | Facts::Route(_)
+                | Facts::Grant(_)
                 | Facts::Volume { .. }
                 | Facts::Autoscaler { .. }
                 | Facts::Definition { .. } => false,
@@ -340,6 +341,7 @@ fn selectors_of(
         Facts::Plain
         | Facts::Pod { .. }
         | Facts::Route(_)
+        | Facts::Grant(_)
         | Facts::Volume { .. }
         | Facts::Autoscaler { .. }
         | Facts::Definition { .. } => false,
