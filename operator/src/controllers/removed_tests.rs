@@ -307,7 +307,7 @@ pub(super) async fn on_record(process: &Process, plan: &CommandPlan) {
 }
 
 /// Waits until so many emergencies were told.
-async fn told(process: &Process, many: u64) {
+pub(super) async fn told(process: &Process, many: u64) {
     let what = reason::REVIEW_OVERDUE;
     let counted = || {
         let counter = process

@@ -9,7 +9,7 @@ use kubechat_core::reason;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::tests::{on_record, recorded, waiting_over};
+use super::tests::{on_record, recorded, told as overdue, waiting_over};
 use super::*;
 use crate::audit::about_plan;
 use crate::failpoint::Point;
@@ -236,7 +236,9 @@ async fn while_one_emergency_cannot_be_looked_at_what_leaves_is_told_and_it_is_t
     told(&process, 1).await;
     assert_eq!(gone(&process).await[0].0, "midway");
     world.server.fates(|_| Fate::Answered);
+    // As a plan that is gone and as an emergency nobody reviewed, in whatever order they are tried again.
     told(&process, 2).await;
+    overdue(&process, 1).await;
     drop(leaving);
     telling.await.unwrap();
     drop(process);
