@@ -32,14 +32,14 @@ pub(super) fn tests() -> Vec<Test> {
 }
 
 /// Namespace `shop` with a trusted pipeline, and bob's registered key.
-struct Shop {
-    admin: Client,
-    pipeline: Pipeline,
-    bobs: KeyPair,
+pub(super) struct Shop {
+    pub(super) admin: Client,
+    pub(super) pipeline: Pipeline,
+    pub(super) bobs: KeyPair,
 }
 
 impl Shop {
-    async fn set_up(cluster: &Cluster, flux: &Flux) -> Result<Self> {
+    pub(super) async fn set_up(cluster: &Cluster, flux: &Flux) -> Result<Self> {
         let admin = cluster.client("admin").await?;
         trust(&admin, &["shop/deployer"], SHOP).await?;
         let bobs = KeyPair::new("ed25519", "").await?;
@@ -61,7 +61,7 @@ impl Shop {
     }
 
     /// Commits a request and returns its plan, once it waits.
-    async fn ask(&self, name: &str, prompt: &str) -> Result<(ChatRequest, CommandPlan)> {
+    pub(super) async fn ask(&self, name: &str, prompt: &str) -> Result<(ChatRequest, CommandPlan)> {
         self.files()
             .write(&format!("{name}.yaml"), &request(SHOP, name, prompt)?.to_string())?;
         self.pipeline.push(prompt).await?.healthy()?;
@@ -71,14 +71,14 @@ impl Shop {
     }
 
     /// Puts an Approval into the working tree.
-    fn decide(&self, name: &str, spec: &Value) -> Result<()> {
+    pub(super) fn decide(&self, name: &str, spec: &Value) -> Result<()> {
         let mut object = serde_json::to_value(object("Approval", name, spec)?)?;
         object["metadata"]["namespace"] = json!(SHOP);
         self.files().write(&format!("{name}.yaml"), &object.to_string())
     }
 
     /// The Approval, once KubeChat says this of it.
-    async fn judged(&self, name: &str, status: &str, reason: &str) -> Result<Approval> {
+    pub(super) async fn judged(&self, name: &str, status: &str, reason: &str) -> Result<Approval> {
         let api: Api<Approval> = Api::namespaced(self.admin.clone(), SHOP);
         eventually(LATER, &format!("Approval {name} is judged: {reason}"), || async {
             let approval = api.get(name).await?;
@@ -102,7 +102,7 @@ impl Shop {
     }
 }
 
-async fn register(admin: &Client, person: &str, key: &KeyPair) -> Result<()> {
+pub(super) async fn register(admin: &Client, person: &str, key: &KeyPair) -> Result<()> {
     let spec = json!({"username": person, "groups": ["approvers"], "publicKey": key.public()?});
     let keys = raw(admin, "ApproverKey", "");
     keys.create(&PostParams::default(), &object("ApproverKey", person, &spec)?)
@@ -110,7 +110,7 @@ async fn register(admin: &Client, person: &str, key: &KeyPair) -> Result<()> {
     Ok(())
 }
 
-fn spec(plan: &CommandPlan) -> Value {
+pub(super) fn spec(plan: &CommandPlan) -> Value {
     json!({"planRef": {"name": plan.name_any()}, "planDigest": plan.spec.digest, "decision": "Approve"})
 }
 
@@ -129,7 +129,7 @@ fn statement(plan: &CommandPlan, spec: &Value) -> String {
 }
 
 /// The spec with a key's signature over exactly itself.
-async fn signed(key: &KeyPair, plan: &CommandPlan, mut spec: Value) -> Result<Value> {
+pub(super) async fn signed(key: &KeyPair, plan: &CommandPlan, mut spec: Value) -> Result<Value> {
     let value = key.sign(&statement(plan, &spec)).await?;
     spec["signature"] = json!({"format": "sshsig", "value": value});
     Ok(spec)

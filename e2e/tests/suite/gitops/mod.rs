@@ -4,6 +4,7 @@
 mod decisions;
 mod judge;
 mod requests;
+mod trusted;
 
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -24,7 +25,13 @@ use super::turn::SOON;
 use crate::runner::{Test, with_product};
 
 pub(crate) fn tests() -> Vec<Test> {
-    let tests = [decisions::tests(), judge::tests(), requests::tests()].concat();
+    let tests = [
+        decisions::tests(),
+        judge::tests(),
+        requests::tests(),
+        trusted::tests(),
+    ]
+    .concat();
     // Nobody waits for Flux to be built who does not test it.
     tests
         .into_iter()
