@@ -177,6 +177,8 @@ fn dry_run_refused(error: Error, command: &str) -> Stop {
             reason::FORBIDDEN,
             format!("{said}. Nothing was done, no plan was made"),
         ),
+        // Somebody wrote to it since it was read: it is read again.
+        Some(status) if status.code == 409 && status.message.contains(MODIFIED) => Stop::Retry(error),
         Some(status) if (400..500).contains(&status.code) && status.code != 429 => Stop::failed(
             reason::DRY_RUN_FAILED,
             format!("the API server refused a dry-run of `{command}`: {said}. Nothing was done"),
@@ -192,6 +194,8 @@ fn dry_run_refused(error: Error, command: &str) -> Stop {
     }
 }
 
+/// What the API server says of a write onto a version that is not the newest.
+const MODIFIED: &str = "the object has been modified";
 /// What the API server says of an eviction that two budgets judge; its code is that of an error of its own.
 const TWO_BUDGETS: &str = "more than one PodDisruptionBudget";
 
@@ -283,6 +287,13 @@ mod tests {
             said("etcdserver: request timed out", 500),
             Stop::Retry(_)
         ));
+        let modified = "Operation cannot be fulfilled on deployments.apps \"web\": the object has been modified; please apply your changes to the latest version and try again";
+        for (message, again) in [
+            (modified, true),
+            ("deployments.apps \"web\" already exists", false),
+        ] {
+            assert_eq!(matches!(said(message, 409), Stop::Retry(_)), again, "{message}");
+        }
     }
 
     /// Who owns these fields of an object that such managers wrote.
