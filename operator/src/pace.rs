@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// How long one plan keeps its place; then others have their turn, and it goes on with its next step.
 const TURN: Duration = Duration::from_secs(600);
@@ -23,6 +24,8 @@ pub struct Pace {
     stop: CancellationToken,
     asked: Arc<OnceLock<Instant>>,
     settled: CancellationToken,
+    /// All that reconciles.
+    lanes: TaskTracker,
     turn: Duration,
     wind_up: Duration,
 }
@@ -35,6 +38,7 @@ impl Pace {
             stop,
             asked: Arc::default(),
             settled: CancellationToken::new(),
+            lanes: TaskTracker::new(),
             turn: TURN,
             wind_up: WIND_UP,
         }
@@ -50,6 +54,18 @@ impl Pace {
     #[must_use]
     pub const fn settled(&self) -> &CancellationToken {
         &self.settled
+    }
+
+    /// Keeps [`Self::idle`] from being reached until this has ended.
+    pub fn works<F: Future>(&self, reconciles: F) -> impl Future<Output = F::Output> + use<F> {
+        self.lanes.track_future(reconciles)
+    }
+
+    /// Waits until the process was asked to end, and nothing is reconciled any more.
+    pub async fn idle(&self) {
+        self.stop.cancelled().await;
+        self.lanes.close();
+        self.lanes.wait().await;
     }
 
     /// Nothing is under way any more, and nothing will be.
@@ -118,5 +134,21 @@ mod tests {
             tokio::time::sleep(wind_up).await;
         }
         assert!(pace.must_stop());
+    }
+
+    #[tokio::test]
+    async fn nothing_is_idle_before_all_that_reconciles_has_ended_and_the_process_was_asked_to() {
+        let stop = CancellationToken::new();
+        let pace = Pace::new(stop.clone());
+        let (end, ended) = tokio::sync::oneshot::channel::<()>();
+        let lane = tokio::spawn(pace.works(ended));
+        let idle = pace.idle();
+        let mut idle = std::pin::pin!(idle);
+        assert!(futures::poll!(&mut idle).is_pending());
+        stop.cancel();
+        assert!(futures::poll!(&mut idle).is_pending(), "a lane works");
+        end.send(()).unwrap();
+        lane.await.unwrap().unwrap();
+        idle.await;
     }
 }

@@ -467,11 +467,11 @@ async fn lead(
         async move { controllers::admission_event::record(&event, &ctx).await }
     });
 
-    let (telling, settled) = (told.tell(Arc::clone(&ctx)), ctx.pace.settled().clone());
+    let (telling, pace) = (told.tell(Arc::clone(&ctx)), ctx.pace.clone());
     tasks.spawn(async move {
-        // Telling ends by itself, a while after the process was asked to end.
+        // Whoever tells ends by itself, a while after the process was asked to.
         let all_told = async {
-            tokio::join!(telling, settled.cancelled());
+            tokio::join!(telling, pace.idle());
         };
         sent_events.until(all_told).await;
         Ok(())

@@ -61,10 +61,6 @@ pub async fn reconcile(session: Arc<ChatSession>, ctx: Arc<Context>) -> Result<A
         status::write(&ctx, &*session, session.status.as_ref(), &new).await?;
         return Ok(super::resync());
     }
-    if old.phase.is_none() {
-        let actor = stamp.map(crate::audit::actor).unwrap_or_default();
-        record(&session, &ctx, actor, Outcome::Success, "SessionOpened", "").await?;
-    }
     let created = session.creation_timestamp().map_or(now, |t| t.0);
     let namespace = session.namespace().unwrap_or_default();
     let turns = ctx.talks.turns(&namespace, &session.name_any());
@@ -72,6 +68,10 @@ pub async fn reconcile(session: Arc<ChatSession>, ctx: Arc<Context>) -> Result<A
     if verdict.phase == SessionPhase::Expired && old.phase != Some(SessionPhase::Expired) {
         // Not by a clock that is not the API server's.
         ctx.admission.check(&ctx).await?;
+    }
+    if old.phase.is_none() {
+        let actor = stamp.map(crate::audit::actor).unwrap_or_default();
+        record(&session, &ctx, actor, Outcome::Success, "SessionOpened", "").await?;
     }
     new.phase = Some(verdict.phase);
     // Turns that were removed after their TTL still count.

@@ -24,6 +24,8 @@ fn ago(hours: i64) -> Value {
 enum Thing {
     Plan,
     Frozen,
+    /// All was sent; its effect is waited for.
+    Effect,
     Turn,
     Session,
     Approval,
@@ -34,7 +36,7 @@ enum Thing {
 impl Thing {
     fn path(self) -> String {
         match self {
-            Self::Plan | Self::Frozen => plan_path(),
+            Self::Plan | Self::Frozen | Self::Effect => plan_path(),
             Self::Turn | Self::OldTurn => turn_path(),
             Self::Session => format!("{OURS}/chatsessions/talk"),
             Self::Approval | Self::OldApproval => format!("{OURS}/approvals/bob"),
@@ -44,7 +46,12 @@ impl Thing {
     /// A world in which its time came an hour ago, and in which it is not over.
     async fn world(self) -> World {
         let mut world = World::new();
-        world.propose(&[Verb::Label]).await;
+        let verb = if self == Self::Effect {
+            Verb::Delete
+        } else {
+            Verb::Label
+        };
+        let steps = world.propose(&[verb]).await;
         let (server, path) = (&world.server, self.path());
         let condition = |kind: &str| json!([{"type": kind, "status": "True", "reason": "Accepted", "message": "", "lastTransitionTime": ago(2000)}]);
         // As somebody wrote it, with its seal.
@@ -60,6 +67,10 @@ impl Thing {
             Self::Frozen => server.edit("/apis/kubechat.io/v1beta1/riskpolicies/baseline", |o| {
                 o["spec"]["rules"] = json!([{"name": "night", "effect": "Deny", "message": "not now",
                     "when": format!("now > timestamp('{}')", ago(1).as_str().unwrap())}]);
+            }),
+            Self::Effect => server.edit(&path, |o| {
+                o["status"] = json!({"phase": "Executing", "steps": [{"id": steps[0].id, "state": "Done", "done": 1,
+                    "endTime": ago(1)}]});
             }),
             Self::Turn => {
                 drop(server.remove(&plan_path()));
@@ -94,7 +105,7 @@ impl Thing {
     async fn look(self, world: &World, process: &Process) -> Result<(), Error> {
         let (object, ctx) = (world.server.get(&self.path()).unwrap(), Arc::clone(&process.ctx));
         let action = match self {
-            Self::Plan | Self::Frozen => command_plan::reconcile(of(object), ctx).await,
+            Self::Plan | Self::Frozen | Self::Effect => command_plan::reconcile(of(object), ctx).await,
             Self::Turn | Self::OldTurn => chat_request::reconcile(of(object), ctx).await,
             Self::Session => chat_session::reconcile(of(object), ctx).await,
             Self::Approval | Self::OldApproval => approval::reconcile(of(object), ctx).await,
@@ -116,7 +127,7 @@ impl Thing {
                 .any(|c| c["type"] == kind && c["status"] == "False")
         };
         match self {
-            Self::Plan | Self::Frozen | Self::Turn => ended("Succeeded"),
+            Self::Plan | Self::Frozen | Self::Effect | Self::Turn => ended("Succeeded"),
             Self::Session => object["status"]["phase"] == "Expired",
             Self::Approval => ended("Accepted"),
             Self::OldTurn | Self::OldApproval => false,
@@ -134,6 +145,7 @@ async fn nothing_ends_and_nothing_is_removed_by_a_clock_that_runs_ahead_of_the_a
     for thing in [
         Thing::Plan,
         Thing::Frozen,
+        Thing::Effect,
         Thing::Turn,
         Thing::Session,
         Thing::Approval,

@@ -292,6 +292,10 @@ async fn wait_for_effect(
         .unwrap_or(now);
     let waited = Duration::try_from(now.duration_since(began)).unwrap_or_default();
     if waited >= effect::MAX_WAIT {
+        // Another clock than this one may have said when it began.
+        if let Err(error) = ctx.admission.check(ctx).await {
+            return hold(plan, ctx, error, Some(new)).await;
+        }
         let undo = if execute::can_be_undone(plan, &new) {
             format!(", or undo it: kubectl kubechat rollback {}", plan.name_any())
         } else {

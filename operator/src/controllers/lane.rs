@@ -53,8 +53,9 @@ impl<K: Watched> Lane<K> {
                 Ok(())
             });
         }
+        let working = ctx.pace.works(running);
         tasks.spawn(async move {
-            running.await;
+            working.await;
             if kind == EXECUTES {
                 pace.wound_up();
             }
