@@ -176,6 +176,10 @@ async fn nothing_ends_and_nothing_is_removed_by_a_clock_that_runs_ahead_of_the_a
         world.server.run_ahead(0);
         thing.look(&world, &process).await.unwrap();
         assert!(thing.is_over(&world), "{thing:?} is not over");
+        drop(process);
+        let entries = world.entries().await;
+        let opened = entries.iter().filter(|e| e.reason == "SessionOpened").count();
+        assert_eq!(opened, usize::from(thing == Thing::Session), "{thing:?}");
     }
     assert_eq!(wrong, [], "over");
 }
