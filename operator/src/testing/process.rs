@@ -248,7 +248,7 @@ impl World {
             cluster_uid: CLUSTER.into(),
             discovery: Arc::default(),
             leadership,
-            admission: Arc::new(Admission::new(Arc::clone(&metrics))),
+            admission: Arc::new(Admission::forgetful(Arc::clone(&metrics))),
             metrics,
             stores,
             past: Arc::default(),
