@@ -211,9 +211,22 @@ pub(crate) fn takes_decisions(plan: &CommandPlan, now: Timestamp) -> bool {
     plan_phase(plan) == PlanPhase::AwaitingApproval && expires_in(plan, now).is_none_or(|seconds| seconds > 0)
 }
 
-/// Whether a Deny would stop the plan: it waits for decisions, or is being executed.
+/// Whether a Deny would stop the plan: it waits for decisions, is approved and held up, or is being executed.
 pub(crate) fn takes_denials(plan: &CommandPlan, now: Timestamp) -> bool {
-    plan_phase(plan) == PlanPhase::Executing || takes_decisions(plan, now)
+    match plan_phase(plan) {
+        PlanPhase::Executing => true,
+        PlanPhase::Approved => expires_in(plan, now).is_none_or(|seconds| seconds > 0),
+        PlanPhase::AwaitingApproval
+        | PlanPhase::PlanOnly
+        | PlanPhase::Denied
+        | PlanPhase::Blocked
+        | PlanPhase::Expired
+        | PlanPhase::Cancelled
+        | PlanPhase::Stale
+        | PlanPhase::Interrupted
+        | PlanPhase::Failed
+        | PlanPhase::Succeeded => takes_decisions(plan, now),
+    }
 }
 
 /// Seconds until the plan expires; `None` when it does not say.

@@ -212,3 +212,28 @@ fn the_plan_knows_sooner_that_it_runs_and_the_request_alone_ends_the_turn() {
     set_request(&mut request, RequestPhase::Succeeded, "True", "Executed", "");
     assert_eq!(turn(&request, &plan).standing(), Standing::Finished(Exit::Done));
 }
+
+#[test]
+fn a_denial_is_taken_while_a_plan_waits_is_held_or_runs_and_an_approval_only_while_it_waits() {
+    use PlanPhase as P;
+    for (phase, late, denials, approvals) in [
+        (P::AwaitingApproval, false, true, true),
+        (P::AwaitingApproval, true, false, false),
+        (P::Approved, false, true, false),
+        (P::Approved, true, false, false),
+        (P::Executing, false, true, false),
+        (P::Executing, true, true, false),
+        (P::Succeeded, false, false, false),
+        (P::Denied, false, false, false),
+        (P::Stale, false, false, false),
+        (P::PlanOnly, false, false, false),
+    ] {
+        let mut plan = plan();
+        set_plan(&mut plan, phase, "Unknown", "Reason", "");
+        if late {
+            plan.spec.expires_at = "2020-01-01T00:00:00Z".into();
+        }
+        let taken = (takes_denials(&plan, now()), takes_decisions(&plan, now()));
+        assert_eq!(taken, (denials, approvals), "{phase:?}, late: {late}");
+    }
+}
