@@ -4,7 +4,7 @@
 //! ([`kubechat_core::authz::acting`] is the only way to an [`Acting`]); the API server must echo the identity
 //! (SelfSubjectReview) before a client is used; nothing ever falls back to the operator's own rights.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -75,10 +75,11 @@ impl Impersonator {
     /// # Errors
     /// When the API server does not let the operator act as this person.
     pub async fn reader(&self, acting: &Acting) -> Result<Client, Error> {
+        let sent = sent(acting);
         let kept = {
             let proven = self.proven.lock().unwrap_or_else(PoisonError::into_inner);
             proven
-                .get(acting)
+                .get(&sent)
                 .filter(|(_, since)| since.elapsed() < PROVEN_FOR)
                 .map(|(client, _)| client.clone())
         };
@@ -94,7 +95,7 @@ impl Impersonator {
                 proven.clear();
             }
         }
-        proven.insert(acting.clone(), (client.clone(), Instant::now()));
+        proven.insert(sent, (client.clone(), Instant::now()));
         Ok(client)
     }
 
@@ -123,6 +124,15 @@ impl Impersonator {
             .layer(config.extra_headers_layer().map_err(failed)?)
             .service(http);
         Ok(Client::new(service, config.default_namespace))
+    }
+}
+
+/// What the API server is told of this person when KubeChat reads: each login may bring other extras, which are not sent.
+fn sent(acting: &Acting) -> Acting {
+    Acting {
+        dropped: vec![],
+        extra: BTreeMap::new(),
+        ..acting.clone()
     }
 }
 

@@ -198,6 +198,32 @@ async fn a_read_names_the_person_and_no_plan() {
 }
 
 #[tokio::test]
+async fn a_person_who_logs_in_again_is_not_proven_again_and_one_of_other_groups_or_uid_is() {
+    type Change = fn(&mut Acting);
+    let same: Change = |a| {
+        let id = "authentication.kubernetes.io/credential-id".to_owned();
+        a.extra.insert(id, vec!["JTI=another".to_owned()]);
+    };
+    let changes: [(Change, usize); 5] = [
+        (same, 1),
+        (|a| a.dropped.clear(), 1),
+        (|a| drop(a.groups.pop()), 2),
+        (|a| a.uid = "uid-2".to_owned(), 2),
+        (|a| a.username = "bob".to_owned(), 2),
+    ];
+    for (number, (change, expected)) in changes.into_iter().enumerate() {
+        let (server, config) = Server::start(Mood::default()).await;
+        let people = Impersonator::new(config).unwrap();
+        let mut again = alice();
+        change(&mut again);
+        people.reader(&alice()).await.unwrap();
+        people.reader(&again).await.unwrap();
+        assert_eq!(server.seen().len(), expected, "change {number}");
+        assert_eq!(people.proven.lock().unwrap().len(), expected, "change {number}");
+    }
+}
+
+#[tokio::test]
 async fn the_operators_own_client_acts_as_nobody() {
     let (server, config) = Server::start(Mood::default()).await;
     let people = Impersonator::new(config.clone()).unwrap();
