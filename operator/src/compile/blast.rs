@@ -21,6 +21,7 @@ use kubechat_crds::{CommandPlan, GROUP, Step};
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
+use super::blast_answer::{Answer, Bring, Missed, Read, What, take};
 use super::blast_kinds::{CHURN, is_full, metadata_tells};
 use super::{Stop, Turn, records};
 use crate::cluster::discovery::Kinds;
@@ -32,8 +33,8 @@ use crate::error::Error;
 const BUDGET: Duration = Duration::from_secs(2);
 /// Reads at once.
 const AT_ONCE: usize = 8;
-/// Rounds of reads; each edge takes one, so more than a walk follows are never of use.
-const ROUNDS: usize = 8;
+/// Rounds of reads; an edge takes one, or two where only the metadata is read first, so more are never of use.
+const ROUNDS: usize = 16;
 
 /// What was found.
 struct Measured {
@@ -113,8 +114,8 @@ pub async fn outgrown(
     let (person, own) = (ClientDebug(person.clone()), ClientDebug(ctx.client.clone()));
     let found = measure(&person, &own, &kinds, &question, Graph::default()).await;
     ctx.metrics.blast("execute", started.elapsed());
-    judge(planned, found, |now| {
-        radius::outgrown(&plan.spec, planned, now, policies, at)
+    judge(planned, home, found, |now| {
+        radius::outgrown(&plan.spec, home, planned, now, policies, at)
     })
 }
 
@@ -122,6 +123,7 @@ pub async fn outgrown(
 /// could not be read then either was approved as unknown.
 fn judge(
     planned: &BlastRadius,
+    home: &str,
     found: Measured,
     outgrown: impl FnOnce(&BlastRadius) -> Option<String>,
 ) -> Result<Option<Unfit>, Error> {
@@ -130,7 +132,7 @@ fn judge(
         refusal,
         failed,
     } = found;
-    let waited_for = |(what, _): &(String, Error)| blast::was_seen(planned, what);
+    let waited_for = |(what, _): &(String, Error)| blast::was_seen(planned, what, home);
     match failed.into_iter().find(waited_for) {
         Some((_, error)) => Err(error),
         None => Ok(refusal
@@ -157,10 +159,14 @@ async fn measure(
     let mut failed = vec![];
     let mut walked = walk(question, &graph);
     for _ in 0..ROUNDS {
-        let new: Vec<Need> = blast::wanted(question, &graph, &walked)
+        // Lists that may be long and bring little come last: time is for the others.
+        let (late, mut new): (Vec<Need>, Vec<Need>) = blast::wanted(question, &graph, &walked)
             .into_iter()
             .filter(|need| !done.contains(need))
-            .collect();
+            .partition(|need| matches!(need, Need::Owned { .. }));
+        if new.is_empty() {
+            new = late;
+        }
         if new.is_empty() {
             break;
         }
@@ -180,66 +186,6 @@ async fn measure(
         radius: blast::radius(question, &graph, &walked),
         refusal: blast::refusal(question, &graph, &walked),
         failed,
-    }
-}
-
-/// One call, or several pages of one list.
-struct Read {
-    kind: KindRef,
-    namespace: Option<String>,
-    what: What,
-}
-
-enum What {
-    Get(String),
-    List {
-        labels: Option<String>,
-        fields: Option<String>,
-        matches: bool,
-    },
-    CountNodes,
-    CountPods,
-}
-
-/// What came of a read.
-struct Answer {
-    nodes: Vec<Node>,
-    matches: bool,
-    nodes_counted: Option<i64>,
-    pods_counted: Option<i64>,
-    gap: Option<Missed>,
-}
-
-/// A read that did not bring all.
-struct Missed {
-    /// `pods in demo`.
-    what: String,
-    /// Why, in words.
-    why: String,
-    /// What stood in the way, where it may pass.
-    error: Option<Error>,
-}
-
-fn take(answer: Answer, graph: &mut Graph, failed: &mut Vec<(String, Error)>) {
-    for node in answer.nodes {
-        if answer.matches {
-            graph.matched.insert(node.key.clone());
-            // Of some kinds the list brings the metadata only: what is known of an object stays.
-            if graph.get(&node.key).is_some() {
-                continue;
-            }
-        }
-        graph.add(node);
-    }
-    if let Some(n) = answer.nodes_counted {
-        graph.nodes_total = Some(n);
-    }
-    if let Some(n) = answer.pods_counted {
-        graph.pods_total = Some(n);
-    }
-    if let Some(Missed { what, why, error }) = answer.gap {
-        graph.missing.insert(format!("{what}: {why}"));
-        failed.extend(error.map(|error| (what, error)));
     }
 }
 
@@ -286,7 +232,7 @@ impl Reader<'_> {
                 What::List {
                     labels,
                     fields,
-                    matches: false,
+                    bring: Bring::Objects,
                 },
             ),
             Need::Matches {
@@ -298,9 +244,21 @@ impl Reader<'_> {
                 let what = What::List {
                     labels,
                     fields: None,
-                    matches: true,
+                    bring: Bring::Matches,
                 };
                 one(&group, &kind, namespace, what)
+            }
+            Need::Owned {
+                group,
+                kind,
+                namespace,
+            } => {
+                let what = What::List {
+                    labels: None,
+                    fields: None,
+                    bring: Bring::Owned,
+                };
+                one(&group, &kind, Some(namespace), what)
             }
             Need::Everything(namespace) => self.everything(&namespace),
             Need::CountNodes => one("", "Node", None, What::CountNodes),
@@ -318,7 +276,7 @@ impl Reader<'_> {
                 what: What::List {
                     labels: None,
                     fields: None,
-                    matches: false,
+                    bring: Bring::Objects,
                 },
             })
             .collect()
@@ -333,7 +291,10 @@ impl Reader<'_> {
         let api = Objects::new(self.person, &kind, namespace.as_deref());
         let mut answer = Answer {
             nodes: vec![],
-            matches: matches!(what, What::List { matches: true, .. }),
+            bring: match what {
+                What::List { bring, .. } => bring,
+                What::Get(_) | What::CountNodes | What::CountPods => Bring::Objects,
+            },
             nodes_counted: None,
             pods_counted: None,
             gap: None,
@@ -344,13 +305,17 @@ impl Reader<'_> {
                     .get(&api, &kind, name)
                     .await
                     .map(|node| answer.nodes.extend(node)),
-                What::List { labels, fields, .. } => {
+                What::List {
+                    labels,
+                    fields,
+                    bring,
+                } => {
                     let query = Query {
                         labels: labels.as_deref(),
                         fields: fields.as_deref(),
                         ..Query::default()
                     };
-                    self.list(&api, &kind, query, &mut answer.nodes).await
+                    self.list(&api, &kind, query, *bring, &mut answer.nodes).await
                 }
                 What::CountNodes => count(&api).await.map(|n| answer.nodes_counted = n),
                 What::CountPods => self.pods(&api, &kind).await.map(|n| answer.pods_counted = n),
@@ -406,6 +371,7 @@ impl Reader<'_> {
         api: &Objects<'_>,
         kind: &KindRef,
         query: Query<'_>,
+        bring: Bring,
         nodes: &mut Vec<Node>,
     ) -> Result<(), Gap> {
         let mut next = String::new();
@@ -414,13 +380,20 @@ impl Reader<'_> {
                 continue_: Some(next.as_str()).filter(|t| !t.is_empty()),
                 ..query
             };
-            let page: List = if is_full(kind) {
+            let owned = bring == Bring::Owned;
+            let page: List = if is_full(kind) && !owned {
                 api.list(&query).await?
             } else {
                 api.list_metadata(&query).await?
             };
-            let some: Vec<Value> = page.items;
-            let taken = self.reserve(some.len());
+            let mut some: Vec<Value> = page.items;
+            // They take no room: what goes of them is read itself, and no more is reached than there is room for.
+            let taken = if owned {
+                some.retain(|o| o.pointer("/metadata/ownerReferences").is_some());
+                some.len()
+            } else {
+                self.reserve(some.len())
+            };
             nodes.extend(
                 some.iter()
                     .take(taken)

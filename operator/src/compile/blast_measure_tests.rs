@@ -7,8 +7,15 @@ use super::*;
 
 /// A client of an API server that answers a request by its path and query; `None` is never.
 fn server(answer: impl Fn(&str) -> Option<(u16, Value)> + Clone + Send + Sync + 'static) -> ClientDebug {
+    serve(move |uri, _| answer(uri))
+}
+
+/// The same, where it matters whether the metadata alone is asked for.
+fn serve(answer: impl Fn(&str, bool) -> Option<(u16, Value)> + Clone + Send + Sync + 'static) -> ClientDebug {
     let service = tower::service_fn(move |request: Request<Body>| {
-        let answer = answer(&request.uri().to_string());
+        let accept = request.headers().get(http::header::ACCEPT);
+        let metadata = accept.is_some_and(|a| a.to_str().unwrap().contains("PartialObjectMetadata"));
+        let answer = answer(&request.uri().to_string(), metadata);
         async move {
             let Some((code, body)) = answer else {
                 return std::future::pending::<Result<Response<Body>, std::io::Error>>().await;
@@ -211,7 +218,10 @@ async fn what_is_as_wanted_already_is_no_growth_and_what_matches_since_is() {
             refusal: None,
             failed: vec![],
         };
-        let grown = judge(&planned_radius, found, |now| blast::grown(&planned_radius, now)).unwrap();
+        let grown = judge(&planned_radius, "demo", found, |now| {
+            blast::grown(&planned_radius, now)
+        })
+        .unwrap();
         assert_eq!(grown.is_some(), grew, "{planned} -> {now}: {grown:?}");
     }
 }
@@ -227,7 +237,7 @@ fn a_list_that_brings_the_metadata_only_takes_nothing_away_from_what_is_known() 
         nodes: ["w", "other"]
             .map(|name| read::node("example.org", "Widget", &metadata(name)))
             .to_vec(),
-        matches: true,
+        bring: Bring::Matches,
         nodes_counted: None,
         pods_counted: None,
         gap: None,
@@ -251,6 +261,16 @@ fn known(group: &str, kind: &str, resource: &str) -> KindRef {
 
 /// The radius of the deletion of one object of namespace demo, in a cluster with these kinds.
 async fn of_deletion(target: &Value, kinds: Vec<KindRef>, person: &ClientDebug) -> BlastRadius {
+    of_known_deletion(target, kinds, person, Graph::default()).await
+}
+
+/// The same, where some of it is known already.
+async fn of_known_deletion(
+    target: &Value,
+    kinds: Vec<KindRef>,
+    person: &ClientDebug,
+    graph: Graph,
+) -> BlastRadius {
     let step = json!({
         "id": "s1", "action": "delete", "effect": "delete", "command": "", "level": "destructive", "targets": [target],
         "rollback": {"kind": "None", "why": ""}
@@ -265,9 +285,7 @@ async fn of_deletion(target: &Value, kinds: Vec<KindRef>, person: &ClientDebug) 
         all: kinds,
         lexicon: Lexicon::builtin(),
     };
-    measure(person, person, &kinds, &question, Graph::default())
-        .await
-        .radius
+    measure(person, person, &kinds, &question, graph).await.radius
 }
 
 #[tokio::test]
@@ -291,6 +309,10 @@ async fn what_a_deployment_owns_beside_its_pods_goes_with_it_and_its_data_is_tol
         ),
         "/api/v1/namespaces/demo/persistentvolumeclaims" => {
             list(None, &[owned("data", json!({"volumeName": "v"}))])
+        }
+        "/api/v1/namespaces/demo/configmaps/settings" => Some((200, owned("settings", Value::Null))),
+        "/api/v1/namespaces/demo/persistentvolumeclaims/data" => {
+            Some((200, owned("data", json!({"volumeName": "v"}))))
         }
         "/api/v1/namespaces/demo/secrets" => refused(),
         _ => list(None, &[]),
@@ -380,5 +402,73 @@ async fn a_route_of_another_namespace_that_leads_to_a_deleted_service_is_found()
     assert_eq!(
         found.missing,
         ["httproutes in gateway: the requester may not read them"]
+    );
+}
+
+/// A namespace with a deleted ConfigMap, a pod that uses it, and more objects than are read, of which few are its own.
+fn crowd(uri: &str, metadata: bool) -> Option<(u16, Value)> {
+    let of = |name: &str, owner: &str| {
+        json!({"metadata": {"name": name, "namespace": "demo", "uid": name,
+            "ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap", "name": owner, "uid": owner}]}})
+    };
+    let others = |owner: Option<&str>| -> Vec<Value> {
+        let alone = |n: usize| json!({"metadata": {"name": format!("j{n}"), "namespace": "demo", "uid": format!("j{n}")}});
+        (0..4_000)
+            .map(|n| owner.map_or_else(|| alone(n), |owner| of(&format!("j{n}"), owner)))
+            .collect()
+    };
+    let (path, _) = uri.split_once('?').unwrap_or((uri, ""));
+    match path
+        .strip_prefix("/api/v1/namespaces/demo/")
+        .or(path.strip_prefix("/apis/batch/v1/namespaces/demo/"))?
+    {
+        "pods" => list(
+            None,
+            &[json!({"metadata": {"name": "p", "namespace": "demo", "uid": "p"},
+            "spec": {"volumes": [{"configMap": {"name": "web"}}]}})],
+        ),
+        "secrets" if metadata => list(None, &[others(None), vec![of("keys", "web")]].concat()),
+        "jobs" if metadata => list(None, &[others(Some("else")), vec![of("run", "keys")]].concat()),
+        "secrets/keys" => Some((200, of("keys", "web"))),
+        "jobs/run" => {
+            let mut run = of("run", "keys");
+            run["spec"] = json!({"selector": {"matchLabels": {"job": "run"}}});
+            Some((200, run))
+        }
+        _ => panic!("asked for {uri}, metadata alone: {metadata}"),
+    }
+}
+
+#[tokio::test]
+async fn a_crowded_namespace_hides_nothing_of_what_goes_with_one_object_of_it() {
+    let asked = std::sync::Arc::new(std::sync::Mutex::new(Vec::<String>::new()));
+    let noted = asked.clone();
+    let person = serve(move |uri, metadata| {
+        noted.lock().unwrap().push(uri.to_owned());
+        crowd(uri, metadata)
+    });
+    let kinds = vec![
+        known("batch", "Job", "jobs"),
+        known("", "Secret", "secrets"),
+        known("", "Pod", "pods"),
+    ];
+    let mut graph = Graph::default();
+    let web = json!({"metadata": {"name": "web", "namespace": "demo", "uid": "web"}});
+    graph.add(read::node("", "ConfigMap", &web));
+    let target = json!({"version": "v1", "kind": "ConfigMap", "resource": "configmaps", "namespace": "demo", "name": "web"});
+    let found = of_known_deletion(&target, kinds, &person, graph).await;
+    // The Job goes with the Secret, which goes with the ConfigMap.
+    let expected = [("ConfigMap", 1), ("Job", 1), ("Pod", 1), ("Secret", 1)];
+    assert_eq!(
+        found.objects,
+        expected.map(|(kind, n)| (kind.to_owned(), n)).into()
+    );
+    assert!(found.complete, "{:?}", found.missing);
+    // What matters more comes first.
+    let asked = asked.lock().unwrap();
+    let place = |what: &str| asked.iter().position(|uri| uri.contains(what)).unwrap();
+    assert!(
+        place("/pods?") < place("/secrets?") && place("/pods?") < place("/jobs?"),
+        "{asked:?}"
     );
 }

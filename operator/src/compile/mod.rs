@@ -8,6 +8,7 @@ mod answer;
 mod apply;
 mod beside;
 pub mod blast;
+mod blast_answer;
 mod blast_kinds;
 mod change;
 mod drain;

@@ -192,6 +192,8 @@ pub struct Graph {
     at: HashMap<Key, usize>,
     /// Objects that match a step's selector, targets or not.
     pub matched: BTreeSet<Key>,
+    /// Objects that have owners, of which nothing but the metadata is known. No edge leads to them.
+    pub aside: Vec<Node>,
     /// Nodes of the cluster, where they were counted.
     pub nodes_total: Option<i64>,
     /// Pods of the cluster, where they were counted.

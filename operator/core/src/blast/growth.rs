@@ -89,9 +89,15 @@ fn named(gap: &str) -> &str {
     gap.split_once(": ").map_or(gap, |(what, _)| what)
 }
 
-/// Whether a plan counts objects of the kind that a gap is about, so that some of it could be read.
-fn counts(planned: &BlastRadius, what: &str) -> bool {
-    let resource = what.split(' ').next().unwrap_or_default();
+/// Whether a plan counts objects of the kind that a gap is about, so that some of it could be read. They are not counted by
+/// namespace: where others than `home` are hit too, nothing is known of any one of them.
+fn counts(planned: &BlastRadius, what: &str, home: &str) -> bool {
+    let (resource, place) = what
+        .split_once(" in ")
+        .map_or((what, None), |(resource, place)| (resource, Some(place)));
+    if place.is_some_and(|place| place != home || planned.outside_namespace > 0) {
+        return false;
+    }
     planned.objects.keys().any(|kind| {
         let kind = kind.split('.').next().unwrap_or_default().to_lowercase();
         let ies = kind.strip_suffix('y').map(|stem| format!("{stem}ies"));
@@ -104,16 +110,17 @@ fn counts(planned: &BlastRadius, what: &str) -> bool {
 
 /// Whether a gap is one that the plan was approved with. Of a list that was cut nobody knows what else was missing, but what
 /// was counted was seen.
-fn approved(planned: &BlastRadius, what: &str) -> bool {
+fn approved(planned: &BlastRadius, what: &str, home: &str) -> bool {
     let (gaps, more) = listed(&planned.missing);
-    !planned.complete && (gaps.iter().any(|gap| named(gap) == what) || (more > 0 && !counts(planned, what)))
+    !planned.complete
+        && (gaps.iter().any(|gap| named(gap) == what) || (more > 0 && !counts(planned, what, home)))
 }
 
-/// What could be read for the plan and cannot now, however that came.
+/// What could be read for the plan and cannot now, however that came. `home` is the plan's namespace.
 #[must_use]
-pub fn lost_sight(planned: &BlastRadius, now: &BlastRadius) -> Vec<String> {
+pub fn lost_sight(planned: &BlastRadius, now: &BlastRadius, home: &str) -> Vec<String> {
     let ((known, cut), (gaps, more)) = (listed(&planned.missing), listed(&now.missing));
-    let new = gaps.iter().filter(|gap| !approved(planned, named(gap)));
+    let new = gaps.iter().filter(|gap| !approved(planned, named(gap), home));
     let mut new: Vec<String> = new.cloned().collect();
     // What is not named is only counted.
     let grown = (gaps.len() + more).saturating_sub(known.len() + cut + new.len());
@@ -124,10 +131,10 @@ pub fn lost_sight(planned: &BlastRadius, now: &BlastRadius) -> Vec<String> {
 }
 
 /// Whether what cannot be read now could be read for the plan, so that nobody approved not knowing it. `what` is how the
-/// gap is named.
+/// gap is named, `home` the plan's namespace.
 #[must_use]
-pub fn was_seen(planned: &BlastRadius, what: &str) -> bool {
-    !approved(planned, what)
+pub fn was_seen(planned: &BlastRadius, what: &str, home: &str) -> bool {
+    !approved(planned, what, home)
 }
 
 #[cfg(test)]

@@ -86,7 +86,7 @@ fn what_could_not_be_read_for_the_plan_was_approved_as_unknown_and_nothing_else(
         ),
         (missing(&["pods in demo and more"]), "pods in demo", true),
     ] {
-        assert_eq!(was_seen(&planned, what), seen, "{planned:?} {what}");
+        assert_eq!(was_seen(&planned, what, "demo"), seen, "{planned:?} {what}");
     }
 }
 
@@ -121,27 +121,61 @@ fn of_gaps_that_are_not_all_named_one_of_what_the_plan_counts_is_new_and_so_is_o
     };
     for n in [1, 19, 20, 21, 40] {
         let planned = with(n, &[]);
-        assert_eq!(lost_sight(&planned, &planned), [""; 0], "{n}");
-        assert_eq!(lost_sight(&planned, &with(n - 1, &[])), [""; 0], "{n}");
+        assert_eq!(lost_sight(&planned, &planned, "demo"), [""; 0], "{n}");
+        assert_eq!(lost_sight(&planned, &with(n - 1, &[]), "demo"), [""; 0], "{n}");
         // Others are not named, but they are one more; where all are named it is known by its name.
-        assert!(!lost_sight(&planned, &with(n + 1, &[])).is_empty(), "{n}");
+        assert!(!lost_sight(&planned, &with(n + 1, &[]), "demo").is_empty(), "{n}");
         for what in ["pods", "networkpolicies", "ingresses", "widgets"] {
             // One that could not be read then can be now: as many as there were.
             let now = with(n - 1, &[what]);
             assert_eq!(
-                lost_sight(&planned, &now),
+                lost_sight(&planned, &now, "demo"),
                 [format!("{what} in demo: refused")],
                 "{n}"
             );
-            assert!(was_seen(&planned, &format!("{what} in demo")), "{n} {what}");
+            assert!(
+                was_seen(&planned, &format!("{what} in demo"), "demo"),
+                "{n} {what}"
+            );
         }
         // What the plan counts nothing of may be among those that are not named.
         let hidden = n > 20;
         let other = with(n - 1, &["configmaps"]);
-        assert_eq!(lost_sight(&planned, &other).is_empty(), hidden, "{n}");
-        assert_eq!(was_seen(&planned, "configmaps in demo"), !hidden, "{n}");
-        assert!(!was_seen(&planned, "kind00s in demo"));
-        assert!(!lost_sight(&gaps(&[], &counted), &planned).is_empty());
+        assert_eq!(lost_sight(&planned, &other, "demo").is_empty(), hidden, "{n}");
+        assert_eq!(was_seen(&planned, "configmaps in demo", "demo"), !hidden, "{n}");
+        assert!(!was_seen(&planned, "kind00s in demo", "demo"));
+        assert!(!lost_sight(&gaps(&[], &counted), &planned, "demo").is_empty());
+    }
+}
+
+#[test]
+fn what_was_counted_in_one_namespace_says_nothing_of_another() {
+    // Pods of b could not be read, which is among the gaps that are not named.
+    let planned = |outside: i64| BlastRadius {
+        outside_namespace: outside,
+        ..gaps(
+            &[kinds(22), vec!["pods in b: refused".to_owned()]].concat(),
+            &[("Pod", 3)],
+        )
+    };
+    let now = |what: &str, outside: i64| BlastRadius {
+        outside_namespace: outside,
+        ..gaps(
+            &[vec![format!("{what}: refused")], kinds(22)].concat(),
+            &[("Pod", 3)],
+        )
+    };
+    for (what, outside, seen) in [
+        ("pods in a", 0, true),
+        ("pods in b", 0, false),
+        // Which of them the pods are of is not told.
+        ("pods in a", 1, false),
+        ("pods in b", 1, false),
+        ("pods", 1, true),
+    ] {
+        assert_eq!(was_seen(&planned(outside), what, "a"), seen, "{what} {outside}");
+        let lost = lost_sight(&planned(outside), &now(what, outside), "a");
+        assert_eq!(!lost.is_empty(), seen, "{what} {outside}: {lost:?}");
     }
 }
 

@@ -7,6 +7,7 @@
 //!
 //! **Invariant:** where something is not known, the worse is taken, and `complete` is false.
 
+mod beside;
 pub mod graph;
 pub mod growth;
 pub mod impact;
@@ -35,7 +36,7 @@ pub struct Question<'a> {
     pub steps: &'a [kubechat_crds::Step],
     /// The request's namespace.
     pub namespace: &'a str,
-    /// Asked again before execution: shares are not counted.
+    /// Asked again before execution: the share of the nodes is not counted.
     pub again: bool,
 }
 

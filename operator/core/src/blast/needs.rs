@@ -10,12 +10,12 @@ use kubechat_crds::GROUP;
 use kubechat_crds::command_plan::Effect;
 use kubechat_crds::intent::Action;
 
-use super::Question;
 use super::graph::{Facts, Graph, Key, Node};
 use super::impact::{Loss, needs_target};
 use super::managed::sets_replicas;
 use super::radius::radius;
 use super::walk::{Touch, Walked};
+use super::{Question, beside};
 
 /// One read.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,6 +46,15 @@ pub enum Need {
         /// Label selector; `None` is all.
         labels: Option<String>,
     },
+    /// Of the objects of a kind those that have owners, by their metadata. Read after everything else, and held aside.
+    Owned {
+        /// API group.
+        group: String,
+        /// Kind.
+        kind: String,
+        /// Namespace.
+        namespace: String,
+    },
     /// Objects of every kind of a namespace but KubeChat's own.
     Everything(String),
     /// How many nodes there are.
@@ -54,7 +63,7 @@ pub enum Need {
     CountPods,
 }
 
-/// Kinds of Kubernetes' own that take along no more than what [`BESIDE`] names.
+/// Kinds of Kubernetes' own that take along no more than what [`beside`] looks for.
 const LEAVES: &[(&str, &str)] = &[
     ("", "Service"),
     ("", "ConfigMap"),
@@ -99,25 +108,6 @@ const OWNED: &[(&str, &str)] = &[
 /// KubeChat's own kinds in namespaces. They go with their namespace, and with nothing else.
 const OWN: &[&str] = &["Approval", "ChatRequest", "ChatSession", "CommandPlan"];
 
-/// Kinds of which a deleted object, whatever it is, may own some by an owner reference alone. ReplicaSets and pods are found
-/// by selectors.
-const BESIDE: &[(&str, &str)] = &[
-    ("", "ConfigMap"),
-    ("", "Secret"),
-    ("", "Service"),
-    ("", "ServiceAccount"),
-    ("", "PersistentVolumeClaim"),
-    ("apps", "Deployment"),
-    ("apps", "StatefulSet"),
-    ("apps", "DaemonSet"),
-    ("batch", "Job"),
-    ("batch", "CronJob"),
-    ("policy", "PodDisruptionBudget"),
-    ("autoscaling", "HorizontalPodAutoscaler"),
-    ("networking.k8s.io", "Ingress"),
-    ("networking.k8s.io", "NetworkPolicy"),
-];
-
 const GATEWAY: &str = "gateway.networking.k8s.io";
 
 /// Every read that the plan needs as far as is known. What was read already is in it too.
@@ -156,6 +146,7 @@ pub fn wanted(question: &Question<'_>, graph: &Graph, walked: &Walked) -> BTreeS
         }
     }
     rescues(question, graph, walked, &mut all);
+    all.extend(beside::going(graph, walked).into_iter().map(Need::Get));
     subsume(&mut all);
     all
 }
@@ -179,9 +170,8 @@ fn targets(question: &Question<'_>, graph: &Graph, all: &mut BTreeSet<Need>) {
                 all.insert(Need::CountNodes);
             }
             // Not of what is evicted: a drain reaches into every namespace.
-            if step.effect == Effect::Delete && step.subresource.is_none() && key.namespace.is_some() {
-                let namespace = key.namespace.as_deref();
-                all.extend(BESIDE.iter().map(|(group, kind)| list(group, kind, namespace)));
+            if step.effect == Effect::Delete && step.subresource.is_none() {
+                all.extend(key.namespace.as_deref().into_iter().flat_map(beside::lists));
             }
         }
         let (Some(selector), Some(first)) = (&step.selector, step.targets.first()) else {
@@ -394,7 +384,7 @@ fn rescues(question: &Question<'_>, graph: &Graph, walked: &Walked, all: &mut BT
             granted(Some(namespace), graph, all);
         }
     }
-    if known.pods_lost > 0 && !question.again {
+    if known.pods_lost > 0 {
         all.insert(Need::CountPods);
     }
 }
@@ -473,6 +463,15 @@ fn covers(wide: &Need, narrow: &Need) -> bool {
                 && (namespace.is_none() || namespace == n)
                 && parts(labels.as_deref()).is_subset(&parts(l.as_deref()))
         }
+        // It is a part of the whole list.
+        (
+            wide,
+            Need::Owned {
+                group,
+                kind,
+                namespace,
+            },
+        ) => covers(wide, &list(group, kind, Some(namespace))),
         (
             Need::Everything(namespace),
             Need::List {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::blast::beside::BESIDE;
 use crate::blast::testing::{by, deployment, graph, labels, object, pod, scale, step, wide, workload};
 use crate::blast::walk::walk;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelectorRequirement;
@@ -31,6 +32,7 @@ fn short(need: &Need) -> String {
             let by = labels.iter().chain(fields).map(|s| format!(" {s}"));
             format!("{kind}{}{}", by.collect::<String>(), place(namespace))
         }
+        Need::Owned { kind, .. } => format!("owned {kind}"),
         Need::Matches { kind, labels, .. } => format!("matches {kind} {}", labels.as_deref().unwrap_or("*")),
         Need::Everything(namespace) => format!("everything in {namespace}"),
         Need::CountNodes => "count nodes".to_owned(),
@@ -241,15 +243,12 @@ fn a_deletion_asks_for_what_goes_with_it_and_what_rests_on_it() {
         let mut found = reads(vec![node.clone()], &[delete], false);
         // Whatever it is, it may own these by an owner reference.
         let beside = BESIDE.iter().map(|(_, kind)| *kind);
-        let beside: Vec<&str> = beside.filter(|_| node.key.namespace.is_some()).collect();
-        let mut expected: Vec<String> = [expected, beside]
-            .concat()
-            .into_iter()
-            .map(str::to_owned)
-            .collect();
+        let beside = beside.filter(|kind| node.key.namespace.is_some() && !expected.contains(kind));
+        let beside: Vec<String> = beside.map(|kind| format!("owned {kind}")).collect();
+        let mut expected: Vec<String> = expected.into_iter().map(str::to_owned).collect();
+        expected.extend(beside);
         found.sort();
         expected.sort();
-        expected.dedup();
         assert_eq!(found, expected, "{}", node.key.kind);
     }
 }
@@ -331,6 +330,17 @@ fn other_pods_are_asked_for_only_where_they_could_save_a_service() {
 }
 
 #[test]
+fn the_whole_that_lost_pods_are_a_share_of_is_counted_for_the_plan_and_before_execution() {
+    let nodes = deployment(2);
+    for again in [false, true] {
+        for (to, counted) in [(1, true), (2, false)] {
+            let found = reads(nodes.clone(), &[scale(&nodes[0].key, to)], again);
+            assert_eq!(found.contains(&"count pods".to_owned()), counted, "{again} {to}");
+        }
+    }
+}
+
+#[test]
 fn what_matches_the_selector_is_counted_for_the_plan_and_again_before_execution() {
     let map = object("", "ConfigMap", "m", Facts::Plain);
     let mut labelled = step(Action::Label, std::slice::from_ref(&map.key));
@@ -389,6 +399,11 @@ fn selectors_are_written_as_the_api_server_reads_them() {
 #[test]
 fn a_wider_read_stands_for_a_narrower_one_only_where_it_surely_does() {
     let pods = |labels: Option<&str>| labelled("", "Pod", Some("demo"), labels.map(str::to_owned));
+    let owned_pods = |namespace: &str| Need::Owned {
+        group: String::new(),
+        kind: "Pod".into(),
+        namespace: namespace.into(),
+    };
     for (wide, narrow, covered) in [
         (pods(None), pods(Some("a=b")), true),
         (pods(Some("a=b")), pods(Some("a=b,c=d")), true),
@@ -405,6 +420,14 @@ fn a_wider_read_stands_for_a_narrower_one_only_where_it_surely_does() {
         (Need::Everything("demo".into()), pods(None), true),
         (Need::Everything("other".into()), pods(None), false),
         (Need::CountNodes, pods(None), false),
+        (pods(None), owned_pods("demo"), true),
+        (pods(Some("a=b")), owned_pods("demo"), false),
+        (pods(None), owned_pods("other"), false),
+        (list("", "Pod", None), owned_pods("demo"), true),
+        (Need::Everything("demo".into()), owned_pods("demo"), true),
+        (Need::Everything("other".into()), owned_pods("demo"), false),
+        // It brings metadata alone.
+        (owned_pods("demo"), pods(Some("a=b")), false),
     ] {
         assert_eq!(covers(&wide, &narrow), covered, "{wide:?} {narrow:?}");
     }

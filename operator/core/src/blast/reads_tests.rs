@@ -65,8 +65,27 @@ fn brings(need: &Need, node: &Node) -> bool {
             labels,
         } => fits(group, kind, namespace, labels),
         Need::Everything(namespace) => node.key.namespace.as_ref() == Some(namespace),
-        Need::CountNodes | Need::CountPods => false,
+        Need::Owned { .. } | Need::CountNodes | Need::CountPods => false,
     }
+}
+
+/// What a list of metadata tells of an object, where it tells anything.
+fn metadata(need: &Need, node: &Node) -> Option<Node> {
+    let Need::Owned {
+        group,
+        kind,
+        namespace,
+    } = need
+    else {
+        return None;
+    };
+    let listed = node.key.is(group, kind) && node.key.namespace.as_ref() == Some(namespace);
+    (listed && !node.owners.is_empty()).then(|| Node {
+        key: node.key.clone(),
+        uid: node.uid.clone(),
+        owners: node.owners.clone(),
+        ..Node::default()
+    })
 }
 
 /// What is known once nothing more is asked for.
@@ -88,6 +107,9 @@ fn read(steps: &[Step], cluster: &Graph) -> Graph {
                 known.add(node.clone());
             }
         }
+        let aside = all.iter().filter(|need| !asked.contains(*need));
+        let aside = aside.flat_map(|need| cluster.nodes().iter().filter_map(|n| metadata(need, n)));
+        known.aside.extend(aside);
         asked.extend(all);
     }
 }

@@ -9,16 +9,18 @@ use crate::policy::Effective;
 use crate::{blast, risk};
 
 /// Why a plan is not what was approved by what it would hit now: more of it, the same but harder, what could be read and
-/// cannot any more, or what makes it more dangerous or needs more approvals. `None` where nobody approved less.
+/// cannot any more, or what makes it more dangerous or needs more approvals. `None` where nobody approved less. `home` is the
+/// plan's namespace.
 #[must_use]
 pub fn outgrown(
     plan: &CommandPlanSpec,
+    home: &str,
     planned: &BlastRadius,
     now: &BlastRadius,
     policies: &Effective,
     at: Timestamp,
 ) -> Option<String> {
-    let unseen = blast::lost_sight(planned, now);
+    let unseen = blast::lost_sight(planned, now, home);
     if !unseen.is_empty() {
         return Some(format!(
             "what the plan hits cannot be seen any more ({})",
@@ -41,7 +43,7 @@ fn stricter(
 ) -> Option<String> {
     let mut fresh = plan.clone();
     fresh.blast_radius = Some(BlastRadius {
-        // The shares of the cluster are counted for the plan alone; what is not counted is told as all of it.
+        // The nodes are counted for the plan alone; what is not counted is told as all of it.
         pods_percent: pods_percent(planned, now),
         nodes_percent: planned.nodes_percent,
         ..now.clone()
@@ -66,18 +68,13 @@ fn stricter(
         .map(|why| format!("what it hits changed since it was planned: {why}"))
 }
 
-/// The share of the pods that is lost by the share that was counted for the plan: of more pods it is as much more, and where
-/// none were lost, so that nothing was counted, it may be all.
+/// The share of the pods that is lost: what was approved, unless more of them are lost now.
 fn pods_percent(planned: &BlastRadius, now: &BlastRadius) -> i32 {
-    let (before, after) = (planned.pods_lost, now.pods_lost);
-    if after <= before {
-        return planned.pods_percent;
+    if now.pods_lost > planned.pods_lost {
+        now.pods_percent
+    } else {
+        planned.pods_percent
     }
-    if before <= 0 {
-        return 100;
-    }
-    let share = i64::from(planned.pods_percent).saturating_mul(after);
-    i32::try_from(share.saturating_add(before - 1) / before).map_or(100, |share| share.min(100))
 }
 
 #[cfg(test)]

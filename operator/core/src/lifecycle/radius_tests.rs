@@ -34,7 +34,14 @@ fn planned(mut plan: CommandPlanSpec, radius: BlastRadius, policies: &Effective)
 }
 
 fn said(plan: &CommandPlanSpec, now: &BlastRadius, policies: &Effective) -> Option<String> {
-    outgrown(plan, plan.blast_radius.as_ref().unwrap(), now, policies, at())
+    outgrown(
+        plan,
+        "demo",
+        plan.blast_radius.as_ref().unwrap(),
+        now,
+        policies,
+        at(),
+    )
 }
 
 #[test]
@@ -49,7 +56,7 @@ fn the_same_objects_that_are_hit_harder_are_not_what_was_approved() {
     };
     assert_eq!(with(|_| {}), None);
     assert_eq!(with(|r| r.pods_lost = 0), None);
-    // Not counted again.
+    // No more pods are lost; nodes are not counted again.
     assert_eq!(with(|r| (r.pods_percent, r.nodes_percent) = (100, 100)), None);
     for (change, words) in [
         (
@@ -144,40 +151,38 @@ fn what_was_approved_as_not_seen_is_not_missed_and_what_was_seen_is() {
 }
 
 #[test]
-fn more_pods_that_are_lost_are_a_larger_share_of_the_cluster() {
+fn more_pods_that_are_lost_are_the_share_that_is_counted_now() {
     let share = policies(json!({"limits": {"clusterShare": 10}}));
-    for (before, percent, after, stale) in [
-        (0, 0, 0, false),
-        // Nothing was lost, so nothing was counted: any number may be all there is.
-        (0, 0, 1, true),
-        (0, 0, 200, true),
-        (100, 4, 100, false),
-        (100, 4, 90, false),
-        (100, 4, 250, false),
-        (100, 4, 251, true),
-        (1, 10, 2, true),
-        (1, 0, 5, false),
-        (i64::MAX, 9, i64::MAX, false),
-        (1, 9, i64::MAX, true),
+    for (before, planned_percent, after, percent, stale) in [
+        (0, 0, 0, 0, false),
+        // One pod that was not ready when the plan was made, of many and of few.
+        (0, 0, 1, 1, false),
+        (0, 0, 1, 11, true),
+        // It could not be counted.
+        (0, 0, 1, 100, true),
+        (100, 4, 250, 10, false),
+        (100, 4, 101, 11, true),
+        // No more of them than were approved, of a cluster that is smaller, or was not counted.
+        (100, 4, 100, 12, false),
+        (100, 4, 90, 100, false),
+        (i64::MAX, 9, i64::MAX, 100, false),
+        (1, 9, i64::MAX, 100, true),
     ] {
-        let lost = |pods_lost| BlastRadius {
+        let lost = |pods_lost, pods_percent| BlastRadius {
             pods_lost,
-            pods_percent: percent,
+            pods_percent,
             ..radius()
         };
         let plan = planned(
             of(vec![delete("apps", "Deployment", "web")]),
-            lost(before),
+            lost(before, planned_percent),
             &share,
         );
-        let mut now = lost(after);
-        // Not counted again.
-        now.pods_percent = 100;
-        let said = said(&plan, &now, &share);
+        let said = said(&plan, &lost(after, percent), &share);
         assert_eq!(
             said.is_some(),
             stale,
-            "{before} of {percent} % -> {after}: {said:?}"
+            "{before} are {planned_percent} %, {after} are {percent} %: {said:?}"
         );
         if let Some(said) = said {
             assert!(said.contains("% of the pods"), "{said}");
