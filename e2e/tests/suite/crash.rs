@@ -89,7 +89,9 @@ impl Stage {
             }),
             ..ChatRequestSpec::default()
         };
-        let namespace = ask_with(&erin, "ops", namespace).await?;
+        // Admission may not have heard of the policy yet that was made a moment ago.
+        let asked = || ask_with(&erin, "ops", namespace.clone());
+        let namespace = eventually(SOON, "a turn of ops may be about the cluster", asked).await?;
         Ok(Self {
             label: plan_for(&alice, DEMO, "label configmap settings tier=web").await?,
             scale: plan_for(&alice, DEMO, "scale nginx to 4 replicas").await?,

@@ -114,7 +114,7 @@ pub async fn outgrown(
     let (person, own) = (ClientDebug(person.clone()), ClientDebug(ctx.client.clone()));
     let found = measure(&person, &own, &kinds, &question, Graph::default()).await;
     ctx.metrics.blast("execute", started.elapsed());
-    judge(planned, home, found, |now| {
+    judge(planned, found, |now| {
         radius::outgrown(&plan.spec, home, planned, now, policies, at)
     })
 }
@@ -123,7 +123,6 @@ pub async fn outgrown(
 /// could not be read then either was approved as unknown.
 fn judge(
     planned: &BlastRadius,
-    home: &str,
     found: Measured,
     outgrown: impl FnOnce(&BlastRadius) -> Option<String>,
 ) -> Result<Option<Unfit>, Error> {
@@ -132,7 +131,7 @@ fn judge(
         refusal,
         failed,
     } = found;
-    let waited_for = |(what, _): &(String, Error)| blast::was_seen(planned, what, home);
+    let waited_for = |(what, _): &(String, Error)| blast::was_seen(planned, what);
     match failed.into_iter().find(waited_for) {
         Some((_, error)) => Err(error),
         None => Ok(refusal
@@ -171,6 +170,12 @@ async fn measure(
             break;
         }
         done.extend(new.iter().cloned());
+        let gets = new.iter().filter_map(|need| {
+            let Need::Get(key) = need else { return None };
+            Some(key.clone())
+        });
+        let reached = graph.reach(&gets.collect());
+        new.retain(|need| !matches!(need, Need::Get(key) if reached.contains(key) && reader.is_told(key)));
         let reads = new.into_iter().flat_map(|need| reader.reads(need));
         let answers: Vec<Answer> = stream::iter(reads)
             .map(|r| reader.read(r))
@@ -200,6 +205,12 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// Whether a list of metadata tells all that reading an object of the kind itself would.
+    fn is_told(&self, key: &Key) -> bool {
+        let kind = self.kinds.known(&key.group, &key.kind);
+        kind.is_some_and(|kind| !is_full(kind) && metadata_tells(kind))
+    }
+
     /// The calls of a need; none where the cluster has no such kind.
     fn reads(&self, need: Need) -> Vec<Read> {
         let one = |group: &str, kind: &str, namespace: Option<String>, what: What| {

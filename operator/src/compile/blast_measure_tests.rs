@@ -218,10 +218,7 @@ async fn what_is_as_wanted_already_is_no_growth_and_what_matches_since_is() {
             refusal: None,
             failed: vec![],
         };
-        let grown = judge(&planned_radius, "demo", found, |now| {
-            blast::grown(&planned_radius, now)
-        })
-        .unwrap();
+        let grown = judge(&planned_radius, found, |now| blast::grown(&planned_radius, now)).unwrap();
         assert_eq!(grown.is_some(), grew, "{planned} -> {now}: {grown:?}");
     }
 }
@@ -471,4 +468,37 @@ async fn a_crowded_namespace_hides_nothing_of_what_goes_with_one_object_of_it() 
         place("/pods?") < place("/secrets?") && place("/pods?") < place("/jobs?"),
         "{asked:?}"
     );
+}
+
+#[tokio::test]
+async fn what_goes_and_may_not_be_read_itself_is_counted_by_its_metadata() {
+    let asked = std::sync::Arc::new(std::sync::Mutex::new(Vec::<String>::new()));
+    let noted = asked.clone();
+    let owned = |name: &str| {
+        json!({"metadata": {"name": name, "namespace": "demo", "uid": name, "ownerReferences": [
+        {"apiVersion": "v1", "kind": "ConfigMap", "name": "web", "uid": "web"}]}})
+    };
+    let person = server(move |uri| {
+        noted.lock().unwrap().push(uri.to_owned());
+        match uri {
+            uri if uri.contains("/jobs?") => list(None, &[owned("nightly")]),
+            uri if uri.contains("/secrets?") => list(None, &[owned("token")]),
+            uri if uri.contains("/jobs/") || uri.contains("/secrets/") => refused(),
+            _ => list(None, &[]),
+        }
+    });
+    let kinds = vec![known("batch", "Job", "jobs"), known("", "Secret", "secrets")];
+    let mut graph = Graph::default();
+    let web = json!({"metadata": {"name": "web", "namespace": "demo", "uid": "web"}});
+    graph.add(read::node("", "ConfigMap", &web));
+    let target = json!({"version": "v1", "kind": "ConfigMap", "resource": "configmaps", "namespace": "demo", "name": "web"});
+    let found = of_known_deletion(&target, kinds, &person, graph).await;
+    let expected = [("ConfigMap", 1), ("Job", 1), ("Secret", 1)];
+    assert_eq!(
+        found.objects,
+        expected.map(|(kind, n)| (kind.to_owned(), n)).into()
+    );
+    assert_eq!(found.missing, ["jobs in demo: the requester may not read them"]);
+    // Of a Secret its metadata says all that is asked.
+    assert!(asked.lock().unwrap().iter().all(|uri| !uri.contains("/secrets/")));
 }

@@ -26,7 +26,7 @@ fn radius(failed: &[&str], pods: i64) -> BlastRadius {
 }
 
 fn judged(planned: &BlastRadius, found: Measured) -> Result<Option<Unfit>, Error> {
-    judge(planned, "demo", found, |now| blast::grown(planned, now))
+    judge(planned, found, |now| blast::grown(planned, now))
 }
 
 #[test]

@@ -156,7 +156,7 @@ fn compare(
 /// As [`dry_run_refused`], with what to do about fields that others manage: they are told by the API server.
 pub(super) fn apply_refused(error: Error, command: &str) -> Stop {
     match error.status() {
-        Some(status) if status.code == 409 => Stop::failed(
+        Some(status) if status.code == 409 && !is_modified(status) => Stop::failed(
             reason::DRY_RUN_FAILED,
             format!(
                 "the API server refused a dry-run of `{command}`: {}. Nothing was done. A field that somebody else manages is not taken by an apply: leave it out of the manifest, change it where it is managed, or ask for a patch of it",
@@ -178,7 +178,7 @@ fn dry_run_refused(error: Error, command: &str) -> Stop {
             format!("{said}. Nothing was done, no plan was made"),
         ),
         // Somebody wrote to it since it was read: it is read again.
-        Some(status) if status.code == 409 && status.message.contains(MODIFIED) => Stop::Retry(error),
+        Some(status) if is_modified(status) => Stop::Retry(error),
         Some(status) if (400..500).contains(&status.code) && status.code != 429 => Stop::failed(
             reason::DRY_RUN_FAILED,
             format!("the API server refused a dry-run of `{command}`: {said}. Nothing was done"),
@@ -196,6 +196,11 @@ fn dry_run_refused(error: Error, command: &str) -> Stop {
 
 /// What the API server says of a write onto a version that is not the newest.
 const MODIFIED: &str = "the object has been modified";
+/// Whether a write met a newer version of its object.
+pub(crate) fn is_modified(status: &kube::core::Status) -> bool {
+    status.code == 409 && status.message.contains(MODIFIED)
+}
+
 /// What the API server says of an eviction that two budgets judge; its code is that of an error of its own.
 const TWO_BUDGETS: &str = "more than one PodDisruptionBudget";
 
@@ -265,14 +270,14 @@ mod tests {
 
     #[test]
     fn a_pod_of_two_budgets_is_said_to_be_one_and_not_asked_for_again() {
-        let said = |message: &str, code| {
+        let answer = |message: &str, code| {
             let status = kube::core::Status::failure(message, "").with_code(code);
-            let error = Error::Api {
+            Error::Api {
                 what: "evict pod x".into(),
                 source: kube::Error::Api(status.boxed()),
-            };
-            dry_run_refused(error, "evict pod x")
+            }
         };
+        let said = |message: &str, code| dry_run_refused(answer(message, code), "evict pod x");
         let two = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
         let Stop::Halt(halted) = said(two, 500) else {
             panic!("it is tried again for ever");
@@ -288,6 +293,8 @@ mod tests {
             Stop::Retry(_)
         ));
         let modified = "Operation cannot be fulfilled on deployments.apps \"web\": the object has been modified; please apply your changes to the latest version and try again";
+        let apply = apply_refused(answer(modified, 409), "apply");
+        assert!(matches!(apply, Stop::Retry(_)));
         for (message, again) in [
             (modified, true),
             ("deployments.apps \"web\" already exists", false),

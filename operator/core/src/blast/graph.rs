@@ -213,6 +213,16 @@ impl Graph {
         self.nodes.push(node);
     }
 
+    /// What is held aside under these keys becomes an object, as far as its metadata tells: whatever becomes of reading it.
+    /// Returns which were.
+    pub fn reach(&mut self, keys: &BTreeSet<Key>) -> BTreeSet<Key> {
+        let held = self.aside.iter().filter(|n| keys.contains(&n.key));
+        let held: Vec<Node> = held.filter(|n| !self.at.contains_key(&n.key)).cloned().collect();
+        let reached = held.iter().map(|n| n.key.clone()).collect();
+        held.into_iter().for_each(|node| self.add(node));
+        reached
+    }
+
     /// All objects, in the order they came.
     #[must_use]
     pub fn nodes(&self) -> &[Node] {

@@ -95,9 +95,11 @@ fn counts(planned: &BlastRadius, what: &str, home: &str) -> bool {
     let (resource, place) = what
         .split_once(" in ")
         .map_or((what, None), |(resource, place)| (resource, Some(place)));
-    if place.is_some_and(|place| place != home || planned.outside_namespace > 0) {
-        return false;
-    }
+    place.is_none_or(|place| place == home && planned.outside_namespace == 0) && counts_any(planned, resource)
+}
+
+/// Whether a plan counts objects of this kind, wherever they are.
+fn counts_any(planned: &BlastRadius, resource: &str) -> bool {
     planned.objects.keys().any(|kind| {
         let kind = kind.split('.').next().unwrap_or_default().to_lowercase();
         let ies = kind.strip_suffix('y').map(|stem| format!("{stem}ies"));
@@ -130,11 +132,14 @@ pub fn lost_sight(planned: &BlastRadius, now: &BlastRadius, home: &str) -> Vec<S
     new
 }
 
-/// Whether what cannot be read now could be read for the plan, so that nobody approved not knowing it. `what` is how the
-/// gap is named, `home` the plan's namespace.
+/// Whether what does not answer now may have been read for the plan, so that nobody approved not knowing it: then it is
+/// waited for. Of a list that was cut whatever is of a kind that was counted, in whatever namespace, may have been.
 #[must_use]
-pub fn was_seen(planned: &BlastRadius, what: &str, home: &str) -> bool {
-    !approved(planned, what, home)
+pub fn was_seen(planned: &BlastRadius, what: &str) -> bool {
+    let (gaps, more) = listed(&planned.missing);
+    let resource = what.split(' ').next().unwrap_or_default();
+    let hidden = more > 0 && !counts_any(planned, resource);
+    planned.complete || !(hidden || gaps.iter().any(|gap| named(gap) == what))
 }
 
 #[cfg(test)]

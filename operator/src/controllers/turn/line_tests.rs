@@ -294,3 +294,30 @@ async fn a_plan_whose_making_is_cut_off_or_not_answered_counts_in_the_hour_of_it
         assert_eq!(plan_of(&world, &next).unwrap().spec.facts.window.plans, 1);
     }
 }
+
+#[tokio::test]
+async fn what_others_change_whenever_it_is_tried_ends_its_turn_after_a_few_tries_and_not_after_one() {
+    let mut world = cluster().await;
+    let process = world.start(Fuse::long()).await;
+    let ctx = &process.ctx;
+    asked(&world, "mine", "alice");
+    world.server.fates(|asked: &Asked| {
+        let tries = asked.method == http::Method::PATCH && asked.path.ends_with("/configmaps/settings");
+        let modified = "Operation cannot be fulfilled on configmaps \"settings\": the object has been modified; please apply your changes to the latest version and try again";
+        if tries { Fate::Told(409, modified) } else { Fate::Answered }
+    });
+    let turn = || world.server.get(&format!("{OURS}/chatrequests/mine")).unwrap();
+    let mut looks_taken = 0;
+    while turn()["status"]["phase"] != "Failed" {
+        looks_taken += 1;
+        assert!(looks_taken < 20, "it is tried for ever: {}", turn()["status"]);
+        let now = serde_json::from_value(turn()).unwrap();
+        let _ = looks(Arc::new(now), Arc::clone(ctx)).await;
+    }
+    assert!(looks_taken > 3, "{looks_taken}");
+    let said = turn()["status"]["conditions"].to_string();
+    assert!(
+        said.contains("DryRunFailed") && said.contains("changed by others"),
+        "{said}"
+    );
+}

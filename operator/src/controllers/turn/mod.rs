@@ -22,6 +22,7 @@ use kubechat_crds::chat_request::InterpretationStatus;
 use kubechat_crds::condition::{set, types};
 use kubechat_crds::{ChatRequest, ChatRequestStatus, RequestPhase, digest};
 
+use crate::compile::dry_run::is_modified;
 use crate::compile::{self, Bounds, Compiled, History, OUT_OF_SCOPE, Outcome, Turn};
 use crate::context::Context;
 use crate::error::Error;
@@ -32,6 +33,8 @@ use admit::{Admitted, admit, halt};
 use earlier::Before;
 use plan::make_plan;
 use report::{end, finish, hold, record};
+/// How often a turn is compiled anew because its objects changed meanwhile.
+const CONFLICTS: u32 = 5;
 /// How long a turn that was just handled is not taken again while the cache catches up.
 const HANDLED_FOR: Duration = Duration::from_secs(30);
 
@@ -103,7 +106,11 @@ pub(super) async fn take(
     let read = if admitted.is_err() {
         read
     } else {
-        match model::attend(request, ctx, &current, read.as_ref()).await? {
+        let attended = match model::attend(request, ctx, &current, read.as_ref()).await {
+            Err(error @ Error::Dependency { .. }) => return hold(request, ctx, error).await,
+            attended => attended?,
+        };
+        match attended {
             Some(wait) => return Ok(wait),
             None if read.is_none() && current.reading.is_some() && ctx.models.is_elsewhere() => {
                 Some(model::unattended())
@@ -155,12 +162,30 @@ pub(super) async fn take(
             ctx.models.keep(&uid, kept);
             Err(Error::InLine)
         }
+        Err(error) if changes_all_the_time(request, ctx, &error) => {
+            let message = format!(
+                "what was to be changed was changed by others whenever it was looked at: {error}. Nothing was done. Ask again when less is going on, or for fewer objects at a time"
+            );
+            let new = request.status.clone().unwrap_or_default();
+            let halted = halt(RequestPhase::Failed, reason::DRY_RUN_FAILED, message);
+            let ended = end(request, ctx, unread(new), halted).await?;
+            ctx.handled.insert(&uid);
+            ctx.past.leave_line(&uid);
+            Ok(ended)
+        }
         Err(error) => {
             // The model is not asked again for what stands in the way of something else.
             ctx.models.keep(&uid, kept);
             hold(request, ctx, error).await
         }
     }
+}
+
+/// Whether a dry-run met a newer version of its object again and again. A write of a status may too, of which that is not true.
+fn changes_all_the_time(request: &ChatRequest, ctx: &Context, error: &Error) -> bool {
+    let own = |status: &kube::core::Status| status.message.contains(kubechat_crds::GROUP);
+    let modified = error.status().is_some_and(|s| is_modified(s) && !own(s));
+    modified && super::tries(ctx, "ChatRequest", request) >= CONFLICTS
 }
 
 /// How far a look at a turn came.
