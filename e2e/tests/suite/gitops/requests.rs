@@ -142,6 +142,15 @@ async fn a_waiting_request_is_healthy_never_drifts_and_is_another_one_when_made_
             plan.status
         );
 
+        // Its turn says so too; from then on nothing happens that is told.
+        let turns: Api<ChatRequest> = Api::namespaced(admin.clone(), SHOP);
+        eventually(SOON, "the turn shows the decision", || async {
+            let status = turns.get(&turn.name_any()).await?.status.unwrap_or_default();
+            let approvals = status.approvals.unwrap_or_default();
+            ensure!(approvals.decisions.len() == 1, "{approvals:?}");
+            Ok(())
+        })
+        .await?;
         let versions = versions(&admin, &turn).await?;
         for token in ["second", "third"] {
             pipeline.apply(token).await?.healthy()?;
